@@ -1,0 +1,52 @@
+# Needs make and Python 3.11 or newer; everything else is installed into .tools and .venv.
+PYTHON ?= python3
+UV_VERSION := 0.13.8
+UV := .tools/bin/uv
+RUN := .venv/bin/python
+export UV_PYTHON_DOWNLOADS := never
+export UV_PYTHON_PREFERENCE := only-system
+
+.PHONY: setup demo test lint types arch bench wheel clean
+
+setup: .venv/.ready  ## everything installed, as uv.lock says
+
+.tools/bin/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "tailrace needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1)."; \
+	  echo "Install one and say which: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "$(PYTHON) has no venv module. Install it, on Debian and Ubuntu with:"; \
+	  echo "  apt-get install python3-venv"; exit 1; }
+	@echo "setting up: uv $(UV_VERSION)"
+	@$(PYTHON) -m venv .tools
+	@.tools/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+.venv/.ready: .tools/bin/uv uv.lock pyproject.toml
+	@echo "setting up: dependencies"
+	@$(UV) sync --quiet --locked --all-extras --python $(PYTHON)
+	@touch $@
+
+demo: setup  ## a broker, a worker, a load: watch spans become kept traces
+	@$(RUN) -m tailrace demo
+
+test: lint types arch  ## every check and every test
+	$(RUN) -m pytest
+
+lint: setup  ## style
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+
+types: setup  ## mypy, strict
+	$(RUN) -m mypy
+
+arch: setup  ## who may import whom
+	.venv/bin/lint-imports
+
+bench: setup  ## CPU µs a span, checked against the truth
+	$(RUN) -m tailrace_loadtest bench
+
+wheel: setup  ## the wheel, into dist/
+	$(UV) build --quiet --wheel
+
+clean:  ## remove what setup made
+	rm -rf .tools .venv build dist
