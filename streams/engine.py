@@ -1,0 +1,287 @@
+"""All tasks of one worker: assigned and revoked with partitions, fed by agents, ticked by time.
+
+Only this module and what it starts read the clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+from aiokafka.structs import TopicPartition
+
+from tailrace.streams.batch import Batch
+from tailrace.streams.ledger import KafkaLedger, Ledger, LedgerNames
+from tailrace.streams.runner import Runner
+from tailrace.streams.task import Task, TaskId
+from tailrace.streams.transport import Consumer
+from tailrace.streams.watchdog import Watchdog
+from tailrace.tables.store import PartitionStore, RocksDisk
+
+log = structlog.get_logger()
+
+TICK_S = 0.1
+_WATCH_S = 1.0
+_FETCH_FRESH_MS = 3_000
+_FUTURE_MS = 10_000
+_STALE_STORE_S = 12 * 3600
+"""Half the changelog's `delete.retention.ms`: an older store may miss compacted deletions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One stage of the topology: its input topics, and how a task of it is built."""
+
+    name: str
+    topics: tuple[str, ...]
+    build: Callable[[TaskId, PartitionStore], Task[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """Times in seconds; sizes in bytes."""
+
+    app: str
+    data_dir: Path
+    checkpoint_interval_s: float = 1.0
+    checkpoint_bytes: int = 32 << 20
+    grace_s: float = 2.0
+    stall_timeout_s: float = 120.0
+    revoke_timeout_s: float = 10.0
+
+
+class Engine:
+    """Owns the runners. `consumer` is set when the Faust app has made it."""
+
+    consumer: Consumer
+
+    def __init__(
+        self,
+        settings: EngineSettings,
+        stages: Iterable[Stage],
+        kafka: Mapping[str, Any],
+        *,
+        on_ready: Callable[[list[TaskId]], None] = lambda ids: None,
+    ) -> None:
+        self.settings = settings
+        self.runners: dict[TaskId, Runner] = {}
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.rebalances = 0
+        self.records_expired = 0
+        self._kafka = kafka
+        self._on_ready = on_ready
+        self._stages = {stage.name: stage for stage in stages}
+        self._stage_of = {topic: stage for stage in self._stages.values() for topic in stage.topics}
+        self._watchdog = Watchdog(settings.stall_timeout_s)
+        self._ticking: asyncio.Task[None] | None = None
+        self._watched_at = 0.0
+
+    # Assignment
+
+    async def assign(self, partitions: Iterable[TopicPartition]) -> None:
+        """Take over every task of *partitions*; on return they may be fetched."""
+        ids = sorted({self._task_id(tp.topic, tp.partition) for tp in partitions}, key=str)
+        self.rebalances += 1
+        for id in ids:
+            self.runners[id] = self._runner(id)
+        try:
+            await asyncio.gather(*(self.runners[id].start() for id in ids))
+            await asyncio.gather(*(self._locate(self.runners[id]) for id in ids))
+        except Exception as error:
+            self.fail(error)
+            raise
+        if self._ticking is None:
+            self._ticking = asyncio.create_task(self._tick_forever())
+        self._on_ready(ids)
+
+    async def revoke(self) -> None:
+        """Commit and forget all tasks. The group protocol is eager: all partitions go at once."""
+        runners, self.runners = self.runners, {}
+        for id in runners:
+            self._watchdog.forget(id)
+        timeout_s = self.settings.revoke_timeout_s
+        await asyncio.gather(*(runner.stop(timeout_s) for runner in runners.values()))
+
+    async def stop(self) -> None:
+        """End the clock; commit and forget all tasks."""
+        if self._ticking is not None:
+            self._ticking.cancel()
+        await self.revoke()
+
+    def positions(self) -> dict[TopicPartition, int]:
+        """Return where the tasks continue."""
+        return {
+            tp: runner.task.positions[tp.topic]
+            for runner in self.runners.values()
+            if runner.running
+            for tp in self._inputs(runner.id)
+        }
+
+    def _inputs(self, id: TaskId) -> list[TopicPartition]:
+        return [TopicPartition(topic, id.partition) for topic in self._stages[id.stage].topics]
+
+    async def _locate(self, runner: Runner) -> None:
+        """Give the task a position in every input: a new one starts where the log does."""
+        for tp, first in (await self.consumer.first_offsets(self._inputs(runner.id))).items():
+            position = runner.task.positions.setdefault(tp.topic, first)
+            if position < first:
+                self.records_expired += first - position
+                log.error(
+                    "records were deleted by retention before they were read",
+                    topic=tp.topic, partition=tp.partition, records=first - position,
+                )  # fmt: skip
+
+    def _task_id(self, topic: str, partition: int) -> TaskId:
+        return TaskId(self._stage_of[topic].name, partition)
+
+    def _runner(self, id: TaskId) -> Runner:
+        return Runner(
+            id,
+            self._ledger(id),
+            open_store=lambda: PartitionStore(RocksDisk(self._fresh_directory(id))),
+            build=lambda store: self._stages[id.stage].build(id, store),
+            still_ours=self._still_ours,
+            resume=self._resume,
+            fail=self.fail,
+            monotonic=time.monotonic,
+            give_up_after_s=self.settings.stall_timeout_s,
+        )
+
+    def _ledger(self, id: TaskId) -> Ledger:
+        app = self.settings.app
+        names = LedgerNames(
+            transactional_id=f"{app}-{id}",
+            changelog=TopicPartition(changelog_topic(app, id.stage), id.partition),
+            group=app,
+        )
+        return KafkaLedger(id, names, self._kafka)
+
+    def _fresh_directory(self, id: TaskId) -> Path:
+        """Return the task's directory; files too old to be caught up are removed first."""
+        path = self.settings.data_dir / str(id)
+        if path.exists():
+            newest = max((file.stat().st_mtime for file in path.iterdir()), default=0.0)
+            if newest < time.time() - _STALE_STORE_S:
+                log.info("local store is too old, restoring it whole", path=str(path))
+                shutil.rmtree(path)
+        return path
+
+    # Batches
+
+    async def deliver(self, logic: str, batch: Batch) -> None:
+        """Let *logic* see *batch*. Called by the agents; errors end in the task's recovery."""
+        runner = self.runners.get(self._task_id(batch.topic, batch.partition))
+        if runner is None or not runner.running:
+            return
+        try:
+            if not runner.run(logic, batch, _now_ms() + _FUTURE_MS):
+                log.debug("stale batch ignored", task=str(runner.id), start=batch.start)
+                return
+        except Exception as error:
+            runner.failed(error)
+            return
+        await self._after_batch(runner)
+
+    async def _after_batch(self, runner: Runner) -> None:
+        if runner.running and runner.task.between_batches:
+            limit = self.settings.checkpoint_bytes
+            if runner.task.unwritten_bytes > limit:
+                if runner.task.unwritten_bytes > 2 * limit:
+                    await runner.checkpoint_done()
+                runner.checkpoint_soon()
+        await asyncio.sleep(0)
+
+    async def _resume(self, runner: Runner) -> None:
+        await self._locate(runner)
+        positions = {tp: runner.task.positions[tp.topic] for tp in self._inputs(runner.id)}
+        await self.consumer.seek_positions(positions)
+
+    async def _still_ours(self, id: TaskId) -> bool:
+        """Ask the group coordinator: it takes an offset only from a current member."""
+        return await self.consumer.owns(self._inputs(id))
+
+    # Time
+
+    async def _tick_forever(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            try:
+                self._tick()
+            except Exception as error:
+                self.fail(error)
+                return
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        for runner in list(self.runners.values()):
+            if not runner.running:
+                continue
+            try:
+                self._advance(runner)
+            except Exception as error:
+                runner.failed(error)
+                continue
+            if now - runner.last_checkpoint_at >= self.settings.checkpoint_interval_s:
+                runner.checkpoint_soon()
+        if now - self._watched_at >= _WATCH_S:
+            self._watched_at = now
+            self._watch(now)
+
+    def _advance(self, runner: Runner) -> None:
+        """Move an idle task to the time of the fetch that found the end, less the grace."""
+        task = runner.task
+        if not task.between_batches:
+            return
+        idle_since = []
+        for tp in self._inputs(runner.id):
+            found = self.consumer.end_reached(tp)
+            if found is None or found[0] != task.positions[tp.topic]:
+                return
+            idle_since.append(found[1])
+        fetched = min(idle_since)
+        if fetched >= _now_ms() - _FETCH_FRESH_MS:
+            task.advance(fetched - int(self.settings.grace_s * 1000))
+
+    def _watch(self, now: float) -> None:
+        for id, runner in self.runners.items():
+            if not runner.running:
+                continue  # it gives up by itself
+            lag = self.lag(id)
+            progress = (tuple(sorted(runner.task.positions.items())), runner.checkpoints)
+            has_work = bool(lag) or runner.task.has_news or self._silent(id)
+            self._watchdog.observe(id, progress, has_work=has_work, now=now)
+
+    def lag(self, id: TaskId) -> int | None:
+        """Return how many offsets the task is behind the log's end; None while unknown."""
+        total = 0
+        runner = self.runners[id]
+        for tp in self._inputs(id):
+            end = self.consumer.log_end(tp)
+            if end is None or not runner.running:
+                return None
+            total += max(0, end - runner.task.positions[tp.topic])
+        return total
+
+    def _silent(self, id: TaskId) -> bool:
+        oldest = _now_ms() - self.settings.stall_timeout_s * 500
+        return any((self.consumer.last_fetch_ms(tp) or 0) < oldest for tp in self._inputs(id))
+
+    def fail(self, error: BaseException) -> None:
+        """End the process with *error*; the first one counts."""
+        if not self.ended.done():
+            self.ended.set_exception(error)
+
+
+def changelog_topic(app: str, stage: str) -> str:
+    """Return the name of a stage's changelog topic."""
+    return f"{app}-{stage}-changelog"
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

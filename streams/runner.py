@@ -1,0 +1,221 @@
+"""Runs one task: takes the partition over, checkpoints it, and begins again when that fails.
+
+Taking over, in this order:
+
+1. fence: initialise the transactional producer, which aborts and locks out any predecessor;
+2. restore the store from the changelog to its end, from the offset that the files have;
+3. build the task from the store; its position is where reading continues.
+
+A checkpoint, between two batches:
+
+1. take the changes, the outputs and the position, without an `await`;
+2. one Kafka transaction: changelog, outputs, group offsets;
+3. after it has committed: one write to the local store, with the changelog offset.
+
+The task goes on between 1 and 3. On any error the memory is dropped and the partition is taken
+over again, if it is still ours; nothing goes on with a state that is not what was committed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+import structlog
+
+from tailrace.streams.batch import Batch
+from tailrace.streams.ledger import Ledger, StoreAhead
+from tailrace.streams.task import Task, TaskId
+from tailrace.tables.store import PartitionStore, StoreCorrupt, StoreLocked
+
+log = structlog.get_logger()
+
+FATAL = (StoreCorrupt, StoreLocked, StoreAhead)
+"""Errors that no second try mends."""
+_RETRY_S = 0.5
+
+
+class Phase(enum.Enum):
+    """Where a runner is in its life."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    FAILED = "failed"
+    CLOSED = "closed"
+
+
+class Runner:
+    """One task and its ledger.
+
+    *open_task* opens the store's files; *build* makes the task of a restored store;
+    *resume* is called with the runner when its task is ready to read again after a failure, and
+    *still_ours* tells whether the consumer group still gives us the partition. *fail* ends the
+    process.
+    """
+
+    def __init__(
+        self,
+        id: TaskId,
+        ledger: Ledger,
+        open_store: Callable[[], PartitionStore],
+        build: Callable[[PartitionStore], Task[Any]],
+        *,
+        still_ours: Callable[[TaskId], Awaitable[bool]],
+        resume: Callable[[Runner], Awaitable[None]],
+        fail: Callable[[BaseException], None],
+        monotonic: Callable[[], float],
+        give_up_after_s: float,
+    ) -> None:
+        self.id = id
+        self.phase = Phase.STARTING
+        self.checkpoints = 0
+        self.checkpoint_seconds = 0.0
+        self.restore_seconds = 0.0
+        self.failures = 0
+        self._ledger = ledger
+        self._open_store = open_store
+        self._build = build
+        self._still_ours = still_ours
+        self._resume = resume
+        self._fail = fail
+        self._monotonic = monotonic
+        self._give_up_after_s = give_up_after_s
+        self._task: Task[Any] | None = None
+        self._batch: Batch | None = None
+        self._checkpoint: asyncio.Task[None] | None = None
+        self._recovery: asyncio.Task[None] | None = None
+        self.last_checkpoint_at = monotonic()
+
+    @property
+    def task(self) -> Task[Any]:
+        """The task; only while the runner is RUNNING."""
+        assert self._task is not None
+        return self._task
+
+    @property
+    def running(self) -> bool:
+        """True when batches may be processed."""
+        return self.phase is Phase.RUNNING
+
+    async def start(self) -> None:
+        """Take the partition over."""
+        started = self._monotonic()
+        store: PartitionStore | None = None
+        try:
+            await self._ledger.fence()
+            store = self._open_store()
+            await self._ledger.restore(store)
+            self._task = self._build(store)
+        except BaseException:
+            if store is not None:
+                store.close()
+            raise
+        self._batch = None
+        self.phase = Phase.RUNNING
+        self.last_checkpoint_at = self._monotonic()
+        self.restore_seconds = self.last_checkpoint_at - started
+
+    def run(self, name: str, batch: Batch, latest: int) -> bool:
+        """Let the logic *name* see *batch*; False if the batch is not the next one."""
+        if self._batch is not batch:
+            if not self.task.begin(batch, latest):
+                return False
+            self._batch = batch
+        self.task.run(name)
+        return True
+
+    def checkpoint_soon(self) -> None:
+        """Begin a checkpoint if there is something to commit and none is under way."""
+        if self._checkpoint is None and self.running and self.task.between_batches:
+            self.last_checkpoint_at = self._monotonic()
+            if self.task.has_news:
+                self._checkpoint = asyncio.create_task(self._commit())
+
+    async def checkpoint_done(self) -> None:
+        """Wait for the checkpoint that is under way, if any."""
+        if self._checkpoint is not None:
+            await asyncio.wait([self._checkpoint])
+
+    async def _commit(self) -> None:
+        started = self._monotonic()
+        task = self.task
+        try:
+            snapshot = task.snapshot()
+            for problem in task.problems():
+                log.error("balance does not hold", task=str(self.id), problem=problem)
+            offset = await self._ledger.commit(snapshot)
+            if self._task is task:
+                task.store.finish_checkpoint(offset)
+            self.checkpoints += 1
+            self.checkpoint_seconds = self._monotonic() - started
+        except Exception as error:
+            self.failed(error)
+        finally:
+            self._checkpoint = None
+
+    def failed(self, error: Exception) -> None:
+        """Drop the task's memory and take the partition over again, if it is still ours."""
+        if self.phase is not Phase.RUNNING:
+            return
+        self.failures += 1
+        self.phase = Phase.FAILED
+        log.warning(
+            "task failed; starting again from what was committed",
+            task=str(self.id), error=f"{type(error).__name__}: {error}",
+            exc_info=None if _expected(error) else error,
+        )  # fmt: skip
+        self._drop()
+        self._recovery = asyncio.create_task(self._recover(error))
+
+    async def _recover(self, cause: Exception) -> None:
+        deadline = self._monotonic() + self._give_up_after_s
+        error: Exception = cause
+        if self._checkpoint is not None:
+            self._checkpoint.cancel()
+            await asyncio.wait([self._checkpoint])
+        while self._monotonic() < deadline:
+            try:
+                if await self._still_ours(self.id):
+                    await self.start()
+                    await self._resume(self)
+                    return
+            except FATAL as fatal:
+                self._fail(fatal)
+                return
+            except Exception as again:
+                error = again
+            await asyncio.sleep(_RETRY_S)
+        self._fail(error)
+
+    def _drop(self) -> None:
+        task, self._task, self._batch = self._task, None, None
+        if task is not None:
+            task.store.close()
+
+    async def stop(self, timeout_s: float) -> None:
+        """Commit what there is, within *timeout_s*, and forget everything."""
+        if self._recovery is not None:
+            self._recovery.cancel()
+            with suppress(asyncio.CancelledError, Exception):
+                await self._recovery
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._last_checkpoint(), timeout_s)
+        self.phase = Phase.CLOSED
+        if self._checkpoint is not None:
+            self._checkpoint.cancel()
+            await asyncio.wait([self._checkpoint])
+        self._drop()
+        await self._ledger.close()
+
+    async def _last_checkpoint(self) -> None:
+        await self.checkpoint_done()
+        self.checkpoint_soon()
+        await self.checkpoint_done()
+
+
+def _expected(error: Exception) -> bool:
+    """Errors of brokers and fences need no traceback."""
+    return type(error).__module__.startswith("aiokafka")

@@ -1,0 +1,261 @@
+"""A task: all state of one stage and one partition number, from assignment to revocation.
+
+It is pure: batches and times in, changes and outputs out. It runs the same under the worker, under
+`simulate` and in tests. Laws:
+
+- Outputs are a function of the records and of when the partition was declared idle; never of how
+  the records were cut into batches or where checkpoints fell.
+- Stream time is the running maximum of record timestamps, in ms. Work that is due before a record
+  is done before it.
+- At every checkpoint: records in = processed + dead-lettered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import Generic, Protocol, TypeVar
+
+import orjson
+
+from tailrace.streams.batch import Batch, Outbox, Output, Record
+from tailrace.tables.store import Changes, PartitionStore
+
+POSITION_KEY = b"\x00position"
+_POSITION_VERSION = 1
+
+Decoded = TypeVar("Decoded")
+Decoded_co = TypeVar("Decoded_co", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskId:
+    """One stage and one partition number; `str()` of it is part of topic and directory names."""
+
+    stage: str
+    partition: int
+
+    def __str__(self) -> str:
+        return f"{self.stage}-{self.partition}"
+
+
+@dataclass(slots=True)
+class Totals:
+    """What this partition has ever done, by its committed state: survives restarts and moves."""
+
+    records: int = 0
+    processed: int = 0
+    dead_lettered: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def add(self, name: str, amount: int) -> None:
+        """Add *amount* to the count *name*."""
+        self.counts[name] = self.counts.get(name, 0) + amount
+
+
+@dataclass(frozen=True, slots=True)
+class Arrivals(Generic[Decoded]):
+    """Records with what was decoded from them; `times[i]` is stream time (ms) as record i came."""
+
+    records: Sequence[Record]
+    times: Sequence[int]
+    decoded: Decoded
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """What could not be processed of the record at index `record`.
+
+    `whole`: nothing of the record was good.
+    """
+
+    record: int
+    reason: str
+    value: bytes
+    whole: bool
+
+
+class Logic(Protocol[Decoded]):
+    """What a capability does with a partition. It owns its part of the store."""
+
+    def restore(self) -> None:
+        """Build memory from the store; called once, before anything else."""
+        ...
+
+    def process(self, arrivals: Arrivals[Decoded], outbox: Outbox, totals: Totals) -> None:
+        """Apply records in order; do work that is due before a record first."""
+        ...
+
+    def advance(self, now: int, outbox: Outbox, totals: Totals) -> None:
+        """Do all work that is due before *now* (ms of stream time)."""
+        ...
+
+    def before_checkpoint(self) -> None:
+        """Put into the store what is only in memory."""
+        ...
+
+    def problems(self, totals: Totals) -> Sequence[str]:
+        """Return what does not add up; empty when the balance holds."""
+        ...
+
+
+class Codec(Protocol[Decoded_co]):
+    """How a stage reads its records."""
+
+    def decode(self, records: Sequence[Record]) -> tuple[Decoded_co, Sequence[DeadLetter]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What one checkpoint commits."""
+
+    changes: Changes
+    outputs: Mapping[str, Sequence[Output]]
+    positions: Mapping[str, int]
+
+
+class Task(Generic[Decoded]):
+    """State and logic of one partition. *dead_letter* turns a dead letter into an output."""
+
+    def __init__(
+        self,
+        id: TaskId,
+        store: PartitionStore,
+        codec: Codec[Decoded],
+        logics: Mapping[str, Logic[Decoded]],
+        dead_letter: Callable[[str, int, Record, DeadLetter], tuple[str, Output]],
+    ) -> None:
+        self.id = id
+        self.store = store
+        self.stream_time = 0
+        self.positions: dict[str, int] = {}
+        self.totals = Totals()
+        self._codec = codec
+        self._logics = logics
+        self._dead_letter = dead_letter
+        self._outbox = Outbox()
+        self._arrivals: Arrivals[Decoded] | None = None
+        self._waiting_for: set[str] = set()
+        self._changed = False
+        self._restore()
+
+    def _restore(self) -> None:
+        value = self.store.get(POSITION_KEY)
+        if value is not None:
+            position = orjson.loads(value)
+            if position["version"] != _POSITION_VERSION:
+                raise ValueError(
+                    f"task {self.id} has state of version {position['version']}; this tailrace "
+                    f"reads version {_POSITION_VERSION}. Run the version that wrote it."
+                )
+            self.positions = position["offsets"]
+            self.stream_time = position["time"]
+            self.totals = Totals(**position["totals"])
+        for logic in self._logics.values():
+            logic.restore()
+
+    # Between batches only: `snapshot`, `advance`.
+
+    @property
+    def between_batches(self) -> bool:
+        """True when every logic has seen the same records."""
+        return not self._waiting_for
+
+    @property
+    def has_news(self) -> bool:
+        """True when a checkpoint would commit something."""
+        return self._changed
+
+    @property
+    def unwritten_bytes(self) -> int:
+        """About how much the next checkpoint writes."""
+        return self.store.dirty_bytes + self._outbox.bytes
+
+    def begin(self, batch: Batch, latest: int) -> bool:
+        """Decode *batch* for all logics; False if it does not continue this task's position.
+
+        A timestamp after *latest* (ms) counts as *latest*: a producer whose clock is ahead must
+        not stop the time of everybody else.
+        """
+        if batch.start != self.positions.setdefault(batch.topic, batch.start):
+            return False
+        decoded, dead_letters = self._codec.decode(batch.records)
+        stamps = (min(record.timestamp, latest) for record in batch.records)
+        times = list(accumulate(stamps, max, initial=self.stream_time))[1:]
+        self._arrivals = Arrivals(batch.records, times, decoded)
+        self._waiting_for = set(self._logics)
+        for letter in dead_letters:
+            record = batch.records[letter.record]
+            topic, output = self._dead_letter(batch.topic, batch.partition, record, letter)
+            self._outbox.send(topic, output)
+            self.totals.add(f"dead_letters.{letter.reason}", 1)
+        whole = sum(letter.whole for letter in dead_letters)
+        self.totals.records += len(batch.records)
+        self.totals.dead_lettered += whole
+        self.totals.processed += len(batch.records) - whole
+        self.positions[batch.topic] = batch.end
+        self._changed = True
+        return True
+
+    def run(self, name: str) -> None:
+        """Let the logic *name* process the batch that was begun."""
+        assert self._arrivals is not None
+        arrivals = self._arrivals
+        self._logics[name].process(arrivals, self._outbox, self.totals)
+        self._waiting_for.discard(name)
+        if not self._waiting_for:
+            if arrivals.times:
+                self.stream_time = arrivals.times[-1]
+            self._arrivals = None
+
+    def process(self, batch: Batch, latest: int) -> bool:
+        """Begin *batch* and run every logic on it."""
+        if not self.begin(batch, latest):
+            return False
+        for name in self._logics:
+            self.run(name)
+        return True
+
+    def advance(self, now: int) -> None:
+        """Move stream time to *now* (ms) without a record; time never goes back."""
+        if now <= self.stream_time:
+            return
+        self.stream_time = now
+        before = self._outbox.bytes, self.store.dirty_bytes
+        for logic in self._logics.values():
+            logic.advance(now, self._outbox, self.totals)
+        self._changed |= (self._outbox.bytes, self.store.dirty_bytes) != before
+
+    def snapshot(self) -> Snapshot:
+        """Take what changed since the last snapshot; the task goes on at once."""
+        assert self.between_batches
+        for logic in self._logics.values():
+            logic.before_checkpoint()
+        totals = self.totals
+        position = {
+            "version": _POSITION_VERSION,
+            "offsets": self.positions,
+            "time": self.stream_time,
+            "totals": {
+                "records": totals.records,
+                "processed": totals.processed,
+                "dead_lettered": totals.dead_lettered,
+                "counts": totals.counts,
+            },
+        }
+        self.store.put(POSITION_KEY, orjson.dumps(position))
+        outbox, self._outbox = self._outbox, Outbox()
+        self._changed = False
+        return Snapshot(self.store.begin_checkpoint(), outbox.topics, dict(self.positions))
+
+    def problems(self) -> list[str]:
+        """Return every sum of this task that does not add up."""
+        totals = self.totals
+        found = [text for logic in self._logics.values() for text in logic.problems(totals)]
+        if totals.records != totals.processed + totals.dead_lettered:
+            found.append(
+                f"{totals.records} records in, but {totals.processed} processed and "
+                f"{totals.dead_lettered} dead-lettered"
+            )
+        return found
