@@ -41,6 +41,7 @@ class BatchSchema(faust.Schema):  # type: ignore[misc]  # Faust is untyped
 
 def build_app(group: GroupSettings, kafka: Mapping[str, Any], data_dir: Path) -> faust.App:
     """Return a Faust app without tables, web server or commits of its own."""
+    data_dir.mkdir(parents=True, exist_ok=True)
     app = faust.App(
         group.app,
         broker=";".join(f"tailrace://{server}" for server in group.bootstrap_servers),

@@ -88,11 +88,10 @@ class Engine:
         """Take over every task of *partitions*; on return they may be fetched."""
         ids = sorted({self._task_id(tp.topic, tp.partition) for tp in partitions}, key=str)
         self.rebalances += 1
-        for id in ids:
-            self.runners[id] = self._runner(id)
+        for each in ids:
+            self.runners[each] = self._runner(each)
         try:
-            await asyncio.gather(*(self.runners[id].start() for id in ids))
-            await asyncio.gather(*(self._locate(self.runners[id]) for id in ids))
+            await asyncio.gather(*(self.runners[each].start() for each in ids))
         except Exception as error:
             self.fail(error)
             raise
@@ -103,8 +102,8 @@ class Engine:
     async def revoke(self) -> None:
         """Commit and forget all tasks. The group protocol is eager: all partitions go at once."""
         runners, self.runners = self.runners, {}
-        for id in runners:
-            self._watchdog.forget(id)
+        for gone in runners:
+            self._watchdog.forget(gone)
         timeout_s = self.settings.revoke_timeout_s
         await asyncio.gather(*(runner.stop(timeout_s) for runner in runners.values()))
 
@@ -126,10 +125,10 @@ class Engine:
     def _inputs(self, id: TaskId) -> list[TopicPartition]:
         return [TopicPartition(topic, id.partition) for topic in self._stages[id.stage].topics]
 
-    async def _locate(self, runner: Runner) -> None:
+    async def _locate(self, task: Task[Any]) -> None:
         """Give the task a position in every input: a new one starts where the log does."""
-        for tp, first in (await self.consumer.first_offsets(self._inputs(runner.id))).items():
-            position = runner.task.positions.setdefault(tp.topic, first)
+        for tp, first in (await self.consumer.first_offsets(self._inputs(task.id))).items():
+            position = task.positions.setdefault(tp.topic, first)
             if position < first:
                 self.records_expired += first - position
                 log.error(
@@ -146,8 +145,9 @@ class Engine:
             self._ledger(id),
             open_store=lambda: PartitionStore(RocksDisk(self._fresh_directory(id))),
             build=lambda store: self._stages[id.stage].build(id, store),
+            locate=self._locate,
             still_ours=self._still_ours,
-            resume=self._resume,
+            seek=self._seek,
             fail=self.fail,
             monotonic=time.monotonic,
             give_up_after_s=self.settings.stall_timeout_s,
@@ -182,6 +182,7 @@ class Engine:
         try:
             if not runner.run(logic, batch, _now_ms() + _FUTURE_MS):
                 log.debug("stale batch ignored", task=str(runner.id), start=batch.start)
+                await self._seek(runner.task)
                 return
         except Exception as error:
             runner.failed(error)
@@ -197,9 +198,9 @@ class Engine:
                 runner.checkpoint_soon()
         await asyncio.sleep(0)
 
-    async def _resume(self, runner: Runner) -> None:
-        await self._locate(runner)
-        positions = {tp: runner.task.positions[tp.topic] for tp in self._inputs(runner.id)}
+    async def _seek(self, task: Task[Any]) -> None:
+        """Let the consumer read on from the task's position; what it delivers until then is stale."""
+        positions = {tp: task.positions[tp.topic] for tp in self._inputs(task.id)}
         await self.consumer.seek_positions(positions)
 
     async def _still_ours(self, id: TaskId) -> bool:
@@ -249,13 +250,13 @@ class Engine:
             task.advance(fetched - int(self.settings.grace_s * 1000))
 
     def _watch(self, now: float) -> None:
-        for id, runner in self.runners.items():
+        for runner in self.runners.values():
             if not runner.running:
                 continue  # it gives up by itself
-            lag = self.lag(id)
+            lag = self.lag(runner.id)
             progress = (tuple(sorted(runner.task.positions.items())), runner.checkpoints)
-            has_work = bool(lag) or runner.task.has_news or self._silent(id)
-            self._watchdog.observe(id, progress, has_work=has_work, now=now)
+            has_work = bool(lag) or runner.task.has_news or self._silent(runner.id)
+            self._watchdog.observe(runner.id, progress, has_work=has_work, now=now)
 
     def lag(self, id: TaskId) -> int | None:
         """Return how many offsets the task is behind the log's end; None while unknown."""

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.structs import TopicPartition
 
-from tailrace.streams.batch import Output
+from tailrace.schemas.records import Output
 from tailrace.streams.task import Snapshot, TaskId
 from tailrace.tables.store import PartitionStore
 
@@ -160,7 +161,7 @@ class KafkaLedger:
                 "timestamp": output.timestamp if output.timestamp >= 0 else None,
                 "key": output.key,
                 "value": output.value,
-                "headers": output.headers,
+                "headers": list(output.headers),
             }
             if builder.append(**row) is None:
                 queued.append((await self._send(target, builder), builder.record_count()))
@@ -181,15 +182,11 @@ class KafkaLedger:
     @staticmethod
     async def _abort(producer: AIOKafkaProducer) -> None:
         """Try to abort, so that readers need not wait for the timeout; the next fence does too."""
-        try:
+        with suppress(Exception):  # fenced or unreachable: the broker aborts it
             await asyncio.wait_for(producer.abort_transaction(), timeout=5)
-        except Exception:  # noqa: S110  # fenced or unreachable: the broker aborts it
-            pass
 
     async def close(self) -> None:
         producer, self._producer = self._producer, None
         if producer is not None:
-            try:
+            with suppress(Exception):  # what it held was given up already
                 await asyncio.wait_for(producer.stop(), timeout=5)
-            except Exception:  # noqa: S110  # what it held was given up already
-                pass

@@ -50,10 +50,10 @@ class Phase(enum.Enum):
 class Runner:
     """One task and its ledger.
 
-    *open_task* opens the store's files; *build* makes the task of a restored store;
-    *resume* is called with the runner when its task is ready to read again after a failure, and
-    *still_ours* tells whether the consumer group still gives us the partition. *fail* ends the
-    process.
+    *open_store* opens the store's files; *build* makes the task of a restored store; *locate*
+    gives it a position in every input. After a failure, *still_ours* tells whether the consumer
+    group still gives us the partition, and *seek* makes it read on from the task's position.
+    *fail* ends the process.
     """
 
     def __init__(
@@ -63,8 +63,9 @@ class Runner:
         open_store: Callable[[], PartitionStore],
         build: Callable[[PartitionStore], Task[Any]],
         *,
+        locate: Callable[[Task[Any]], Awaitable[None]],
         still_ours: Callable[[TaskId], Awaitable[bool]],
-        resume: Callable[[Runner], Awaitable[None]],
+        seek: Callable[[Task[Any]], Awaitable[None]],
         fail: Callable[[BaseException], None],
         monotonic: Callable[[], float],
         give_up_after_s: float,
@@ -78,8 +79,9 @@ class Runner:
         self._ledger = ledger
         self._open_store = open_store
         self._build = build
+        self._locate = locate
         self._still_ours = still_ours
-        self._resume = resume
+        self._seek = seek
         self._fail = fail
         self._monotonic = monotonic
         self._give_up_after_s = give_up_after_s
@@ -103,17 +105,17 @@ class Runner:
     async def start(self) -> None:
         """Take the partition over."""
         started = self._monotonic()
-        store: PartitionStore | None = None
+        self._drop()
+        await self._ledger.fence()
+        store = self._open_store()
         try:
-            await self._ledger.fence()
-            store = self._open_store()
             await self._ledger.restore(store)
-            self._task = self._build(store)
+            task = self._build(store)
+            await self._locate(task)
         except BaseException:
-            if store is not None:
-                store.close()
+            store.close()
             raise
-        self._batch = None
+        self._task = task
         self.phase = Phase.RUNNING
         self.last_checkpoint_at = self._monotonic()
         self.restore_seconds = self.last_checkpoint_at - started
@@ -180,12 +182,13 @@ class Runner:
             try:
                 if await self._still_ours(self.id):
                     await self.start()
-                    await self._resume(self)
+                    await self._seek(self.task)
                     return
             except FATAL as fatal:
                 self._fail(fatal)
                 return
             except Exception as again:
+                self.phase = Phase.FAILED
                 error = again
             await asyncio.sleep(_RETRY_S)
         self._fail(error)

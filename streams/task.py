@@ -13,13 +13,14 @@ It is pure: batches and times in, changes and outputs out. It runs the same unde
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import Generic, Protocol, TypeVar
 
 import orjson
 
-from tailrace.streams.batch import Batch, Outbox, Output, Record
+from tailrace.schemas.records import Arrivals, DeadLetter, Outbox, Output, Record, Totals
+from tailrace.streams.batch import Batch
 from tailrace.tables.store import Changes, PartitionStore
 
 POSITION_KEY = b"\x00position"
@@ -38,42 +39,6 @@ class TaskId:
 
     def __str__(self) -> str:
         return f"{self.stage}-{self.partition}"
-
-
-@dataclass(slots=True)
-class Totals:
-    """What this partition has ever done, by its committed state: survives restarts and moves."""
-
-    records: int = 0
-    processed: int = 0
-    dead_lettered: int = 0
-    counts: dict[str, int] = field(default_factory=dict)
-
-    def add(self, name: str, amount: int) -> None:
-        """Add *amount* to the count *name*."""
-        self.counts[name] = self.counts.get(name, 0) + amount
-
-
-@dataclass(frozen=True, slots=True)
-class Arrivals(Generic[Decoded]):
-    """Records with what was decoded from them; `times[i]` is stream time (ms) as record i came."""
-
-    records: Sequence[Record]
-    times: Sequence[int]
-    decoded: Decoded
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """What could not be processed of the record at index `record`.
-
-    `whole`: nothing of the record was good.
-    """
-
-    record: int
-    reason: str
-    value: bytes
-    whole: bool
 
 
 class Logic(Protocol[Decoded]):

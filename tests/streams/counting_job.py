@@ -11,10 +11,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from tailrace.schemas.records import Arrivals, DeadLetter, Outbox, Output, Record, Totals
 from tailrace.streams.app import GroupSettings, build_app, connect, run
-from tailrace.streams.batch import Outbox, Output, Record
 from tailrace.streams.engine import Engine, EngineSettings, Stage
-from tailrace.streams.task import Arrivals, DeadLetter, Task, TaskId, Totals
+from tailrace.streams.task import Task, TaskId
 from tailrace.tables.store import PartitionStore
 
 KEYS = Sequence[bytes]
@@ -90,7 +90,7 @@ async def work(bootstrap: str, topic: str, out: str, data: str, instance: str | 
     stage = Stage("keys", (topic,), lambda id, store: build_task(id, store, out))
     engine = Engine(
         settings, [stage], kafka,
-        on_ready=lambda ids: print("ready", *ids, file=sys.stderr, flush=True),
+        on_ready=lambda ids: sys.stderr.write("ready\n"),
     )  # fmt: skip
     group = GroupSettings(f"app-{topic}", [bootstrap], instance, session_timeout_s=6.0)
     app = build_app(group, kafka, Path(data))
@@ -114,5 +114,9 @@ async def work(bootstrap: str, topic: str, out: str, data: str, instance: str | 
 if __name__ == "__main__":
     import logging
 
+    import structlog
+
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[structlog.processors.add_log_level, plain])
     asyncio.run(work(*sys.argv[1:5], sys.argv[5] if len(sys.argv) > 5 else None))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 
-from tailrace.streams.batch import Output
+from tailrace.schemas.records import Output
 from tailrace.streams.task import Snapshot
 from tailrace.tables.store import Changes, PartitionStore
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tailrace.streams.batch import Batch, Output
-from tailrace.streams.runner import Runner
-from tailrace.streams.task import TaskId
-from tailrace.tables.store import MemoryDisk, PartitionStore
 
-from tests.streams.counting_job import build_task
-from tests.streams.memory_log import Crash, CrashPoint, MemoryLedger, MemoryLog
+from tailrace.schemas.records import Output
+from tailrace.streams.batch import Batch
+from tailrace.streams.runner import Runner
+from tailrace.streams.task import Task, TaskId
+from tailrace.tables.store import MemoryDisk, PartitionStore
+from tests.streams.counting_job import KEYS, build_task
+from tests.streams.memory_log import CrashPoint, MemoryLedger, MemoryLog
 
 ID = TaskId("keys", 0)
 FAR = 1 << 60
@@ -65,13 +67,16 @@ class Worker:
         async def ours(id: TaskId) -> bool:
             return False
 
-        async def resume(runner: Runner) -> None:
-            raise AssertionError("a dead worker does not resume")
+        async def locate(task: Task[KEYS]) -> None:
+            task.positions.setdefault("in", 0)
+
+        async def seek(task: Task[KEYS]) -> None:
+            raise AssertionError("a dead worker does not read on")
 
         self.runner = Runner(
             ID, self.ledger, lambda: PartitionStore(disk),
             lambda store: build_task(ID, store, "out"),
-            still_ours=ours, resume=resume, fail=self.failures.append,
+            locate=locate, still_ours=ours, seek=seek, fail=self.failures.append,
             monotonic=lambda: 0.0, give_up_after_s=0.0,
         )  # fmt: skip
 
@@ -137,7 +142,7 @@ def test_outputs_do_not_depend_on_cuts_or_checkpoints(
     task = build_task(ID, store, "out")
     edges = sorted({0, len(records), *(cut for cut in cuts if cut < len(records))})
     sent: dict[str, list[Output]] = {}
-    for number, (start, end) in enumerate(zip(edges, edges[1:], strict=False)):
+    for number, (start, end) in enumerate(itertools.pairwise(edges)):
         assert task.process(Batch("in", 0, start, end, records[start:end]), FAR)
         if number in checkpoints or end == len(records):
             for topic, outputs in task.snapshot().outputs.items():

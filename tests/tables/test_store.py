@@ -6,6 +6,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
 from tailrace.tables.store import MemoryDisk, PartitionStore, RocksDisk, StoreCorrupt, StoreLocked
 
 KEYS = st.binary(min_size=1, max_size=2).map(lambda key: b"t" + key)

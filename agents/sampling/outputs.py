@@ -1,0 +1,85 @@
+"""The records that tell the world what the sampler did: kept traces and decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import orjson
+
+from tailrace.agents.sampling.sampler import Decided, Effect, Late
+from tailrace.agents.sampling.services import ServiceNames
+from tailrace.schemas.otlp.request import join
+from tailrace.schemas.records import Headers, Output
+from tailrace.schemas.topics import POLICY_HEADER, PROBABILITY_HEADER
+from tailrace.tables.decisions import Outcome
+from tailrace.tables.traces import OpenTrace
+
+DEFAULT_TENANT = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What one effect becomes. `unfit`: spans that are larger than a record may be."""
+
+    decision: Output
+    kept: list[Output]
+    unfit: list[bytes]
+
+
+def write(effects: Sequence[Effect], services: ServiceNames, record_bytes: int) -> list[Written]:
+    """Return the records of *effects*, in their order; none larger than *record_bytes*."""
+    if not effects:
+        return []
+    starts = _rfc3339([effect.trace.start for effect in effects])
+    times = _rfc3339([effect.at * 1_000_000 for effect in effects])
+    return [
+        _write(effect, services, record_bytes, start, at)
+        for effect, start, at in zip(effects, starts, times, strict=True)
+    ]
+
+
+def _write(
+    effect: Decided | Late, services: ServiceNames, record_bytes: int, start: str, at: str
+) -> Written:
+    trace, outcome = effect.trace, effect.outcome
+    trace_id = trace.trace_id.hex()
+    key = trace_id.encode()
+    record = {
+        "trace_id": trace_id,
+        "tenant": DEFAULT_TENANT,
+        "decision": outcome.decision,
+        "policy": outcome.policy,
+        "probability": outcome.probability,
+        "spans": trace.spans,
+        "services": services.sorted(trace.services),
+        "root": _root(trace),
+        "start": start,
+        "duration_ms": max(0, trace.end - trace.start) / 1_000_000,
+        "decided_at": at,
+        "late": type(effect) is Late,
+    }
+    decision = Output(key, orjson.dumps(record), effect.at)
+    if not effect.raw:
+        return Written(decision, [], [])
+    values, unfit = join(effect.raw, record_bytes - len(key) - 512)
+    headers = _headers(outcome)
+    return Written(decision, [Output(key, value, effect.at, headers) for value in values], unfit)
+
+
+def _root(trace: OpenTrace) -> dict[str, str] | None:
+    return None if trace.root is None else {"service": trace.root[1], "name": trace.root[2]}
+
+
+def _headers(outcome: Outcome) -> Headers:
+    headers = [(POLICY_HEADER, (outcome.policy or "").encode())]
+    if outcome.probability is not None:
+        headers.append((PROBABILITY_HEADER, f"{outcome.probability:g}".encode()))
+    return headers
+
+
+def _rfc3339(nanos: Sequence[int]) -> list[str]:
+    """Return *nanos* (since 1970) in RFC 3339 with nanoseconds, UTC."""
+    times = np.array(nanos, "datetime64[ns]")
+    return [f"{time}Z" for time in np.datetime_as_string(times).tolist()]

@@ -1,0 +1,212 @@
+"""The decision table: what was decided of each trace, for spans that come later.
+
+Decisions since the last checkpoint are a dictionary. A checkpoint writes them as one block, a
+value of 22 bytes a decision, and adds them to sorted runs in memory (26 bytes a decision) that are
+merged as they grow, so that a lookup searches a few runs for many trace IDs at once. A decision is
+found for *retention* after it was made, to the millisecond, however blocks were cut.
+
+A block's value: one byte of version, the length of the outcomes (u32), the outcomes (JSON), the
+base time (i64, ms), then columns: trace IDs (16 bytes), milliseconds after the base (u32),
+outcome numbers (u16). Little endian. Its key: `d` and the block's number (u64, big endian).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from tailrace.tables.store import PartitionStore
+
+BLOCK_PREFIX = b"d"
+_VERSION = b"\x01"
+_MAX_OUTCOMES = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a trace: `decision` is sampled, not_sampled or dropped."""
+
+    decision: str
+    policy: str | None
+    probability: float | None
+
+    @property
+    def is_sampled(self) -> bool:
+        """True if the trace is kept."""
+        return self.decision == "sampled"
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Decisions sorted by the halves of the trace ID, low half first."""
+
+    low: npt.NDArray[np.uint64]
+    high: npt.NDArray[np.uint64]
+    at: npt.NDArray[np.int64]
+    outcome: npt.NDArray[np.uint16]
+
+
+class DecisionTable:
+    """The decisions of one partition. Times in ms of stream time."""
+
+    def __init__(self, store: PartitionStore, retention_ms: int) -> None:
+        self._store = store
+        self._retention_ms = retention_ms
+        self._outcomes: list[Outcome] = []
+        self._numbers: dict[Outcome, int] = {}
+        self._recent: dict[bytes, tuple[int, int]] = {}
+        self._runs: list[_Run] = []
+        self._blocks: deque[tuple[int, bytes]] = deque()
+        self._block_number = 0
+
+    def __len__(self) -> int:
+        """The number of decisions held, some of them perhaps past their retention."""
+        return len(self._recent) + sum(len(run.low) for run in self._runs)
+
+    def record(self, trace_id: bytes, outcome: Outcome, at: int) -> None:
+        """Remember that *trace_id* was decided at *at*."""
+        self._recent[trace_id] = (self._number(outcome), at)
+
+    def find_recent(self, trace_id: bytes, now: int) -> Outcome | None:
+        """Return what was decided since the last checkpoint, or None."""
+        found = self._recent.get(trace_id)
+        if found is None or found[1] + self._retention_ms < now:
+            return None
+        return self._outcomes[found[0]]
+
+    def find_older(self, trace_ids: Sequence[bytes]) -> list[tuple[Outcome, int] | None]:
+        """Return for each ID what was decided before the last checkpoint, and until when it holds.
+
+        The latest decision wins. The caller compares the time with its own.
+        """
+        found: list[tuple[Outcome, int] | None] = [None] * len(trace_ids)
+        if not self._runs or not trace_ids:
+            return found
+        low, high = _halves(trace_ids)
+        open_rows = np.arange(len(trace_ids))
+        for run in reversed(self._runs):
+            hits = _search(run, low[open_rows], high[open_rows])
+            is_hit = hits >= 0
+            for row, hit in zip(open_rows[is_hit].tolist(), hits[is_hit].tolist(), strict=True):
+                until = int(run.at[hit]) + self._retention_ms
+                found[row] = (self._outcomes[run.outcome[hit]], until)
+            open_rows = open_rows[~is_hit]
+        return found
+
+    def seal(self, now: int) -> None:
+        """Put recent decisions into the store, and drop blocks that nobody can find any more."""
+        if self._recent:
+            recent = sorted(self._recent.items(), key=lambda row: row[1][1])
+            self._recent = {}
+            ids = [trace_id for trace_id, _ in recent]
+            numbers = np.array([number for _, (number, _) in recent], np.uint16)
+            at = np.array([at for _, (_, at) in recent], np.int64)
+            key = BLOCK_PREFIX + self._block_number.to_bytes(8, "big")
+            self._block_number += 1
+            self._store.put(key, _encode(self._outcomes, ids, at, numbers))
+            self._blocks.append((int(at[-1]), key))
+            self._add_run(ids, at, numbers, now)
+        while self._blocks and self._blocks[0][0] + self._retention_ms < now:
+            self._store.delete(self._blocks.popleft()[1])
+
+    def restore(self, now: int) -> None:
+        """Read every block of the store."""
+        for key, value in list(self._store.scan(BLOCK_PREFIX)):
+            self._block_number = int.from_bytes(key[1:], "big") + 1
+            outcomes, ids, at, numbers = _decode(value)
+            own = np.array([self._number(outcome) for outcome in outcomes], np.uint16)
+            self._blocks.append((int(at.max()), key))
+            self._add_run(ids, at, own[numbers], now)
+
+    def _number(self, outcome: Outcome) -> int:
+        number = self._numbers.get(outcome)
+        if number is None:
+            number = self._numbers[outcome] = len(self._outcomes)
+            assert number < _MAX_OUTCOMES
+            self._outcomes.append(outcome)
+        return number
+
+    def _add_run(
+        self,
+        ids: Sequence[bytes],
+        at: npt.NDArray[np.int64],
+        outcome: npt.NDArray[np.uint16],
+        now: int,
+    ) -> None:
+        low, high = _halves(ids)
+        run = _sorted(_Run(low, high, at, outcome))
+        while self._runs and len(self._runs[-1].low) < 2 * len(run.low):
+            run = self._merged(self._runs.pop(), run, now)
+        self._runs.append(run)
+
+    def _merged(self, older: _Run, newer: _Run, now: int) -> _Run:
+        """Return both in one; of equal IDs the newer, and nothing past its retention."""
+        both = [np.concatenate(pair) for pair in zip(astuple(older), astuple(newer), strict=True)]
+        run = _sorted(_Run(*both))
+        same = (run.low[1:] == run.low[:-1]) & (run.high[1:] == run.high[:-1])
+        keep = run.at + self._retention_ms >= now
+        keep[:-1] &= ~same
+        return _Run(run.low[keep], run.high[keep], run.at[keep], run.outcome[keep])
+
+
+def _halves(ids: Sequence[bytes]) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
+    words = np.frombuffer(b"".join(ids), ">u8").astype(np.uint64).reshape(-1, 2)
+    return np.ascontiguousarray(words[:, 1]), np.ascontiguousarray(words[:, 0])
+
+
+def _sorted(run: _Run) -> _Run:
+    order = np.lexsort((run.high, run.low))  # stable: of equal IDs the later stands last
+    return _Run(run.low[order], run.high[order], run.at[order], run.outcome[order])
+
+
+def _search(
+    run: _Run, low: npt.NDArray[np.uint64], high: npt.NDArray[np.uint64]
+) -> npt.NDArray[np.int64]:
+    """Return the row of each ID in *run*, or -1."""
+    first = np.searchsorted(run.low, low)
+    inside = np.minimum(first, len(run.low) - 1)
+    rows = np.where((run.low[inside] == low) & (run.high[inside] == high), inside, -1)
+    # IDs that share their low half: look on among the rows that follow.
+    shared = np.flatnonzero((rows < 0) & (run.low[inside] == low))
+    for index in shared.tolist():
+        last = np.searchsorted(run.low, low[index], side="right")
+        match = np.flatnonzero(run.high[first[index] : last] == high[index])
+        if len(match):
+            rows[index] = first[index] + match[-1]
+    return rows
+
+
+def _encode(
+    outcomes: Sequence[Outcome],
+    ids: Sequence[bytes],
+    at: npt.NDArray[np.int64],
+    numbers: npt.NDArray[np.uint16],
+) -> bytes:
+    used, own = np.unique(numbers, return_inverse=True)
+    head = orjson.dumps([astuple(outcomes[number]) for number in used.tolist()])
+    base = int(at[0])
+    columns = ((at - base).astype("<u4").tobytes(), own.astype("<u2").tobytes())
+    lengths = struct.pack("<I", len(head))
+    return b"".join((_VERSION, lengths, head, struct.pack("<q", base), *ids, *columns))
+
+
+def _decode(
+    value: bytes,
+) -> tuple[list[Outcome], list[bytes], npt.NDArray[np.int64], npt.NDArray[np.uint16]]:
+    if value[:1] != _VERSION:
+        raise ValueError(f"a decision block of version {value[0]} is not known to this tailrace")
+    (length,) = struct.unpack_from("<I", value, 1)
+    outcomes = [Outcome(*row) for row in orjson.loads(value[5 : 5 + length])]
+    (base,) = struct.unpack_from("<q", value, 5 + length)
+    start = 13 + length
+    count = (len(value) - start) // 22
+    ids = [value[start + 16 * n : start + 16 * n + 16] for n in range(count)]
+    at = np.frombuffer(value, "<u4", count, start + 16 * count).astype(np.int64) + base
+    numbers = np.frombuffer(value, "<u2", count, start + 20 * count).astype(np.uint16)
+    return outcomes, ids, at, numbers

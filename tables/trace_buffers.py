@@ -1,0 +1,180 @@
+"""Trace buffers: the raw fragments of traces that wait for their decision.
+
+Fragments are appended to segments. A full segment is compressed and becomes one value of the
+store; a segment whose fragments are all released is dropped whole, so that a fragment costs a
+share of one changelog record, and one that is released before a checkpoint costs nothing.
+
+A segment's value: one byte of version, then zstd of: count (u32), the arrival times (i64 each, ms
+of stream time), the sizes (u32 each, 0 for a fragment that was released), the fragments. Little
+endian. Its key: `s` and the segment's number (u64, big endian).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from itertools import accumulate, count, pairwise
+
+import cramjam
+import numpy as np
+
+from tailrace.tables.store import PartitionStore
+
+SEGMENT_PREFIX = b"s"
+SEGMENT_BYTES = 1 << 20
+"""Raw bytes after which a segment is full; it is longer only by its last fragment."""
+_VERSION = b"\x01"
+_ZSTD_LEVEL = 1
+_INDEX_BITS = 24
+
+FragmentRef = int
+"""Where a fragment is: the segment's number, and its index there."""
+
+
+class SegmentCache:
+    """Segments that were read back lately, of all buffers of a worker, within *capacity* bytes."""
+
+    def __init__(self, capacity: int = 64 << 20) -> None:
+        self._capacity = capacity
+        self._segments: OrderedDict[tuple[int, int], list[bytes]] = OrderedDict()
+        self._sizes: dict[tuple[int, int], int] = {}
+        self.bytes = 0
+        self.owners = count()
+
+    def get(self, owner: int, number: int) -> list[bytes] | None:
+        """Return the fragments of a segment if they are here."""
+        key = (owner, number)
+        fragments = self._segments.get(key)
+        if fragments is not None:
+            self._segments.move_to_end(key)
+        return fragments
+
+    def put(self, owner: int, number: int, fragments: list[bytes]) -> None:
+        """Keep *fragments* until others need the space."""
+        key = (owner, number)
+        self.drop(owner, number)
+        self._segments[key] = fragments
+        self._sizes[key] = sum(map(len, fragments))
+        self.bytes += self._sizes[key]
+        while self.bytes > self._capacity and len(self._segments) > 1:
+            self.drop(*next(iter(self._segments)))
+
+    def drop(self, owner: int, number: int) -> None:
+        """Forget a segment."""
+        if self._segments.pop((owner, number), None) is not None:
+            self.bytes -= self._sizes.pop((owner, number))
+
+
+class TraceBuffers:
+    """The fragments of one partition's undecided traces."""
+
+    def __init__(self, store: PartitionStore, cache: SegmentCache) -> None:
+        self._store = store
+        self._cache = cache
+        self._owner = next(cache.owners)
+        self._number = 0
+        self._open: list[bytes] = []
+        self._open_times: list[int] = []
+        self._open_bytes = 0
+        self._live: dict[int, int] = {}
+        self._live_open = 0
+
+    @property
+    def open_bytes(self) -> int:
+        """Raw bytes that are in no segment of the store yet."""
+        return self._open_bytes
+
+    def append(self, raw: bytes, now: int) -> FragmentRef:
+        """Keep *raw*, which came at *now* (ms of stream time)."""
+        if self._open_bytes >= SEGMENT_BYTES:
+            self.seal()
+        index = len(self._open)
+        self._open.append(raw)
+        self._open_times.append(now)
+        self._open_bytes += len(raw)
+        self._live_open += 1
+        return self._number << _INDEX_BITS | index
+
+    def read(self, refs: Iterable[FragmentRef]) -> list[bytes]:
+        """Return the fragments at *refs*."""
+        mask = (1 << _INDEX_BITS) - 1
+        return [self._fragments(ref >> _INDEX_BITS)[ref & mask] for ref in refs]
+
+    def release(self, refs: Iterable[FragmentRef]) -> None:
+        """Give up the fragments at *refs*; a segment without others is dropped."""
+        live, number = self._live, self._number
+        for ref in refs:
+            segment = ref >> _INDEX_BITS
+            if segment == number:
+                index = ref & ((1 << _INDEX_BITS) - 1)
+                self._open_bytes -= len(self._open[index])
+                self._open[index] = b""
+                self._live_open -= 1
+            else:
+                live[segment] -= 1
+                if not live[segment]:
+                    del live[segment]
+                    self._store.delete(_key(segment))
+                    self._cache.drop(self._owner, segment)
+
+    def seal(self) -> None:
+        """Write the open segment to the store, unless all of it was released."""
+        if self._live_open:
+            self._store.put(_key(self._number), _encode(self._open, self._open_times))
+            self._live[self._number] = self._live_open
+            self._cache.put(self._owner, self._number, self._open)
+        if self._open:
+            self._number += 1
+            self._open, self._open_times = [], []
+            self._open_bytes = self._live_open = 0
+
+    def restore(self) -> Iterator[list[tuple[FragmentRef, int, bytes]]]:
+        """Yield each stored segment's fragments with their arrival times.
+
+        Release what is not wanted of a segment before the next one is taken.
+        """
+        for key, value in list(self._store.scan(SEGMENT_PREFIX)):
+            number = int.from_bytes(key[1:], "big")
+            fragments, times = _decode(value)
+            base = number << _INDEX_BITS
+            rows = [
+                (base | index, at, raw)
+                for index, (at, raw) in enumerate(zip(times, fragments, strict=True))
+                if raw
+            ]
+            self._live[number] = len(rows)
+            self._number = number + 1
+            yield rows
+
+    def _fragments(self, number: int) -> list[bytes]:
+        if number == self._number:
+            return self._open
+        fragments = self._cache.get(self._owner, number)
+        if fragments is None:
+            value = self._store.get(_key(number))
+            assert value is not None, f"segment {number} is gone although fragments refer to it"
+            fragments, _ = _decode(value)
+            self._cache.put(self._owner, number, fragments)
+        return fragments
+
+
+def _key(number: int) -> bytes:
+    return SEGMENT_PREFIX + number.to_bytes(8, "big")
+
+
+def _encode(fragments: list[bytes], times: list[int]) -> bytes:
+    head = np.array([len(fragments)], "<u4").tobytes()
+    sizes = np.fromiter(map(len, fragments), "<u4", len(fragments)).tobytes()
+    block = b"".join((head, np.array(times, "<i8").tobytes(), sizes, *fragments))
+    return _VERSION + bytes(cramjam.zstd.compress(block, _ZSTD_LEVEL))
+
+
+def _decode(value: bytes) -> tuple[list[bytes], list[int]]:
+    if value[:1] != _VERSION:
+        raise ValueError(f"a trace segment of version {value[0]} is not known to this tailrace")
+    block = bytes(cramjam.zstd.decompress(value[1:]))
+    rows = int(np.frombuffer(block, "<u4", 1)[0])
+    times = np.frombuffer(block, "<i8", rows, 4).tolist()
+    sizes = np.frombuffer(block, "<u4", rows, 4 + 8 * rows).tolist()
+    ends = list(accumulate(sizes, initial=4 + 12 * rows))
+    return [block[a:b] for a, b in pairwise(ends)], times

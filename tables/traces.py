@@ -1,0 +1,27 @@
+"""What is remembered of an undecided trace besides its raw fragments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tailrace.tables.trace_buffers import FragmentRef
+
+
+@dataclass(slots=True)
+class OpenTrace:
+    """A trace that waits for its decision. It is rebuilt from the fragments at recovery.
+
+    `start` and `end` (ns) are the envelope of its spans; `facts` and `services` are bit sets;
+    `root` is the root span's start, service and name: the earliest, of equals the first to come.
+    """
+
+    trace_id: bytes
+    due: int
+    """When it is decided, in ms of stream time."""
+    start: int
+    end: int
+    spans: int = 0
+    facts: int = 0
+    services: int = 0
+    root: tuple[int, str, str] | None = None
+    fragments: list[FragmentRef] = field(default_factory=list)
