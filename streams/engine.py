@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 from aiokafka.structs import TopicPartition
 
+from tailrace.schemas import topics
 from tailrace.streams.batch import Batch
 from tailrace.streams.ledger import KafkaLedger, Ledger, LedgerNames
 from tailrace.streams.runner import Runner
@@ -72,6 +73,7 @@ class Engine:
         self.settings = settings
         self.runners: dict[TaskId, Runner] = {}
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.is_ready = False
         self.rebalances = 0
         self.records_expired = 0
         self._kafka = kafka
@@ -88,6 +90,7 @@ class Engine:
         """Take over every task of *partitions*; on return they may be fetched."""
         ids = sorted({self._task_id(tp.topic, tp.partition) for tp in partitions}, key=str)
         self.rebalances += 1
+        self.is_ready = False
         for each in ids:
             self.runners[each] = self._runner(each)
         try:
@@ -97,6 +100,7 @@ class Engine:
             raise
         if self._ticking is None:
             self._ticking = asyncio.create_task(self._tick_forever())
+        self.is_ready = True
         self._on_ready(ids)
 
     async def revoke(self) -> None:
@@ -156,8 +160,8 @@ class Engine:
     def _ledger(self, id: TaskId) -> Ledger:
         app = self.settings.app
         names = LedgerNames(
-            transactional_id=f"{app}-{id}",
-            changelog=TopicPartition(changelog_topic(app, id.stage), id.partition),
+            transactional_id=topics.transactional_id(app, id.stage, id.partition),
+            changelog=TopicPartition(topics.changelog(app, id.stage), id.partition),
             group=app,
         )
         return KafkaLedger(id, names, self._kafka)
@@ -199,7 +203,7 @@ class Engine:
         await asyncio.sleep(0)
 
     async def _seek(self, task: Task[Any]) -> None:
-        """Let the consumer read on from the task's position; what it delivers until then is stale."""
+        """Let the consumer read on from the task's position; batches of before are stale."""
         positions = {tp: task.positions[tp.topic] for tp in self._inputs(task.id)}
         await self.consumer.seek_positions(positions)
 
@@ -277,11 +281,6 @@ class Engine:
         """End the process with *error*; the first one counts."""
         if not self.ended.done():
             self.ended.set_exception(error)
-
-
-def changelog_topic(app: str, stage: str) -> str:
-    """Return the name of a stage's changelog topic."""
-    return f"{app}-{stage}-changelog"
 
 
 def _now_ms() -> int:

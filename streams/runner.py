@@ -22,10 +22,12 @@ import asyncio
 import enum
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from copy import deepcopy
 from typing import Any
 
 import structlog
 
+from tailrace.schemas.records import Totals
 from tailrace.streams.batch import Batch
 from tailrace.streams.ledger import Ledger, StoreAhead
 from tailrace.streams.task import Task, TaskId
@@ -76,6 +78,11 @@ class Runner:
         self.checkpoint_seconds = 0.0
         self.restore_seconds = 0.0
         self.failures = 0
+        self.batch_records = 0
+        self.committed = Totals()
+        """The totals of the last checkpoint."""
+        self.problems: list[str] = []
+        """What did not add up at the last checkpoint."""
         self._ledger = ledger
         self._open_store = open_store
         self._build = build
@@ -116,6 +123,7 @@ class Runner:
             store.close()
             raise
         self._task = task
+        self.committed = deepcopy(task.totals)
         self.phase = Phase.RUNNING
         self.last_checkpoint_at = self._monotonic()
         self.restore_seconds = self.last_checkpoint_at - started
@@ -126,6 +134,7 @@ class Runner:
             if not self.task.begin(batch, latest):
                 return False
             self._batch = batch
+            self.batch_records = len(batch.records)
         self.task.run(name)
         return True
 
@@ -146,11 +155,13 @@ class Runner:
         task = self.task
         try:
             snapshot = task.snapshot()
-            for problem in task.problems():
+            self.problems = task.problems()
+            for problem in self.problems:
                 log.error("balance does not hold", task=str(self.id), problem=problem)
             offset = await self._ledger.commit(snapshot)
             if self._task is task:
                 task.store.finish_checkpoint(offset)
+            self.committed = snapshot.totals
             self.checkpoints += 1
             self.checkpoint_seconds = self._monotonic() - started
         except Exception as error:

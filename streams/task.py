@@ -13,6 +13,7 @@ It is pure: batches and times in, changes and outputs out. It runs the same unde
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Generic, Protocol, TypeVar
@@ -44,8 +45,8 @@ class TaskId:
 class Logic(Protocol[Decoded]):
     """What a capability does with a partition. It owns its part of the store."""
 
-    def restore(self) -> None:
-        """Build memory from the store; called once, before anything else."""
+    def restore(self, now: int) -> None:
+        """Build memory from the store, at stream time *now*; once, before anything else."""
         ...
 
     def process(self, arrivals: Arrivals[Decoded], outbox: Outbox, totals: Totals) -> None:
@@ -78,6 +79,7 @@ class Snapshot:
     changes: Changes
     outputs: Mapping[str, Sequence[Output]]
     positions: Mapping[str, int]
+    totals: Totals
 
 
 class Task(Generic[Decoded]):
@@ -97,7 +99,7 @@ class Task(Generic[Decoded]):
         self.positions: dict[str, int] = {}
         self.totals = Totals()
         self._codec = codec
-        self._logics = logics
+        self.logics = logics
         self._dead_letter = dead_letter
         self._outbox = Outbox()
         self._arrivals: Arrivals[Decoded] | None = None
@@ -117,8 +119,8 @@ class Task(Generic[Decoded]):
             self.positions = position["offsets"]
             self.stream_time = position["time"]
             self.totals = Totals(**position["totals"])
-        for logic in self._logics.values():
-            logic.restore()
+        for logic in self.logics.values():
+            logic.restore(self.stream_time)
 
     # Between batches only: `snapshot`, `advance`.
 
@@ -149,7 +151,7 @@ class Task(Generic[Decoded]):
         stamps = (min(record.timestamp, latest) for record in batch.records)
         times = list(accumulate(stamps, max, initial=self.stream_time))[1:]
         self._arrivals = Arrivals(batch.records, times, decoded)
-        self._waiting_for = set(self._logics)
+        self._waiting_for = set(self.logics)
         for letter in dead_letters:
             record = batch.records[letter.record]
             topic, output = self._dead_letter(batch.topic, batch.partition, record, letter)
@@ -167,7 +169,7 @@ class Task(Generic[Decoded]):
         """Let the logic *name* process the batch that was begun."""
         assert self._arrivals is not None
         arrivals = self._arrivals
-        self._logics[name].process(arrivals, self._outbox, self.totals)
+        self.logics[name].process(arrivals, self._outbox, self.totals)
         self._waiting_for.discard(name)
         if not self._waiting_for:
             if arrivals.times:
@@ -178,7 +180,7 @@ class Task(Generic[Decoded]):
         """Begin *batch* and run every logic on it."""
         if not self.begin(batch, latest):
             return False
-        for name in self._logics:
+        for name in self.logics:
             self.run(name)
         return True
 
@@ -188,14 +190,14 @@ class Task(Generic[Decoded]):
             return
         self.stream_time = now
         before = self._outbox.bytes, self.store.dirty_bytes
-        for logic in self._logics.values():
+        for logic in self.logics.values():
             logic.advance(now, self._outbox, self.totals)
         self._changed |= (self._outbox.bytes, self.store.dirty_bytes) != before
 
     def snapshot(self) -> Snapshot:
         """Take what changed since the last snapshot; the task goes on at once."""
         assert self.between_batches
-        for logic in self._logics.values():
+        for logic in self.logics.values():
             logic.before_checkpoint()
         totals = self.totals
         position = {
@@ -212,12 +214,14 @@ class Task(Generic[Decoded]):
         self.store.put(POSITION_KEY, orjson.dumps(position))
         outbox, self._outbox = self._outbox, Outbox()
         self._changed = False
-        return Snapshot(self.store.begin_checkpoint(), outbox.topics, dict(self.positions))
+        return Snapshot(
+            self.store.begin_checkpoint(), outbox.topics, dict(self.positions), deepcopy(totals)
+        )
 
     def problems(self) -> list[str]:
         """Return every sum of this task that does not add up."""
         totals = self.totals
-        found = [text for logic in self._logics.values() for text in logic.problems(totals)]
+        found = [text for logic in self.logics.values() for text in logic.problems(totals)]
         if totals.records != totals.processed + totals.dead_lettered:
             found.append(
                 f"{totals.records} records in, but {totals.processed} processed and "

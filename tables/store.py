@@ -67,6 +67,11 @@ class Disk(Protocol):
         """Apply all of *changes*, or none."""
         ...
 
+    @property
+    def bytes(self) -> int:
+        """About how much space it takes."""
+        ...
+
     def close(self) -> None: ...
 
 
@@ -88,6 +93,10 @@ class MemoryDisk:
                 self.values.pop(key, None)
             else:
                 self.values[key] = value
+
+    @property
+    def bytes(self) -> int:
+        return sum(len(key) + len(value) for key, value in self.values.items())
 
     def close(self) -> None:
         """Nothing to release."""
@@ -159,6 +168,10 @@ class RocksDisk:
             else:
                 batch.put(key, value)
         self._db.write(batch)
+
+    @property
+    def bytes(self) -> int:
+        return sum(file.stat().st_size for file in self._path.iterdir())
 
     def close(self) -> None:
         self._db.close()
@@ -234,6 +247,11 @@ class PartitionStore:
         """The changelog offset up to which the disk has everything; None if it has nothing."""
         value = self._disk.get(_CHANGELOG_OFFSET)
         return None if value is None else int(struct.unpack(">q", value)[0])
+
+    @property
+    def disk_bytes(self) -> int:
+        """About how much space the disk takes."""
+        return self._disk.bytes
 
     def close(self) -> None:
         """Forget what is not on the disk, and release the disk."""

@@ -17,6 +17,8 @@ from tailrace.tables.decisions import Outcome
 from tailrace.tables.traces import OpenTrace
 
 DEFAULT_TENANT = "default"
+_OVERHEAD_BYTES = 1024
+"""Of a record with key and headers, and of the batch around it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +65,11 @@ def _write(
     decision = Output(key, orjson.dumps(record), effect.at)
     if not effect.raw:
         return Written(decision, [], [])
-    values, unfit = join(effect.raw, record_bytes - len(key) - 512)
+    limit = record_bytes - _OVERHEAD_BYTES
+    values = join(effect.raw, limit)
     headers = _headers(outcome)
-    return Written(decision, [Output(key, value, effect.at, headers) for value in values], unfit)
+    kept = [Output(key, value, effect.at, headers) for value in values if len(value) <= limit]
+    return Written(decision, kept, [value for value in values if len(value) > limit])
 
 
 def _root(trace: OpenTrace) -> dict[str, str] | None:

@@ -14,9 +14,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from tailrace.agents.sampling.facts import NO_END, NO_START
 from tailrace.agents.sampling.fragments import FragmentSummary, summarise
-
 from tailrace.agents.sampling.policies import SamplingPolicies
+from tailrace.agents.sampling.services import ServiceNames
 from tailrace.schemas.spans import SpanBatch
 from tailrace.tables.decisions import DecisionTable, Outcome
 from tailrace.tables.trace_buffers import TraceBuffers
@@ -78,9 +79,12 @@ class Sampler:
         return len(self._open)
 
     def process(self, batch: SpanBatch, times: Sequence[int]) -> list[Effect]:
-        """Add the fragments of *batch*; `times[i]` is stream time at message i. Decide what is due."""
+        """Add the fragments of *batch* and decide what is due.
+
+        `times[i]` is stream time (ms) at message i.
+        """
         effects: list[Effect] = []
-        fragments = summarise(batch, self._policies, self.services)
+        fragments = summarise(batch, self._policies.facts, self.services)
         unknown = {trace_id for trace_id in batch.fragment_trace_id if trace_id not in self._open}
         older = dict(zip(unknown, self._decisions.find_older(list(unknown)), strict=True))
         by_due, open_traces = self._by_due, self._open
@@ -122,7 +126,7 @@ class Sampler:
             batch = decode([raw for _, _, raw in rows])
             known = self._decisions.find_older(batch.fragment_trace_id)
             for fragment, decided in zip(
-                summarise(batch, self._policies, self.services), known, strict=True
+                summarise(batch, self._policies.facts, self.services), known, strict=True
             ):
                 ref, at, _ = rows[fragment.message]
                 if decided is not None and decided[1] >= at:
@@ -143,17 +147,16 @@ class Sampler:
 
     def _opened(self, fragment: FragmentSummary, now: int) -> OpenTrace:
         due = now + self._settings.decision_wait_ms
-        trace = OpenTrace(fragment.trace_id, due, fragment.start, fragment.end)
+        trace = OpenTrace(fragment.trace_id, due, NO_START, NO_END)
         self._open[fragment.trace_id] = trace
         self._by_due.append(trace)
         return trace
 
     def _add(self, trace: OpenTrace, fragment: FragmentSummary) -> None:
-        facts = fragment.facts
         if fragment.envelopes is not None:
-            facts |= fragment.envelopes(trace.start, trace.end)
+            trace.facts |= fragment.envelopes(trace.start, trace.end)
+        trace.facts |= fragment.facts
         _merge(trace, fragment)
-        trace.facts |= facts
         self.pending_spans += fragment.spans
 
     def _make_room(self, now: int) -> list[Effect]:
@@ -176,7 +179,7 @@ class Sampler:
 
     @staticmethod
     def _late(fragment: FragmentSummary, outcome: Outcome, now: int) -> Late:
-        trace = OpenTrace(fragment.trace_id, now, fragment.start, fragment.end)
+        trace = OpenTrace(fragment.trace_id, now, NO_START, NO_END)
         _merge(trace, fragment)
         return Late(trace, outcome, now, [fragment.raw] if outcome.is_sampled else [])
 

@@ -1,0 +1,1 @@
+"""Tail sampling: which traces are kept, and why."""

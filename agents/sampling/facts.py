@@ -1,0 +1,195 @@
+"""Facts: what policies need to know of a trace beyond its times and its number of spans.
+
+A fact is a yes-or-no question that one span can make true for its trace. Each distinct question
+has one bit; a trace's facts are the union of its spans' facts. Questions are asked of a whole batch
+at once, and of each distinct attribute value once.
+
+Bits are given in the order in which facts are asked for: they belong to one config and are not kept
+beyond it.
+"""
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from tailrace.schemas.durations import Nanos
+from tailrace.schemas.spans import AttributeColumn, SpanBatch
+from tailrace.schemas.strings import AttributeValue, Values
+
+Bools = npt.NDArray[np.bool_]
+
+NO_START: Nanos = 2**63 - 1
+"""The start of an envelope that has no span yet."""
+NO_END: Nanos = -(2**63)
+"""The end of an envelope that has no span yet."""
+
+
+class Trace(Protocol):
+    """What policies are told of a trace. `start` and `end` are its envelope, in ns."""
+
+    @property
+    def trace_id(self) -> bytes: ...
+    @property
+    def start(self) -> Nanos: ...
+    @property
+    def end(self) -> Nanos: ...
+    @property
+    def spans(self) -> int: ...
+    @property
+    def facts(self) -> int: ...
+
+
+class Predicate(Hashable, Protocol):
+    """A claim about an attribute's value. Equal predicates claim the same."""
+
+    def __call__(self, value: AttributeValue, /) -> bool: ...
+
+
+class SpanFact(Hashable, Protocol):
+    """A claim about a span. Equal facts claim the same."""
+
+    @property
+    def attributes(self) -> tuple[AttributeColumn, ...]: ...
+
+    def holds(self, batch: SpanBatch, answers: "Answers") -> Bools:
+        """For each span of *batch*, whether the claim is true."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeFact:
+    """Some attribute of the span or its resource is there, and its predicate holds."""
+
+    questions: tuple[tuple[AttributeColumn, Predicate], ...]
+
+    @property
+    def attributes(self) -> tuple[AttributeColumn, ...]:
+        return tuple(column for column, _ in self.questions)
+
+    def holds(self, batch: SpanBatch, answers: "Answers") -> Bools:
+        result = np.zeros(len(batch), np.bool_)
+        for column, predicate in self.questions:
+            result |= answers.of(predicate, batch.attributes[column])
+        return result
+
+
+@dataclass(frozen=True, slots=True)
+class EnvelopeFact:
+    """After one of its spans, in order of arrival, the trace lasted at least `shortest` and less
+    than `limit`, in ns."""
+
+    shortest: Nanos
+    limit: Nanos
+
+    def observe_fragment(
+        self,
+        start_so_far: Nanos,
+        end_so_far: Nanos,
+        starts: npt.NDArray[np.int64],
+        ends: npt.NDArray[np.int64],
+    ) -> bool:
+        """Whether a span of the fragment makes it true, after the envelope before the fragment.
+
+        Before a trace's first span the envelope is (NO_START, NO_END).
+        """
+        first = np.minimum(np.minimum.accumulate(starts), start_so_far)
+        last = np.maximum(np.maximum.accumulate(ends), end_so_far)
+        lasted = last - first
+        return bool(((lasted >= self.shortest) & (lasted < self.limit)).any())
+
+
+class Answers:
+    """What predicates say of the values of one `Values`; each is asked once per value."""
+
+    def __init__(self, values: Values) -> None:
+        self.values = values
+        self._known: dict[Predicate, npt.NDArray[np.int8]] = {}
+
+    def of(self, predicate: Predicate, ids: npt.NDArray[np.int32]) -> Bools:
+        """For each id, whether the predicate holds of its value; never of a value not there."""
+        known = self._known.get(predicate)
+        if known is None or len(known) <= len(self.values):
+            known = self._known[predicate] = self._grown(known)
+        found = known[ids]
+        if (found == _NOT_ASKED).any():
+            for number in np.unique(ids[found == _NOT_ASKED]).tolist():
+                known[number] = predicate(self.values[number])
+            found = known[ids]
+        return found.view(np.bool_)
+
+    def _grown(self, known: npt.NDArray[np.int8] | None) -> npt.NDArray[np.int8]:
+        grown = np.full(2 * len(self.values) + 64, _NOT_ASKED, np.int8)
+        if known is not None:
+            grown[: len(known) - 1] = known[:-1]
+        grown[-1] = 0  # where the id of a value that is not there, -1, points
+        return grown
+
+
+_NOT_ASKED = 2
+_WORD_BITS = 64
+
+
+class Facts:
+    """The facts that the policies of one config ask for."""
+
+    def __init__(self) -> None:
+        self._bits: dict[SpanFact | EnvelopeFact, int] = {}
+        self._of_spans: list[tuple[int, SpanFact]] = []
+        self._of_envelopes: list[tuple[int, EnvelopeFact]] = []
+        self._answers: Answers | None = None
+
+    def bit(self, fact: SpanFact | EnvelopeFact) -> int:
+        """The bit, as a mask, of *fact* in `Trace.facts`."""
+        if fact not in self._bits:
+            bit = self._bits[fact] = 1 << len(self._bits)
+            if isinstance(fact, EnvelopeFact):
+                self._of_envelopes.append((bit, fact))
+            else:
+                self._of_spans.append((bit, fact))
+        return self._bits[fact]
+
+    @property
+    def attributes(self) -> tuple[AttributeColumn, ...]:
+        """The columns that batches must have, each once."""
+        wanted = (column for _, fact in self._of_spans for column in fact.attributes)
+        return tuple(dict.fromkeys(wanted))
+
+    @property
+    def has_envelopes(self) -> bool:
+        """Whether `observe_envelope` must be asked."""
+        return bool(self._of_envelopes)
+
+    def observe(self, batch: SpanBatch) -> npt.NDArray[Any] | None:
+        """The bits that each span makes true: uint64, or Python ints when there are more than 64
+        facts. None when no fact is about spans.
+        """
+        if not self._of_spans:
+            return None
+        if self._answers is None or self._answers.values is not batch.values:
+            self._answers = Answers(batch.values)
+        wide = len(self._bits) > _WORD_BITS
+        bits = np.zeros(len(batch), object if wide else np.uint64)
+        for bit, fact in self._of_spans:
+            true = fact.holds(batch, self._answers)
+            if wide:
+                bits[true] |= bit
+            else:
+                bits |= true * np.uint64(bit)
+        return bits
+
+    def observe_envelope(
+        self,
+        start_so_far: Nanos,
+        end_so_far: Nanos,
+        starts: npt.NDArray[np.int64],
+        ends: npt.NDArray[np.int64],
+    ) -> int:
+        """The bits that the times of one fragment make true; see `EnvelopeFact`."""
+        return sum(
+            bit
+            for bit, fact in self._of_envelopes
+            if fact.observe_fragment(start_so_far, end_so_far, starts, ends)
+        )

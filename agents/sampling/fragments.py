@@ -1,0 +1,114 @@
+"""Span batches, fragment by fragment: what a trace learns from the part that one message brings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from tailrace.agents.sampling.facts import Facts
+from tailrace.agents.sampling.services import ServiceNames
+from tailrace.schemas.spans import SpanBatch
+
+Root = tuple[int, str, str]
+
+
+class FragmentSummary(NamedTuple):
+    """One fragment. Times in ns; `facts` and `services` are bit sets; `message` is its record.
+
+    `envelopes`, if there are policies that ask, gives more facts from the trace's envelope before
+    this fragment.
+    """
+
+    trace_id: bytes
+    message: int
+    start: int
+    end: int
+    spans: int
+    facts: int
+    services: int
+    root: Root | None
+    raw: bytes
+    envelopes: Callable[[int, int], int] | None
+
+
+def summarise(batch: SpanBatch, facts: Facts, services: ServiceNames) -> Iterator[FragmentSummary]:
+    """Yield every fragment of *batch* in order."""
+    count = len(batch.fragment_trace_id)
+    if not count:
+        return iter(())
+    rows = batch.fragment_start[:-1]
+    roots: list[Root | None] = [None] * count
+    for fragment, root in _roots(batch).items():
+        roots[fragment] = root
+    return map(
+        FragmentSummary,
+        batch.fragment_trace_id,
+        batch.fragment_message.tolist(),
+        np.minimum.reduceat(batch.start, rows).tolist(),
+        np.maximum.reduceat(batch.end, rows).tolist(),
+        np.diff(batch.fragment_start).tolist(),
+        _facts(batch, facts, rows),
+        _services(batch, services, rows),
+        roots,
+        batch.raw,
+        _envelopes(batch, facts) if facts.has_envelopes else [None] * count,
+    )
+
+
+def _facts(batch: SpanBatch, facts: Facts, rows: npt.NDArray[np.int32]) -> list[int]:
+    bits = facts.observe(batch)
+    if bits is None:
+        return [0] * len(rows)
+    found: list[int] = np.bitwise_or.reduceat(bits, rows).tolist()
+    return found
+
+
+def _envelopes(batch: SpanBatch, facts: Facts) -> list[Callable[[int, int], int]]:
+    edges = batch.fragment_start.tolist()
+    return [
+        partial(_observe, facts, batch.start[first:last], batch.end[first:last])
+        for first, last in pairwise(edges)
+    ]
+
+
+def _observe(
+    facts: Facts, starts: npt.NDArray[Any], ends: npt.NDArray[Any], start: int, end: int
+) -> int:
+    return facts.observe_envelope(start, end, starts, ends)
+
+
+def _services(batch: SpanBatch, services: ServiceNames, rows: npt.NDArray[np.int32]) -> list[int]:
+    """Return each fragment's services. A message is mostly of one, which needs no set."""
+    names = np.unique(batch.service)
+    bits = {name: services.bit(batch.strings[name]) for name in names.tolist()}
+    lowest = np.minimum.reduceat(batch.service, rows)
+    mixed = np.flatnonzero(lowest != np.maximum.reduceat(batch.service, rows))
+    found = [bits[name] for name in lowest.tolist()]
+    for fragment in mixed.tolist():
+        first, last = batch.fragment_start[fragment : fragment + 2].tolist()
+        for name in batch.service[first:last].tolist():
+            found[fragment] |= bits[name]
+    return found
+
+
+def _roots(batch: SpanBatch) -> dict[int, Root]:
+    """Return the earliest root span of each fragment that has one; of equals the first."""
+    rows = np.flatnonzero(batch.is_root)
+    fragments = np.searchsorted(batch.fragment_start, rows, side="right") - 1
+    roots: dict[int, Root] = {}
+    strings = batch.strings
+    for fragment, start, service, name in zip(
+        fragments.tolist(),
+        batch.start[rows].tolist(),
+        batch.service[rows].tolist(),
+        batch.name[rows].tolist(),
+        strict=True,
+    ):
+        if fragment not in roots or start < roots[fragment][0]:
+            roots[fragment] = (start, strings[service], strings[name])
+    return roots

@@ -1,0 +1,97 @@
+"""Sampling as the engine runs it: spans in, records of kept traces and decisions out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from tailrace.agents.sampling.outputs import Written, write
+from tailrace.agents.sampling.sampler import Effect, Late, Sampler
+from tailrace.schemas.records import Arrivals, Outbox, Output, Totals
+from tailrace.schemas.spans import SpanBatch
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingOutputs:
+    """Where records go, and how large one may be. *unfit* makes a dead letter of a span."""
+
+    sampled: str
+    decisions: str
+    record_bytes: int
+    unfit: Callable[[bytes, int], tuple[str, Output]]
+
+
+class SamplingLogic:
+    """A Logic of the spans stage around one partition's Sampler."""
+
+    def __init__(
+        self,
+        sampler: Sampler,
+        outputs: SamplingOutputs,
+        decode: Callable[[Sequence[bytes]], SpanBatch],
+    ) -> None:
+        self._sampler = sampler
+        self._outputs = outputs
+        self._decode = decode
+        self._now = 0
+
+    @property
+    def open_traces(self) -> int:
+        """Traces that wait for their decision."""
+        return len(self._sampler)
+
+    @property
+    def pending_spans(self) -> int:
+        """Spans of open traces."""
+        return self._sampler.pending_spans
+
+    def restore(self, now: int) -> None:
+        self._now = now
+        self._sampler.restore(now, self._decode)
+
+    def process(self, arrivals: Arrivals[SpanBatch], outbox: Outbox, totals: Totals) -> None:
+        totals.add("spans_decoded", len(arrivals.decoded))
+        effects = self._sampler.process(arrivals.decoded, arrivals.times)
+        if arrivals.times:
+            self._now = arrivals.times[-1]
+        self._act(effects, outbox, totals)
+
+    def advance(self, now: int, outbox: Outbox, totals: Totals) -> None:
+        self._now = now
+        self._act(self._sampler.advance(now), outbox, totals)
+
+    def before_checkpoint(self) -> None:
+        self._sampler.seal(self._now)
+
+    def problems(self, totals: Totals) -> Sequence[str]:
+        counts = totals.counts
+        decoded = counts.get("spans_decoded", 0)
+        kept, dropped = counts.get("spans_kept", 0), counts.get("spans_dropped", 0)
+        pending = self._sampler.pending_spans
+        if decoded == kept + dropped + pending:
+            return []
+        return [f"{decoded} spans decoded, but {kept} kept, {dropped} dropped, {pending} pending"]
+
+    def _act(self, effects: Sequence[Effect], outbox: Outbox, totals: Totals) -> None:
+        written = write(effects, self._sampler.services, self._outputs.record_bytes)
+        for effect, records in zip(effects, written, strict=True):
+            _count(effect, totals)
+            self._send(effect, records, outbox, totals)
+
+    def _send(self, effect: Effect, records: Written, outbox: Outbox, totals: Totals) -> None:
+        for kept in records.kept:
+            outbox.send(self._outputs.sampled, kept)
+        outbox.send(self._outputs.decisions, records.decision)
+        for value in records.unfit:
+            topic, letter = self._outputs.unfit(value, effect.at)
+            outbox.send(topic, letter)
+            totals.add("dead_letters.span_too_large", 1)
+
+
+def _count(effect: Effect, totals: Totals) -> None:
+    outcome, spans = effect.outcome, effect.trace.spans
+    totals.add("spans_kept" if outcome.is_sampled else "spans_dropped", spans)
+    if type(effect) is Late:
+        totals.add("late_spans", spans)
+    else:
+        totals.add(f"traces.{outcome.decision}.{outcome.policy or ''}", 1)

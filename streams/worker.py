@@ -1,0 +1,105 @@
+"""One worker process, from its config to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from tailrace.schemas.config import WorkerConfig
+from tailrace.schemas.config.worker import KafkaConfig
+from tailrace.schemas.durations import SECOND
+from tailrace.schemas.errors import EnvironmentFailed
+from tailrace.streams import identity, topology, web
+from tailrace.streams.app import GroupSettings, build_app, connect, run
+from tailrace.streams.engine import Engine, EngineSettings
+from tailrace.streams.metrics import Metrics
+from tailrace.streams.provisioning import provision
+from tailrace.streams.runner import FATAL
+from tailrace.streams.task import TaskId
+from tailrace.streams.watchdog import Stalled
+
+log = structlog.get_logger()
+
+
+async def work(config: WorkerConfig) -> None:
+    """Run a worker until SIGTERM or SIGINT; then commit what is done and return."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    place = identity.claim(config.data_dir, config.app)
+    kafka: Mapping[str, Any] = {
+        "bootstrap_servers": list(config.kafka.bootstrap_servers),
+        "client_id": f"tailrace-{config.app}",
+    }
+    cluster = await provision(config, kafka)
+    spans = topology.SpanTasks(config, cluster.record_bytes)
+    data_dir = place.directory / cluster.id / config.app
+    engine = Engine(
+        _settings(config, data_dir), topology.stages(config, spans), kafka, on_ready=_say_ready
+    )
+    group = GroupSettings(
+        config.app,
+        config.kafka.bootstrap_servers,
+        config.kafka.group_instance_id or place.instance_id,
+        config.kafka.session_timeout / SECOND,
+    )
+    app = build_app(group, kafka, data_dir)
+    topology.add_agents(app, config, engine)
+    connect(app, engine)
+    metrics = Metrics(engine, spans.codec)
+    server = await web.serve(config.web, engine, metrics)
+    _calm_collector()
+    try:
+        await run(app, engine, stop)
+    except (*FATAL, Stalled) as error:
+        raise EnvironmentFailed(str(error), "") from error
+    finally:
+        await server.cleanup()
+
+
+def overridden(
+    config: WorkerConfig, bootstrap: str | None, data: Path | None, web_port: int | None
+) -> WorkerConfig:
+    """Return *config* with what the command line says instead."""
+    updates: dict[str, object] = {}
+    if bootstrap is not None:
+        servers = {"bootstrap_servers": bootstrap}
+        updates["kafka"] = KafkaConfig.model_validate(config.kafka.model_dump() | servers)
+    if data is not None:
+        updates["data_dir"] = data
+    if web_port is not None:
+        updates["web"] = config.web.model_copy(update={"port": web_port})
+    return config.model_copy(update=updates)
+
+
+def _settings(config: WorkerConfig, data_dir: Path) -> EngineSettings:
+    engine = config.engine
+    return EngineSettings(
+        app=config.app,
+        data_dir=data_dir,
+        checkpoint_interval_s=engine.checkpoint_interval / SECOND,
+        checkpoint_bytes=engine.checkpoint_bytes,
+        grace_s=engine.grace / SECOND,
+        stall_timeout_s=engine.stall_timeout / SECOND,
+    )
+
+
+def _say_ready(ids: list[TaskId]) -> None:
+    names = " ".join(map(str, ids)) or "(no partition: others have them all)"
+    sys.stdout.write(f"ready {names}\n")
+    sys.stdout.flush()
+
+
+def _calm_collector() -> None:
+    """Long-lived state is mostly acyclic: collect it seldom."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 50, 100)
