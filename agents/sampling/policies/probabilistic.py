@@ -6,7 +6,6 @@ collector's hash, so that the same salt and percentage sample the same trace IDs
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import ClassVar
 
 import numpy as np
@@ -44,14 +43,12 @@ def fnv1a_many(trace_ids: Sequence[bytes], state: int) -> npt.NDArray[np.uint64]
 
 
 def threshold(percentage: float) -> int:
-    """The largest hash that is sampled: the share of 2⁶⁴ − 1, in arithmetic of 64 bits."""
+    """The largest hash that is sampled: the share of 2⁶⁴ − 1, rounded down."""
     ratio = percentage / 100
     if not 0 < ratio < 1:
         return _MAX if ratio >= 1 else 0
     numerator, denominator = ratio.as_integer_ratio()
-    product = numerator * _MAX
-    excess_bits = max(product.bit_length() - 64, 0)
-    return (round(Fraction(product, 1 << excess_bits)) << excess_bits) // denominator
+    return numerator * _MAX // denominator
 
 
 @dataclass(frozen=True, slots=True)

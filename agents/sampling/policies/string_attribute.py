@@ -44,7 +44,12 @@ def build(config: StringAttributePolicy, facts: Facts) -> Observed:
     resource, span = AttributeColumn("resource", body.key), AttributeColumn("span", body.key)
     texts = tuple(sorted(set(body.values)))
     if body.enabled_regex_matching:
-        fact = AttributeFact(((resource, Matches(texts, True)), (span, Matches(texts, False))))
+        fact = AttributeFact(
+            (
+                (resource, Matches(texts, takes_empty=True)),
+                (span, Matches(texts, takes_empty=False)),
+            )
+        )
     else:
         exact = IsOneOf(tuple(filter(None, texts)))
         fact = AttributeFact(((resource, exact), (span, exact)))

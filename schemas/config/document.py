@@ -1,0 +1,166 @@
+"""A config document as plain values: YAML or JSON in, `${ENV}` filled in.
+
+Scalars mean what they mean to the collector (YAML 1.2 and a few older numbers): `yes` and `on` are
+text, `1e3` is a number, `1:30` is text. A key may stand once in a mapping; merge keys work.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import yaml
+
+from tailrace.schemas.errors import ConfigError, Problem
+
+Path = tuple[str | int, ...]
+
+
+class Substituted(str):
+    """Text that was a whole `${ENV}`: where a number or a boolean is wanted, it is read as one."""
+
+    __slots__ = ()
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML with the scalars of the collector."""
+
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012
+
+
+_TAG = "tag:yaml.org,2002:"
+_SCALARS = (
+    ("null", r"~|null|Null|NULL|", ("~", "n", "N", "")),
+    ("bool", r"true|True|TRUE|false|False|FALSE", tuple("tTfF")),
+    ("int", r"[-+]?(?:0b[01_]+|0o[0-7_]+|0x[0-9a-fA-F_]+|[0-9][0-9_]*)", tuple("-+0123456789")),
+    (
+        "float",
+        r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
+        r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
+        tuple("-+.0123456789"),
+    ),
+    ("merge", r"<<", ("<",)),
+)
+for _name, _pattern, _first in _SCALARS:
+    _Loader.add_implicit_resolver(_TAG + _name, re.compile(rf"^(?:{_pattern})$"), list(_first))
+
+
+def _int(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
+    text = str(loader.construct_scalar(node)).replace("_", "")
+    older_octal = re.fullmatch(r"[-+]?0[0-7]+", text)
+    if older_octal:
+        return int(text, 8)
+    return int(text, 10) if text.lstrip("-+").isdigit() else int(text, 0)
+
+
+_Loader.add_constructor(_TAG + "int", _int)
+
+
+def scalar(text: str) -> Any:
+    """What *text* means as a plain YAML scalar."""
+    try:
+        value = yaml.load(text, _Loader)  # noqa: S506  # a SafeLoader
+    except yaml.YAMLError:
+        return text
+    return text if isinstance(value, list | dict) else value
+
+
+def read(text: str, source: str) -> Any:
+    """The document in *text*; *source* names it in errors.
+
+    Raises ConfigError with the line and column of what is not YAML, and of every key that stands
+    twice.
+    """
+    if text.lstrip().startswith("{"):
+        text = text.replace("\t", " ")  # JSON may be indented with tabs, YAML may not
+    loader = None
+    try:
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return {}
+        problems = list(_ill_formed(node, source, ()))
+        if problems:
+            raise ConfigError(problems)
+        return loader.construct_document(node)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        what = " ".join(filter(None, (error.context, error.problem)))
+        raise ConfigError([Problem(_place(mark, source), f"is not valid YAML: {what}")]) from None
+    except yaml.YAMLError as error:
+        raise ConfigError([Problem(source, f"is not valid YAML: {error}")]) from None
+    finally:
+        if loader is not None:
+            loader.dispose()
+
+
+def _place(mark: yaml.Mark | None, source: str) -> str:
+    if mark is None:
+        return source
+    return f"{source}, line {mark.line + 1}, column {mark.column + 1},"
+
+
+def _ill_formed(node: yaml.Node, source: str, within: tuple[yaml.Node, ...]) -> Iterator[Problem]:
+    """Keys that stand twice, and nodes that contain themselves."""
+    if node in within:
+        yield Problem(_place(node.start_mark, source), "contains itself; write it out")
+        return
+    within = (*within, node)
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            yield from _ill_formed(item, source, within)
+    if isinstance(node, yaml.MappingNode):
+        seen: dict[tuple[str, str], yaml.Mark] = {}
+        for key, value in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                first = seen.setdefault((key.tag, key.value), key.start_mark)
+                if first is not key.start_mark:
+                    yield Problem(
+                        _place(key.start_mark, source),
+                        f'repeats the key "{key.value}" of line {first.line + 1}; keep one',
+                    )
+            yield from _ill_formed(value, source, within)
+
+
+_REFERENCE = re.compile(r"\$\$|\$\{([^{}]*)\}")
+_VARIABLE = re.compile(r"(?:env:)?([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
+
+
+def substitute(
+    value: Any, environment: Mapping[str, str], path: Path, problems: dict[Path, str]
+) -> Any:
+    """*value* with `${NAME}`, `${env:NAME}` and `${env:NAME:-default}` filled in, `$$` made `$`.
+
+    What cannot be filled in stays, and is told in *problems* by its path.
+    """
+    if isinstance(value, dict):
+        return {
+            key: substitute(item, environment, (*path, key), problems)
+            for key, item in value.items()
+        }
+    if isinstance(value, list):
+        return [
+            substitute(item, environment, (*path, index), problems)
+            for index, item in enumerate(value)
+        ]
+    if not isinstance(value, str):
+        return value
+
+    def filled(reference: re.Match[str]) -> str:
+        if reference[0] == "$$":
+            return "$"
+        variable = _VARIABLE.fullmatch(reference[1])
+        if variable is None:
+            problems[path] = f"has {reference[0]}; only ${{NAME}} of the environment is filled in"
+            return reference[0]
+        found = environment.get(variable[1], variable[2])
+        if found is None:
+            problems[path] = (
+                f"wants the environment variable {variable[1]}, which is not set; "
+                f"set it, or write ${{env:{variable[1]}:-default}}"
+            )
+            return reference[0]
+        return found
+
+    text = _REFERENCE.sub(filled, value)
+    whole = _REFERENCE.fullmatch(value)
+    return Substituted(text) if whole and whole[1] is not None else text

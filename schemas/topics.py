@@ -1,0 +1,32 @@
+"""Names of topics, headers and transactions; each is declared here once.
+
+Topics that users read and write are named in the config; these names follow from the app's name.
+Values of headers are UTF-8 text.
+"""
+
+from typing import Final
+
+POLICY_HEADER: Final = "tailrace.policy"
+"""On kept traces: the policy that sampled it."""
+PROBABILITY_HEADER: Final = "tailrace.probability"
+"""On kept traces: how likely it was kept; not there where that is not known."""
+
+TOPIC_HEADER: Final = "tailrace.topic"
+"""On dead letters, as the four below: where the record came from."""
+PARTITION_HEADER: Final = "tailrace.partition"
+OFFSET_HEADER: Final = "tailrace.offset"
+REASON_HEADER: Final = "tailrace.reason"
+VERSION_HEADER: Final = "tailrace.version"
+"""The version of tailrace that could not read it."""
+
+DEAD_LETTER_PARTITIONS: Final = 1
+
+
+def changelog(app: str, stage: str) -> str:
+    """The compacted topic that holds the state of *stage*, one partition a task."""
+    return f"{app}-{stage}-changelog"
+
+
+def transactional_id(app: str, stage: str, partition: int) -> str:
+    """The identity under which one task writes: a successor fences its predecessor by it."""
+    return f"{app}-{stage}-{partition}"

@@ -1,0 +1,122 @@
+"""Facts: one bit a question, asked once a value."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tailrace.agents.sampling.facts import (
+    NO_END,
+    NO_START,
+    AttributeFact,
+    EnvelopeFact,
+    Facts,
+)
+from tailrace.agents.sampling.policies.status_code import HasStatus
+from tailrace.agents.sampling.policies.string_attribute import IsOneOf
+from tailrace.schemas.spans import AttributeColumn
+from tailrace.schemas.strings import AttributeValue, Values
+from tests.agents.sampling.policies.spans import MS, Fragments, Span, batch_of
+
+COLUMN = AttributeColumn("span", "k")
+TEXTS = st.sampled_from(["a", "b", "c", None])
+
+
+class Counted:
+    """A predicate that remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[AttributeValue] = []
+
+    def __call__(self, value: AttributeValue) -> bool:
+        self.asked.append(value)
+        return value == "a"
+
+
+def _spans(*values: str | None) -> Fragments:
+    return [[Span(attributes={} if value is None else {"k": value}) for value in values]]
+
+
+def test_equal_facts_share_a_bit() -> None:
+    facts = Facts()
+    bits = [facts.bit(HasStatus((2,))), facts.bit(HasStatus((1,))), facts.bit(HasStatus((2,)))]
+    assert bits == [1, 2, 1]
+
+
+def test_each_column_is_wanted_once() -> None:
+    facts = Facts()
+    for text in ("a", "b"):
+        facts.bit(AttributeFact(((COLUMN, IsOneOf((text,))),)))
+    assert facts.attributes == (COLUMN,)
+
+
+def test_without_facts_about_spans_there_is_nothing_to_observe() -> None:
+    facts = Facts()
+    facts.bit(EnvelopeFact(1, 2))
+    assert facts.observe(batch_of(_spans("a"), ())) is None
+
+
+def test_a_value_is_asked_about_once() -> None:
+    facts, predicate, values = Facts(), Counted(), Values()
+    facts.bit(AttributeFact(((COLUMN, predicate),)))
+    for texts in (("a", "b", None, "a"), ("b", "a", "c"), tuple(f"{n}" for n in range(200)), "abc"):
+        facts.observe(batch_of(_spans(*texts), facts.attributes, values))
+    assert predicate.asked == ["a", "b", "c", *(f"{n}" for n in range(200))]
+
+
+def test_ids_are_forgotten_with_their_values() -> None:
+    facts = Facts()
+    facts.bit(AttributeFact(((COLUMN, IsOneOf(("a",))),)))
+    for texts, expected in ((("a", "b"), [1, 0]), (("b", "a"), [0, 1])):
+        bits = facts.observe(batch_of(_spans(*texts), facts.attributes, Values()))
+        assert bits is not None
+        assert bits.tolist() == expected
+
+
+@given(st.lists(st.lists(TEXTS, min_size=1, max_size=8), min_size=1, max_size=6))
+def test_bits_are_what_each_span_says(batches: list[list[str | None]]) -> None:
+    facts, values = Facts(), Values()
+    wanted = ("a", "b")
+    bits = [facts.bit(AttributeFact(((COLUMN, IsOneOf((text,))),))) for text in wanted]
+    for texts in batches:
+        found = facts.observe(batch_of(_spans(*texts), facts.attributes, values))
+        assert found is not None
+        assert found.tolist() == [
+            sum(bit for bit, text in zip(bits, wanted, strict=True) if text == value)
+            for value in texts
+        ]
+
+
+@pytest.mark.parametrize("count", [63, 64, 65, 200])
+def test_there_may_be_more_facts_than_bits_in_a_word(count: int) -> None:
+    facts = Facts()
+    for number in range(count):
+        facts.bit(AttributeFact(((COLUMN, IsOneOf((f"{number}",))),)))
+    last = f"{count - 1}"
+    found = facts.observe(batch_of(_spans("0", None, last), facts.attributes))
+    assert found is not None
+    assert [int(bits) for bits in found] == [1, 0, 1 << (count - 1)]
+    assert int(np.bitwise_or.reduceat(found, [0])[0]) == 1 | 1 << (count - 1)
+
+
+TIMES = st.integers(0, 50)
+
+
+@given(
+    st.lists(st.tuples(TIMES, TIMES), min_size=1), st.integers(0, 30), st.integers(0, 30), st.data()
+)
+def test_an_envelope_is_tested_after_each_span(
+    spans: list[tuple[int, int]], shortest: int, limit: int, data: st.DataObject
+) -> None:
+    cut = data.draw(st.integers(0, len(spans)))
+    fact = EnvelopeFact(shortest * MS, limit * MS)
+    expected, first, last = False, NO_START, NO_END
+    for start, end in spans:
+        first, last = min(first, start * MS), max(last, end * MS)
+        expected |= shortest * MS <= last - first < limit * MS
+    found, first, last = False, NO_START, NO_END
+    for fragment in filter(None, (spans[:cut], spans[cut:])):
+        batch = batch_of([[Span(start, end) for start, end in fragment]], ())
+        found |= fact.observe_fragment(first, last, batch.start, batch.end)
+        first, last = min(first, int(batch.start.min())), max(last, int(batch.end.max()))
+    assert found is expected

@@ -1,0 +1,287 @@
+"""Configs that run: defaults, YAML and JSON, scalars, the environment, warnings."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tailrace.schemas.config import TailSamplingConfig, WorkerConfig, load, parse
+
+SECOND = 1_000_000_000
+
+POLICY = "{name: p, type: always_sample}"
+
+
+def _read(text: str, **environment: str) -> WorkerConfig:
+    return parse(text, "test.yaml", environment)
+
+
+def _sampling(text: str) -> TailSamplingConfig:
+    return _read(f"tail_sampling: {text}").tail_sampling
+
+
+def test_without_a_file_errors_slow_traces_and_a_tenth_are_kept() -> None:
+    sampling = load(None).tail_sampling
+    assert [policy.name for policy in sampling.policies] == ["errors", "slow", "rest"]
+    assert sampling.decision_wait == 10 * SECOND
+    assert sampling.decision_retention == 3600 * SECOND
+    assert sampling.num_traces is None
+
+
+def test_with_a_section_the_wait_is_the_collectors() -> None:
+    assert _sampling(f"{{policies: [{POLICY}]}}").decision_wait == 30 * SECOND
+
+
+@pytest.mark.parametrize("text", ["", "\n", "{}", "# nothing\n", "kafka:\n", "tail_sampling: ~\n"])
+def test_an_empty_file_is_the_defaults(text: str) -> None:
+    assert _read(text) == load(None)
+
+
+FULL = """
+app: mill
+data_dir: /var/lib/tailrace
+kafka:
+  bootstrap_servers: ["a:9092", "b:9092"]
+  group_instance_id: mill-0
+  session_timeout: 45s
+  replication_factor: 2
+  create_topics: false
+input: {topics: [one, two], encoding: otlp_proto, keyed_by_trace_id: true}
+output: {sampled: kept, metrics: m, decisions: d, edges: e, alerts: a, dead_letters: dead}
+web: {host: 0.0.0.0, port: 0, token: "${TOKEN}"}
+engine: {checkpoint_interval: 500ms, checkpoint_bytes: 8MiB, grace: 0s, stall_timeout: 1m}
+tail_sampling:
+  decision_wait: 5s
+  num_traces: 1e5
+  expected_new_traces_per_sec: 10
+  decision_retention: 2h
+  policies:
+    - {name: all, type: always_sample}
+    - {name: slow, type: latency, latency: {threshold_ms: 5000, upper_threshold_ms: 10000}}
+    - {name: some, type: probabilistic, probabilistic: {hash_salt: s, sampling_percentage: 12.5}}
+    - {name: bad, type: status_code, status_code: {status_codes: [ERROR, UNSET]}}
+    - name: path
+      type: string_attribute
+      string_attribute:
+        {key: k, values: ["^/a"], enabled_regex_matching: true, cache_max_size: 10,
+         invert_match: true}
+    - name: both
+      type: and
+      and:
+        and_sub_policy:
+          - {name: x, type: status_code, status_code: {status_codes: ERROR}}
+          - {type: latency, latency: {threshold_ms: 1}}
+"""
+
+
+def test_every_key_has_its_effect() -> None:
+    config = _read(FULL, TOKEN="s3cret")
+    dumped = config.model_dump(by_alias=True)
+    assert dumped.pop("web")["token"].get_secret_value() == "s3cret"
+    policies = dumped["tail_sampling"].pop("policies")
+    assert [policy["type"] for policy in policies] == [
+        "always_sample",
+        "latency",
+        "probabilistic",
+        "status_code",
+        "string_attribute",
+        "and",
+    ]
+    assert policies[1]["latency"] == {"threshold_ms": 5000, "upper_threshold_ms": 10000}
+    assert policies[2]["probabilistic"] == {"hash_salt": "s", "sampling_percentage": 12.5}
+    assert policies[4]["string_attribute"] == {
+        "key": "k",
+        "values": ("^/a",),
+        "enabled_regex_matching": True,
+        "cache_max_size": 10,
+        "invert_match": True,
+    }
+    assert policies[5]["and"]["and_sub_policy"][0]["status_code"] == {"status_codes": ("ERROR",)}
+    assert dumped == {
+        "app": "mill",
+        "data_dir": Path("/var/lib/tailrace"),
+        "kafka": {
+            "bootstrap_servers": ("a:9092", "b:9092"),
+            "group_instance_id": "mill-0",
+            "session_timeout": 45 * SECOND,
+            "replication_factor": 2,
+            "create_topics": False,
+        },
+        "input": {"topics": ("one", "two"), "encoding": "otlp_proto", "keyed_by_trace_id": True},
+        "output": {
+            "sampled": "kept",
+            "metrics": "m",
+            "decisions": "d",
+            "edges": "e",
+            "alerts": "a",
+            "dead_letters": "dead",
+        },
+        "engine": {
+            "checkpoint_interval": SECOND // 2,
+            "checkpoint_bytes": 8 << 20,
+            "grace": 0,
+            "stall_timeout": 60 * SECOND,
+        },
+        "tail_sampling": {
+            "decision_wait": 5 * SECOND,
+            "num_traces": 100_000,
+            "expected_new_traces_per_sec": 10,
+            "decision_retention": 7200 * SECOND,
+        },
+    }
+
+
+def test_a_config_does_not_change() -> None:
+    config = load(None)
+    with pytest.raises(ValueError, match="frozen"):
+        config.app = "other"
+
+
+def test_a_secret_is_not_shown() -> None:
+    assert "s3cret" not in repr(_read("web: {token: s3cret}"))
+
+
+def test_json_is_read_even_with_tabs() -> None:
+    assert _read('{\n\t"app": "mill",\n\t"kafka": {"bootstrap_servers": ["a:1"]}}').app == "mill"
+
+
+SALTS: dict[str, tuple[str, str]] = {
+    "yes is text": ("yes", "yes"),
+    "on is text": ("on", "on"),
+    "a time is text": ("1:30", "1:30"),
+    "a date is text": ("2001-12-14", "2001-12-14"),
+    "quoted digits are text": ("'22'", "22"),
+    "a dollar stays": ("a$b", "a$b"),
+    "a variable without braces stays": ("$HOME", "$HOME"),
+    "two dollars are one": ("a$$b", "a$b"),
+    "two dollars keep a reference from being filled in": ('"$${SALT}"', "${SALT}"),
+    "a reference is filled in": ('"x-${SALT}"', "x-7"),
+    "a whole reference to digits is text where text is wanted": ('"${SALT}"', "7"),
+    "a reference may name its source": ('"${env:SALT}"', "7"),
+    "a default fills in what is not set": ('"${env:NONE:-d}"', "d"),
+    "a default is not used for what is set": ('"${env:SALT:-d}"', "7"),
+}
+
+
+@pytest.mark.parametrize("case", SALTS.values(), ids=SALTS)
+def test_text(case: tuple[str, str]) -> None:
+    written, expected = case
+    policy = f"{{name: p, type: probabilistic, probabilistic: {{hash_salt: {written}}}}}"
+    config = _read(f"tail_sampling: {{policies: [{policy}]}}", SALT="7")
+    assert config.tail_sampling.policies[0].probabilistic.hash_salt == expected  # type: ignore[union-attr]  # of that type
+
+
+NUMBERS: dict[str, tuple[str, int]] = {
+    "decimal": ("100", 100),
+    "with a sign": ("+100", 100),
+    "with underscores": ("1_000", 1000),
+    "hexadecimal": ("0x10", 16),
+    "octal": ("0o10", 8),
+    "octal, the older way": ("010", 8),
+    "binary": ("0b11", 3),
+    "with an exponent": ("1e3", 1000),
+    "a whole fraction": ("5.0", 5),
+    "from the environment": ('"${NUMBER}"', 12),
+}
+
+
+@pytest.mark.parametrize("case", NUMBERS.values(), ids=NUMBERS)
+def test_number(case: tuple[str, int]) -> None:
+    written, expected = case
+    text = f"tail_sampling: {{num_traces: {written}, policies: [{POLICY}]}}"
+    assert _read(text, NUMBER="12").tail_sampling.num_traces == expected
+
+
+LISTS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "a list": ("[a, b]", ("a", "b")),
+    "one text is a list of one": ("a", ("a",)),
+    "one text with commas is a list": ("'a,b'", ("a", "b")),
+    "a comma in a list is text": ("['a,b']", ("a,b",)),
+    "yes and no are text": ("[yes, no]", ("yes", "no")),
+}
+
+
+@pytest.mark.parametrize("case", LISTS.values(), ids=LISTS)
+def test_list_of_texts(case: tuple[str, tuple[str, ...]]) -> None:
+    written, expected = case
+    body = f"{{key: k, values: {written}}}"
+    config = _sampling(
+        f"{{policies: [{{name: p, type: string_attribute, string_attribute: {body}}}]}}"
+    )
+    assert config.policies[0].string_attribute.values == expected  # type: ignore[union-attr]  # of that type
+
+
+def test_bootstrap_servers_may_be_one_text() -> None:
+    servers = _read("kafka: {bootstrap_servers: 'a:1, b:2'}").kafka.bootstrap_servers
+    assert servers == ("a:1", "b:2")
+
+
+def test_merge_keys_work_and_what_is_written_wins() -> None:
+    config = _read(
+        "tail_sampling:\n"
+        "  policies:\n"
+        "  - &slow {name: slow, type: latency, latency: {threshold_ms: 5}}\n"
+        "  - {<<: *slow, name: other}\n"
+        "  - {<<: *slow, name: third, latency: {threshold_ms: 7}}\n"
+    ).tail_sampling
+    assert [(policy.name, policy.latency.threshold_ms) for policy in config.policies] == [  # type: ignore[union-attr]  # of that type
+        ("slow", 5),
+        ("other", 5),
+        ("third", 7),
+    ]
+
+
+WARNED: dict[str, tuple[str, str]] = {
+    "more than everything": (
+        "{name: p, type: probabilistic, probabilistic: {sampling_percentage: 150}}",
+        "policies[0].probabilistic.sampling_percentage is 150; it must be from 0 to 100, "
+        "100 is used",
+    ),
+    "less than nothing": (
+        "{name: p, type: probabilistic, probabilistic: {sampling_percentage: -1}}",
+        "policies[0].probabilistic.sampling_percentage is -1; it must be from 0 to 100, 0 is used",
+    ),
+    "no threshold": (
+        "{name: p, type: latency, latency: {}}",
+        "policies[0].latency.threshold_ms is 0, so every trace is sampled",
+    ),
+    "bounds the wrong way round": (
+        "{name: p, type: latency, latency: {threshold_ms: 5, upper_threshold_ms: 5}}",
+        "policies[0].latency.upper_threshold_ms is 5, not more than threshold_ms, "
+        "so no trace is ever sampled",
+    ),
+    "an empty and": (
+        "{name: p, type: and, and: {}}",
+        "policies[0].and.and_sub_policy is empty, so every trace is sampled",
+    ),
+    "inside an and": (
+        "{name: p, type: and, and: {and_sub_policy: [{type: latency, latency: {}}]}}",
+        "policies[0].and.and_sub_policy[0].latency.threshold_ms is 0, so every trace is sampled",
+    ),
+    "no values": (
+        "{name: p, type: string_attribute, string_attribute: {key: k}}",
+        "policies[0].string_attribute.values is empty, so nothing ever matches",
+    ),
+    "an empty value": (
+        "{name: p, type: string_attribute, string_attribute: {key: k, values: [a, '']}}",
+        "policies[0].string_attribute.values[1] is empty text, which never matches",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WARNED.values(), ids=WARNED)
+def test_warned(case: tuple[str, str]) -> None:
+    policy, warning = case
+    config = _read(f"tail_sampling: {{policies: [{policy}]}}")
+    assert list(map(str, config.warnings)) == [f"tail_sampling.{warning}"]
+
+
+def test_no_policies_are_warned_about() -> None:
+    warnings: Any = _read("tail_sampling: {policies: []}").warnings
+    assert [str(warning) for warning in warnings] == [
+        "tail_sampling.policies is empty, so no trace is ever sampled"
+    ]
+
+
+def test_the_defaults_are_not_warned_about() -> None:
+    assert load(None).warnings == ()
