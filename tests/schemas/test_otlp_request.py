@@ -1,0 +1,108 @@
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from tailrace.schemas.otlp.request import join, partition, split
+from tests.schemas.decoder_contract import request_of, span_of
+from tests.schemas.otlp_requests import encoded_requests
+
+limits = st.integers(0, 600)
+
+
+def spans_in_place(*values: bytes) -> list[Any]:
+    """Every span, in order, with the resource and the scope it stands under."""
+    found = []
+    for value in values:
+        for block in ExportTraceServiceRequest.FromString(value).resource_spans:
+            for scope in block.scope_spans:
+                above = [block.resource.SerializeToString(), block.schema_url]
+                above += [scope.scope.SerializeToString(), scope.schema_url]
+                found += [(above, span.SerializeToString()) for span in scope.spans]
+    return found
+
+
+def unknown_fields(value: bytes) -> int:
+    return value.count(b"\x03new")
+
+
+@given(encoded_requests, limits)
+def test_split_keeps_every_span_in_order_and_below_the_limit(value: bytes, limit: int) -> None:
+    messages, oversized = split(value, limit)
+    assert all(len(message) <= limit for message in messages)
+    assert all(len(message) > limit for message in oversized)
+    assert all(len(spans_in_place(message)) == 1 for message in oversized)
+    remaining = spans_in_place(value)
+    apart = spans_in_place(*oversized)
+    together = spans_in_place(*messages)
+    while remaining:
+        source = together if together and remaining[0] == together[0] else apart
+        assert source.pop(0) == remaining.pop(0)
+    assert not apart
+    assert not together
+
+
+@given(encoded_requests, limits)
+def test_split_cuts_no_earlier_than_it_must(value: bytes, limit: int) -> None:
+    messages, oversized = split(value, limit)
+    if len(messages) > 1 and not oversized:
+        for message, following in pairwise(messages):
+            first = partition(
+                following, ["first", *["rest"] * (len(spans_in_place(following)) - 1)]
+            )
+            assert len(message) + len(first["first"]) > limit
+
+
+@given(encoded_requests)
+def test_split_returns_what_fits_as_it_is(value: bytes) -> None:
+    assert split(value, len(value)) == ([value], [])
+
+
+@given(st.lists(encoded_requests, max_size=5), limits)
+def test_join_keeps_every_span_in_order(values: list[bytes], limit: int) -> None:
+    joined = join(values, limit)
+    assert spans_in_place(*joined) == spans_in_place(*values)
+    for message in joined:
+        assert len(message) <= limit or len(spans_in_place(message)) == 1
+    for message, following in pairwise(joined):
+        assert len(message) + len(following) > limit
+
+
+def test_join_makes_one_message_of_what_fits_into_one() -> None:
+    values = [request_of(span_of(name="a")), request_of(span_of(name="b"))]
+    assert join(values, 1_000) == [b"".join(values)]
+    assert join([], 1_000) == []
+    assert join([b"", b""], 1_000) == []
+
+
+@given(encoded_requests, st.data())
+def test_partition_gives_each_label_its_spans_in_place(value: bytes, data: st.DataObject) -> None:
+    spans = spans_in_place(value)
+    labels = [data.draw(st.sampled_from("abc")) for _ in spans]
+    parts = partition(value, labels)
+    assert list(parts) == list(dict.fromkeys(labels))
+    for label, part in parts.items():
+        mine = [span for span, its in zip(spans, labels, strict=True) if its == label]
+        assert spans_in_place(part) == mine
+    if len(parts) == 1:
+        assert next(iter(parts.values())) is value
+
+
+def test_fields_that_we_do_not_know_stay_at_every_level() -> None:
+    request = ExportTraceServiceRequest.FromString(request_of(span_of(), span_of()))
+    block = request.resource_spans[0]
+    scope = block.scope_spans[0]
+    for message in (request, block, block.resource, scope, scope.scope, *scope.spans):
+        message.MergeFromString(b"\xa2\x1f\x03new")
+    scope.scope.SetInParent()
+    parts = partition(request.SerializeToString(), ["a", "b"])
+    assert [unknown_fields(part) for part in parts.values()] == [6, 6]
+
+
+@pytest.mark.parametrize("cut", [split, join], ids=["split", "join"])
+def test_what_is_not_otlp_is_a_value_error(cut: Any) -> None:
+    with pytest.raises(ValueError, match="4 bytes that are not an OTLP message"):
+        cut(b"oops" if cut is split else [b"oops"], 3)
