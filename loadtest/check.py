@@ -1,0 +1,255 @@
+"""Compares what a sampler wrote with the truth. Every difference is counted, a few are shown."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+import numpy as np
+import orjson
+
+from tailrace_loadtest.truth import TraceTruth, Truth
+from tailrace_loadtest.wire import SentSpan, spans
+
+_EXAMPLES = 5
+_TENANT = "default"
+
+
+class Written(NamedTuple):
+    """A record that a reader of an output topic saw."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]] = ()
+
+
+class Fault(StrEnum):
+    """What can be wrong with the outputs."""
+
+    UNREADABLE = "a record that is not in the topic's format"
+    WRONG_KEY = "a record whose key is not its trace ID"
+    FOREIGN_DECISION = "a decision on a trace that was never sent"
+    MISSING_DECISION = "a trace without a decision"
+    SECOND_DECISION = "a trace with a second decision"
+    WRONG_DECISION = "a decision with a wrong field"
+    EARLY_OR_LATE_DECISION = "a decision that was due at another time"
+    WRONG_LATE_DECISION = "a late record with another decision than the trace's"
+    WRONG_LATE_SPANS = "a trace whose late records count other spans than came late"
+    FOREIGN_TRACE = "a span of a trace that was never sent"
+    DROPPED_TRACE = "a span of a trace that should have been dropped"
+    FOREIGN_SPAN = "a span that was never sent, in a kept trace"
+    CHANGED_SPAN = "a span that is not, to the byte, what was sent"
+    DUPLICATED_SPAN = "a span of a kept trace that was written again"
+    MISSING_SPAN = "a span of a kept trace that was not written"
+    WRONG_HEADER = "a kept record with a wrong header"
+
+
+@dataclass(slots=True)
+class Report:
+    """How outputs differ from the truth: `faults` counts, `examples` shows the first of each."""
+
+    decisions: int = 0
+    late_decisions: int = 0
+    sampled_records: int = 0
+    sampled_spans: int = 0
+    faults: Counter[Fault] = field(default_factory=Counter)
+    examples: dict[Fault, list[str]] = field(default_factory=dict)
+
+    @property
+    def is_right(self) -> bool:
+        """Whether nothing differs."""
+        return not self.faults
+
+    def add(self, fault: Fault, example: str) -> None:
+        """Count *fault*; keep *example* if there are few of its kind."""
+        self.faults[fault] += 1
+        shown = self.examples.setdefault(fault, [])
+        if len(shown) < _EXAMPLES:
+            shown.append(example)
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.decisions} decisions, {self.late_decisions} on late spans, "
+            f"{self.sampled_spans} kept spans in {self.sampled_records} records: "
+            + ("all as they should be" if self.is_right else f"{self.faults.total()} differences")
+        ]
+        for fault, count in self.faults.most_common():
+            lines.append(f"{count} x {fault}, such as")
+            lines += [f"    {example}" for example in self.examples[fault]]
+        return "\n".join(lines)
+
+
+def check(
+    truth: Truth,
+    sampled: Iterable[Written],
+    decisions: Iterable[Written],
+    *,
+    decided_at_slack_ms: int | None = None,
+) -> Report:
+    """Compare all of the sampled topic and of the decisions topic with *truth*.
+
+    With *decided_at_slack_ms*, a decision must be due one wait after the trace's first record,
+    or at most so much later. What a trace may be late by depends on the records around it.
+    """
+    report = Report()
+    _check_decisions(truth, decisions, report, decided_at_slack_ms)
+    _check_sampled(truth, sampled, report)
+    return report
+
+
+def _check_decisions(
+    truth: Truth, decisions: Iterable[Written], report: Report, slack_ms: int | None
+) -> None:
+    decided: set[str] = set()
+    late_spans: Counter[str] = Counter()
+    for written in decisions:
+        decision = _decision(written, report)
+        if decision is None:
+            continue
+        trace = truth.traces.get(decision["trace_id"])
+        if trace is None:
+            report.decisions += 1
+            report.add(Fault.FOREIGN_DECISION, f"{decision}")
+        elif decision["late"]:
+            report.late_decisions += 1
+            late_spans[trace.trace_id] += decision["spans"]
+            _compare(report, Fault.WRONG_LATE_DECISION, trace, decision, _outcome(trace))
+        else:
+            report.decisions += 1
+            if trace.trace_id in decided:
+                report.add(Fault.SECOND_DECISION, f"{decision}")
+            decided.add(trace.trace_id)
+            _compare(report, Fault.WRONG_DECISION, trace, decision, _expected(trace))
+            if slack_ms is not None:
+                _check_due(truth, trace, decision, report, slack_ms)
+    for trace in truth.traces.values():
+        if trace.trace_id not in decided:
+            report.add(Fault.MISSING_DECISION, f"{trace.trace_id}, expected {trace.expected}")
+        if late_spans[trace.trace_id] != trace.late_spans:
+            counted = late_spans[trace.trace_id]
+            report.add(
+                Fault.WRONG_LATE_SPANS,
+                f"{trace.trace_id} has {counted}, expected {trace.late_spans}",
+            )
+
+
+def _decision(written: Written, report: Report) -> dict[str, Any] | None:
+    """The JSON of a decision, if it is one."""
+    try:
+        decision = orjson.loads(written.value or b"")
+        is_whole = isinstance(decision["trace_id"], str) and isinstance(decision["late"], bool)
+        is_whole = is_whole and isinstance(decision["spans"], int)
+        decision["duration_ns"] = round(decision["duration_ms"] * 1_000_000)
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        is_whole = False
+    if not is_whole:
+        report.add(Fault.UNREADABLE, f"decision {written}")
+        return None
+    if written.key != decision["trace_id"].encode():
+        report.add(Fault.WRONG_KEY, f"decision {written}")
+    return dict(decision)
+
+
+def _outcome(trace: TraceTruth) -> dict[str, Any]:
+    """The fields that a late record shares with the decision."""
+    return {
+        "tenant": _TENANT,
+        "decision": trace.expected.decision,
+        "policy": trace.expected.policy,
+        "probability": trace.expected.probability,
+    }
+
+
+def _expected(trace: TraceTruth) -> dict[str, Any]:
+    """The fields of the decision on *trace*; a duration is compared in whole nanoseconds."""
+    root = trace.root and {"service": trace.root[0], "name": trace.root[1]}
+    return {
+        **_outcome(trace),
+        "spans": trace.spans,
+        "services": list(trace.services),
+        "root": root,
+        "start": f"{np.datetime64(trace.start_ns, 'ns')}Z",
+        "duration_ns": trace.duration_ns,
+    }
+
+
+def _compare(
+    report: Report,
+    fault: Fault,
+    trace: TraceTruth,
+    decision: dict[str, Any],
+    expected: dict[str, Any],
+) -> None:
+    for name, right in expected.items():
+        found = decision.get(name, "missing")
+        if found != right:
+            report.add(fault, f"{trace.trace_id}: {name} is {found}, expected {right}")
+
+
+def _check_due(
+    truth: Truth, trace: TraceTruth, decision: dict[str, Any], report: Report, slack_ms: int
+) -> None:
+    due = trace.first_ms + round(truth.load.decision_wait_s * 1000)
+    at = int(np.datetime64(decision["decided_at"].removesuffix("Z"), "ns").astype(int)) // 1_000_000
+    if not due <= at <= due + slack_ms:
+        report.add(
+            Fault.EARLY_OR_LATE_DECISION, f"{trace.trace_id}: {at - due} ms after its wait's end"
+        )
+
+
+def _check_sampled(truth: Truth, sampled: Iterable[Written], report: Report) -> None:
+    seen: Counter[str] = Counter()
+    for written in sampled:
+        report.sampled_records += 1
+        try:
+            found = list(spans(written.value or b""))
+        except ValueError as error:
+            report.add(Fault.UNREADABLE, f"sampled {written.key!r}: {error}")
+            continue
+        if not found:
+            report.add(Fault.UNREADABLE, f"sampled {written.key!r}: no span in it")
+        for span in found:
+            _check_span(truth, span, seen, report)
+            if written.key != span.trace_id.encode():
+                report.add(Fault.WRONG_KEY, f"sampled {written.key!r}: {span.trace_id} in it")
+        if found and found[0].trace_id in truth.traces:
+            _check_headers(truth.traces[found[0].trace_id], written, report)
+    for trace in truth.traces.values():
+        for span_id in trace.kept:
+            if span_id not in seen:
+                report.add(Fault.MISSING_SPAN, f"{trace.trace_id} {span_id} ({trace.expected})")
+
+
+def _check_span(truth: Truth, span: SentSpan, seen: Counter[str], report: Report) -> None:
+    report.sampled_spans += 1
+    trace = truth.traces.get(span.trace_id)
+    example = f"{span.trace_id} {span.span_id}"
+    if trace is None:
+        report.add(Fault.FOREIGN_TRACE, example)
+    elif trace.expected.decision != "sampled":
+        report.add(Fault.DROPPED_TRACE, example)
+    elif span.span_id not in trace.kept:
+        report.add(Fault.FOREIGN_SPAN, example)
+    else:
+        seen[span.span_id] += 1
+        if seen[span.span_id] > 1:
+            report.add(Fault.DUPLICATED_SPAN, example)
+        if trace.kept[span.span_id] != span.digest:
+            report.add(Fault.CHANGED_SPAN, example)
+
+
+def _check_headers(trace: TraceTruth, written: Written, report: Report) -> None:
+    if trace.expected.policy is None or trace.expected.probability is None:
+        return
+    headers = dict(written.headers)
+    expected = {
+        "tailrace.policy": trace.expected.policy,
+        "tailrace.probability": f"{trace.expected.probability:g}",
+    }
+    for name, right in expected.items():
+        if headers.get(name) != right.encode():
+            report.add(
+                Fault.WRONG_HEADER,
+                f"{trace.trace_id}: {name} is {headers.get(name)!r}, expected {right!r}",
+            )

@@ -1,0 +1,225 @@
+"""The load into Kafka, and what came out of it back: as any client would."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.partitioner import murmur2
+
+from tailrace_loadtest.check import Written
+from tailrace_loadtest.load import Record
+
+Partitioner = Literal["murmur2", "fnv1a"]
+Compression = Literal["gzip", "snappy", "lz4", "zstd"]
+_BATCH_BYTES = 512 << 10
+_IN_FLIGHT = 64
+_PACE_S = 0.02
+_FETCH_MS = 200
+
+
+@dataclass(slots=True)
+class Produced:
+    """What was sent so far."""
+
+    records: int = 0
+    bytes: int = 0
+    most_behind_s: float = 0.0
+    """Paced: the longest time by which a record was sent after its timestamp."""
+
+
+def partition_of(key: bytes, partitions: int, partitioner: Partitioner) -> int:
+    """The partition of *key*: as Java and aiokafka choose it, or as the Go collector does."""
+    if partitioner == "murmur2":
+        return int(murmur2(key) & 0x7FFFFFFF) % partitions
+    hashed = 0x811C9DC5
+    for byte in key:
+        hashed = (hashed ^ byte) * 0x01000193 & 0xFFFFFFFF
+    signed = hashed - (1 << 32) if hashed >> 31 else hashed
+    # Go's remainder has the sign of the dividend, and Sarama drops that sign afterwards.
+    return abs(signed) % partitions
+
+
+async def produce(
+    records: Iterable[Record],
+    bootstrap: str,
+    topic: str,
+    *,
+    speed: float | None = None,
+    partitioner: Partitioner = "murmur2",
+    compression: Compression | None = "lz4",
+    produced: Produced | None = None,
+) -> Produced:
+    """Write *records* into *topic*, in their order within each partition, each once.
+
+    *speed* 1 sends each when the clock reaches its timestamp, 2 twice as fast from the first
+    one on; None as fast as possible. *produced*, if given, tells meanwhile how far it is.
+    """
+    produced = produced or Produced()
+    producer = AIOKafkaProducer(
+        bootstrap_servers=bootstrap,
+        enable_idempotence=True,
+        compression_type=compression,
+        max_batch_size=_BATCH_BYTES,
+        max_request_size=8 << 20,
+    )
+    await producer.start()
+    try:
+        partitions = len(await producer.partitions_for(topic))
+        writer = _Writer(producer, topic)
+        for record in records:
+            if speed is not None:
+                await _keep_pace(record, speed, writer, produced)
+            partition = partition_of(record.key, partitions, partitioner)
+            await writer.add(partition, record)
+            produced.records += 1
+            produced.bytes += len(record.value)
+        await writer.flush()
+        await writer.confirm()
+    finally:
+        await producer.stop()
+    return produced
+
+
+async def read(
+    bootstrap: str, topics: Sequence[str], *, timeout_s: float = 60.0
+) -> dict[str, list[Written]]:
+    """All committed records of *topics* up to their ends of now; TimeoutError if it takes longer.
+
+    An open transaction is in the way of the end until it is committed or aborted.
+    """
+    found: dict[str, list[Written]] = {topic: [] for topic in topics}
+    async with _reader(bootstrap, topics) as (consumer, partitions), asyncio.timeout(timeout_s):
+        ends = await consumer.end_offsets(partitions)
+        while not await _has_reached(consumer, ends):
+            for topic, written in await _fetch(consumer):
+                found[topic].append(written)
+    return found
+
+
+async def follow(
+    bootstrap: str,
+    topics: Sequence[str],
+    on_record: Callable[[str, Written], None],
+    until: Callable[[], bool],
+) -> None:
+    """Hand every committed record of *topics* to *on_record*, from the start, until *until()*."""
+    async with _reader(bootstrap, topics) as (consumer, _):
+        while not until():
+            for topic, written in await _fetch(consumer):
+                on_record(topic, written)
+
+
+@asynccontextmanager
+async def _reader(
+    bootstrap: str, topics: Sequence[str]
+) -> AsyncIterator[tuple[Any, list[TopicPartition]]]:
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap,
+        isolation_level="read_committed",
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        max_partition_fetch_bytes=4 << 20,
+    )
+    await consumer.start()
+    try:
+        partitions = await _partitions(bootstrap, topics)
+        consumer.assign(partitions)
+        yield consumer, partitions
+    finally:
+        await consumer.stop()
+
+
+async def _partitions(bootstrap: str, topics: Sequence[str]) -> list[TopicPartition]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        described = await admin.describe_topics(list(topics))
+    finally:
+        await admin.close()
+    missing = [each["topic"] for each in described if not each["partitions"]]
+    if missing:
+        raise LookupError(f"there is no topic {sorted(missing)} on {bootstrap}")
+    return [
+        TopicPartition(each["topic"], partition["partition"])
+        for each in described
+        for partition in each["partitions"]
+    ]
+
+
+async def _fetch(consumer: Any) -> Iterator[tuple[str, Written]]:
+    fetched = await consumer.getmany(timeout_ms=_FETCH_MS, max_records=5_000)
+    return (
+        (partition.topic, Written(record.key, record.value, record.headers))
+        for partition, records in fetched.items()
+        for record in records
+    )
+
+
+async def _has_reached(consumer: Any, ends: Mapping[TopicPartition, int]) -> bool:
+    # Positions, not records: the last offsets may be control records.
+    return all([await consumer.position(each) >= end for each, end in ends.items()])
+
+
+async def _keep_pace(record: Record, speed: float, writer: "_Writer", produced: Produced) -> None:
+    """Return when *record* is due; what was gathered before is sent first."""
+    if writer.pace is None:
+        now = time.time()
+        writer.pace = record.timestamp_ms / 1000, max(now, record.timestamp_ms / 1000)
+    first_s, since_s = writer.pace
+    due_s = since_s + (record.timestamp_ms / 1000 - first_s) / speed
+    ahead_s = due_s - time.time()
+    if ahead_s > _PACE_S:
+        await writer.flush()
+        await asyncio.sleep(ahead_s)
+    produced.most_behind_s = max(produced.most_behind_s, -ahead_s)
+
+
+@dataclass(slots=True)
+class _Writer:
+    """Gathers batches by partition."""
+
+    producer: Any
+    topic: str
+    _batches: dict[int, Any] = field(default_factory=dict)
+    _sent: deque[Any] = field(default_factory=deque)
+    pace: tuple[float, float] | None = None
+    """Paced: the first timestamp and when that was sent, s."""
+
+    async def add(self, partition: int, record: Record) -> None:
+        """Put *record* into the open batch of *partition*; send that if it is full."""
+        batch = self._batches.get(partition)
+        if batch is None:
+            batch = self._batches[partition] = self.producer.create_batch()
+        if not self._append(batch, record):
+            await self._send(partition)
+            batch = self._batches[partition] = self.producer.create_batch()
+            if not self._append(batch, record):
+                raise ValueError(f"a record of {len(record.value)} bytes fits into no batch")
+
+    async def flush(self) -> None:
+        """Send every open batch."""
+        for partition in list(self._batches):
+            await self._send(partition)
+
+    async def confirm(self) -> None:
+        """Wait until the broker has all that was sent."""
+        while self._sent:
+            await self._sent.popleft()
+
+    async def _send(self, partition: int) -> None:
+        batch = self._batches.pop(partition)
+        batch.close()
+        self._sent.append(await self.producer.send_batch(batch, self.topic, partition=partition))
+        while len(self._sent) > _IN_FLIGHT:
+            await self._sent.popleft()
+
+    @staticmethod
+    def _append(batch: Any, record: Record) -> bool:
+        appended = batch.append(key=record.key, value=record.value, timestamp=record.timestamp_ms)
+        return appended is not None
