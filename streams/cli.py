@@ -213,6 +213,6 @@ def demo(
     ] = None,
 ) -> None:
     """Start a broker, a worker and a span load on this machine, and show what flows."""
-    from tailrace.streams.demo import run_demo
+    from tailrace.streams.demo.run import run_demo
 
     run_demo(seconds)

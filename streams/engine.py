@@ -154,6 +154,7 @@ class Engine:
             seek=self._seek,
             fail=self.fail,
             monotonic=time.monotonic,
+            cpu=time.thread_time,
             give_up_after_s=self.settings.stall_timeout_s,
         )
 
@@ -251,7 +252,7 @@ class Engine:
             idle_since.append(found[1])
         fetched = min(idle_since)
         if fetched >= _now_ms() - _FETCH_FRESH_MS:
-            task.advance(fetched - int(self.settings.grace_s * 1000))
+            runner.advance(fetched - int(self.settings.grace_s * 1000))
 
     def _watch(self, now: float) -> None:
         for runner in self.runners.values():

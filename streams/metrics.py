@@ -107,6 +107,7 @@ class Metrics(Collector):
         yield self._by_outcome(runners)
         yield self._dead_letters(runners)
         yield self._balance(runners)
+        yield self._cpu(runners)
         engine, codec = self._engine, self._codec
         for name, text, value in (
             ("rebalances", "Times partitions were assigned.", engine.rebalances),
@@ -142,6 +143,17 @@ class Metrics(Collector):
             for name, count in runner.committed.counts.items():
                 if name.startswith("dead_letters."):
                     family.add_metric((*_labels(runner), name.split(".", 1)[1]), count)
+        return family
+
+    def _cpu(self, runners: list[Runner]) -> Metric:
+        family = CounterMetricFamily(
+            "tailrace_task_cpu_seconds",
+            "CPU time of decoding, of each capability, of checkpoints and of idle time.",
+            labels=(*_TASK, "part"),
+        )
+        for runner in runners:
+            for part, seconds in runner.cpu_seconds.items():
+                family.add_metric((*_labels(runner), part), seconds)
         return family
 
     def _balance(self, runners: list[Runner]) -> Metric:

@@ -20,8 +20,8 @@ from __future__ import annotations
 
 import asyncio
 import enum
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from typing import Any
 
@@ -70,6 +70,7 @@ class Runner:
         seek: Callable[[Task[Any]], Awaitable[None]],
         fail: Callable[[BaseException], None],
         monotonic: Callable[[], float],
+        cpu: Callable[[], float],
         give_up_after_s: float,
     ) -> None:
         self.id = id
@@ -81,6 +82,8 @@ class Runner:
         self.batch_records = 0
         self.committed = Totals()
         """The totals of the last checkpoint."""
+        self.cpu_seconds: dict[str, float] = {}
+        """CPU time of the main thread by part: decode, each logic, checkpoint."""
         self.problems: list[str] = []
         """What did not add up at the last checkpoint."""
         self._ledger = ledger
@@ -91,6 +94,7 @@ class Runner:
         self._seek = seek
         self._fail = fail
         self._monotonic = monotonic
+        self._cpu = cpu
         self._give_up_after_s = give_up_after_s
         self._task: Task[Any] | None = None
         self._batch: Batch | None = None
@@ -131,12 +135,28 @@ class Runner:
     def run(self, name: str, batch: Batch, latest: int) -> bool:
         """Let the logic *name* see *batch*; False if the batch is not the next one."""
         if self._batch is not batch:
-            if not self.task.begin(batch, latest):
+            with self._charge("decode"):
+                begun = self.task.begin(batch, latest)
+            if not begun:
                 return False
             self._batch = batch
             self.batch_records = len(batch.records)
-        self.task.run(name)
+        with self._charge(name):
+            self.task.run(name)
         return True
+
+    def advance(self, now: int) -> None:
+        """Move the idle task's stream time to *now* (ms)."""
+        with self._charge("idle"):
+            self.task.advance(now)
+
+    @contextmanager
+    def _charge(self, part: str) -> Iterator[None]:
+        started = self._cpu()
+        try:
+            yield
+        finally:
+            self.cpu_seconds[part] = self.cpu_seconds.get(part, 0.0) + self._cpu() - started
 
     def checkpoint_soon(self) -> None:
         """Begin a checkpoint if there is something to commit and none is under way."""
@@ -154,13 +174,15 @@ class Runner:
         started = self._monotonic()
         task = self.task
         try:
-            snapshot = task.snapshot()
+            with self._charge("checkpoint"):
+                snapshot = task.snapshot()
             self.problems = task.problems()
             for problem in self.problems:
                 log.error("balance does not hold", task=str(self.id), problem=problem)
             offset = await self._ledger.commit(snapshot)
             if self._task is task:
-                task.store.finish_checkpoint(offset)
+                with self._charge("checkpoint"):
+                    task.store.finish_checkpoint(offset)
             self.committed = snapshot.totals
             self.checkpoints += 1
             self.checkpoint_seconds = self._monotonic() - started

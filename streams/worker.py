@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from pydantic import ValidationError
 
 from tailrace.schemas.config import WorkerConfig
 from tailrace.schemas.config.worker import KafkaConfig
 from tailrace.schemas.durations import SECOND
-from tailrace.schemas.errors import EnvironmentFailed
+from tailrace.schemas.errors import ConfigError, EnvironmentFailed, Problem
 from tailrace.streams import identity, topology, web
 from tailrace.streams.app import GroupSettings, build_app, connect, run
 from tailrace.streams.engine import Engine, EngineSettings
@@ -71,13 +72,20 @@ def overridden(
     """Return *config* with what the command line says instead."""
     updates: dict[str, object] = {}
     if bootstrap is not None:
-        servers = {"bootstrap_servers": bootstrap}
-        updates["kafka"] = KafkaConfig.model_validate(config.kafka.model_dump() | servers)
+        servers = {"bootstrap_servers": _servers(bootstrap)}
+        updates["kafka"] = config.kafka.model_copy(update=servers)
     if data is not None:
         updates["data_dir"] = data
     if web_port is not None:
         updates["web"] = config.web.model_copy(update={"port": web_port})
     return config.model_copy(update=updates)
+
+
+def _servers(bootstrap: str) -> tuple[str, ...]:
+    try:
+        return KafkaConfig.model_validate({"bootstrap_servers": bootstrap}).bootstrap_servers
+    except ValidationError as error:
+        raise ConfigError(Problem("--bootstrap", each["msg"]) for each in error.errors()) from None
 
 
 def _settings(config: WorkerConfig, data_dir: Path) -> EngineSettings:

@@ -77,7 +77,7 @@ class Worker:
             ID, self.ledger, lambda: PartitionStore(disk),
             lambda store: build_task(ID, store, "out"),
             locate=locate, still_ours=ours, seek=seek, fail=self.failures.append,
-            monotonic=lambda: 0.0, give_up_after_s=0.0,
+            monotonic=lambda: 0.0, cpu=lambda: 0.0, give_up_after_s=0.0,
         )  # fmt: skip
 
     async def checkpoint(self, crash: CrashPoint | None) -> None:

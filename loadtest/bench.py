@@ -1,0 +1,128 @@
+"""What a span costs: one worker on one core drains a load whose truth is known.
+
+Outputs are checked against the truth before any figure is told. CPU time counts, not wall time.
+"""
+
+import asyncio
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from tailrace_loadtest.check import Report, check
+from tailrace_loadtest.counting import counted
+from tailrace_loadtest.kafka import produce, read
+from tailrace_loadtest.load import Load
+from tailrace_loadtest.processes import (
+    Process,
+    Samples,
+    broker,
+    children,
+    cpu_seconds,
+    free_port,
+    peak_rss_bytes,
+    total,
+    wait_until,
+)
+from tailrace_loadtest.truth import Truth
+
+PARTITIONS = 8
+_DRAIN_S = 900.0
+_PARTS = {
+    "decode": "decode OTLP to columns",
+    "sampling": "sampling: buffers, policies, outputs",
+    "idle": "sampling, when decided at the end of the log",
+    "checkpoint": "checkpoint: snapshot and local store",
+}
+
+
+class Wrong(Exception):
+    """The outputs differ from the truth, so no figure means anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What was measured. CPU in seconds of user and system time."""
+
+    spans: int
+    records: int
+    cpu: float
+    parts: dict[str, float]
+    peak_rss: int
+    broker_cpu: float
+    report: Report
+
+    def __str__(self) -> str:
+        def row(what: str, seconds: float) -> str:
+            return f"  {what:<48}{seconds / self.spans * 1e6:>8.2f}"
+
+        rest = self.cpu - sum(self.parts.values())
+        return "\n".join(
+            [
+                f"{self.spans:,} spans in {self.records:,} records, one worker on one core of "
+                f"{os.cpu_count()}; outputs checked: {self.report}",
+                "CPU µs a span",
+                *(row(text, self.parts.get(part, 0.0)) for part, text in _PARTS.items()),
+                row("Kafka clients, transport, the rest", rest),
+                row("all", self.cpu),
+                f"spans a CPU second: {self.spans / self.cpu:>12,.0f}",
+                f"peak RSS:           {self.peak_rss / 1e6:>12,.0f} MB",
+                f"broker, apart:      {self.broker_cpu / self.spans * 1e6:>12.2f} µs a span",
+            ]
+        )
+
+
+def bench(load: Load) -> Figures:
+    """Measure; raises Wrong if what came out is not what had to."""
+    with tempfile.TemporaryDirectory(prefix="tailrace-bench-") as temporary:
+        return asyncio.run(_bench(load, Path(temporary)))
+
+
+async def _bench(load: Load, directory: Path) -> Figures:
+    truth = Truth(load)
+    with broker(directory, core=0) as (bootstrap, broker_process):
+        await _create_topic(bootstrap, "otlp_spans")
+        await produce(counted(truth), bootstrap, "otlp_spans")
+        pids = [broker_process.pid, *children(broker_process.pid)]
+        broker_before = sum(map(cpu_seconds, pids))
+        port = free_port()
+        worker = Process(
+            ["worker", "--bootstrap", bootstrap, "--data", str(directory / "worker"),
+             "--web-port", str(port)],
+            directory / "worker.log", (os.cpu_count() or 1) - 1,
+        )  # fmt: skip
+        try:
+            worker.wait_for("ready ")
+            before = cpu_seconds(worker.pid)
+            samples = await asyncio.to_thread(
+                wait_until, [port], lambda found: _is_drained(found, truth), _DRAIN_S
+            )
+            cpu = cpu_seconds(worker.pid) - before
+            peak = peak_rss_bytes(worker.pid)
+            broker_cpu = sum(map(cpu_seconds, pids)) - broker_before
+        finally:
+            worker.stop()
+        written = await read(bootstrap, ["otlp_sampled", "tailrace.decisions"], timeout_s=600)
+    report = check(truth, written["otlp_sampled"], written["tailrace.decisions"])
+    if not report.is_right:
+        raise Wrong(str(report))
+    parts = {part: total(samples, "tailrace_task_cpu_seconds_total", part=part) for part in _PARTS}
+    spans, records = truth.totals["spans"], truth.totals["records"]
+    return Figures(spans, records, cpu, parts, peak, broker_cpu, report)
+
+
+def _is_drained(samples: Samples, truth: Truth) -> bool:
+    settled = total(samples, "tailrace_spans_kept_total")
+    settled += total(samples, "tailrace_spans_dropped_total")
+    return settled >= truth.totals["spans"]
+
+
+async def _create_topic(bootstrap: str, name: str) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        await admin.create_topics([NewTopic(name, PARTITIONS, 1)])
+    finally:
+        await admin.close()

@@ -1,0 +1,158 @@
+"""The system under test as its users start it: commands, and what they answer over HTTP."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+_START_S = 120.0
+_STOP_S = 30.0
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+class Process:
+    """A `tailrace` command with its output in a file, on the processor *core* if given."""
+
+    def __init__(self, arguments: Sequence[str], log: Path, core: int | None = None) -> None:
+        self.log = log
+        self._file = log.open("ab")
+        self._popen = subprocess.Popen(
+            [sys.executable, "-m", "tailrace", *arguments],
+            stdout=self._file,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+        )
+        if core is not None:
+            os.sched_setaffinity(self._popen.pid, {core})
+
+    @property
+    def pid(self) -> int:
+        """The process ID."""
+        return self._popen.pid
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended."""
+        return self._popen.poll() is None
+
+    def wait_for(self, text: str, after: int = 0) -> str:
+        """The first line of the log that starts with *text*, at byte *after* or later."""
+        deadline = time.monotonic() + _START_S
+        while time.monotonic() < deadline:
+            for line in self.log.read_bytes()[after:].decode(errors="replace").splitlines():
+                if line.startswith(text):
+                    return line
+            if not self.is_running:
+                break
+            time.sleep(0.02)
+        raise RuntimeError(f"{self.log} has no line {text!r}:\n{self.log.read_text()[-3000:]}")
+
+    def kill(self) -> None:
+        """End it as kill -9 does."""
+        self._popen.kill()
+        self._popen.wait()
+
+    def stop(self) -> int:
+        """End it with SIGTERM; its exit code."""
+        if self.is_running:
+            self._popen.send_signal(signal.SIGTERM)
+        try:
+            return self._popen.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            return -signal.SIGKILL
+        finally:
+            self._file.close()
+
+
+@contextmanager
+def broker(
+    directory: Path, port: int = 0, core: int | None = None
+) -> Iterator[tuple[str, Process]]:
+    """A broker with its data in *directory*: its address and process."""
+    process = Process(
+        ["broker", "--port", str(port), "--data", str(directory / "kafka")],
+        directory / "broker.log",
+        core,
+    )
+    try:
+        line = process.wait_for("listening on ")
+        yield line.removeprefix("listening on ").strip(), process
+    finally:
+        process.stop()
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that was free just now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def scrape(port: int) -> Samples:
+    """The samples of a worker's `/metrics`."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        text = answer.read().decode()
+    families = text_string_to_metric_families(text)  # type: ignore[no-untyped-call]  # theirs
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+def total(samples: Samples, name: str, **labels: str) -> float:
+    """The sum of the samples of *name* that have *labels*."""
+    wanted = set(labels.items())
+    return sum(value for (each, has), value in samples.items() if each == name and wanted <= has)
+
+
+def wait_until(ports: Sequence[int], done: Callable[[Samples], bool], timeout_s: float) -> Samples:
+    """The samples of all workers together, once *done* says so of them."""
+    deadline = time.monotonic() + timeout_s
+    samples: Samples = {}
+    while time.monotonic() < deadline:
+        samples = {}
+        for port in ports:
+            try:
+                for key, value in scrape(port).items():
+                    samples[key] = samples.get(key, 0.0) + value
+            except (urllib.error.URLError, OSError):
+                pass
+        if done(samples):
+            return samples
+        time.sleep(0.2)
+    raise TimeoutError(f"not done after {timeout_s:.0f} s: {sorted(samples.items(), key=str)[:40]}")
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process, its ended children not counted."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def peak_rss_bytes(pid: int) -> int:
+    """The most memory that the process has had resident."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) * 1024
+
+
+def children(pid: int) -> list[int]:
+    """The processes that *pid* started, and theirs."""
+    found = []
+    for path in Path(f"/proc/{pid}/task").iterdir():
+        for child in (path / "children").read_text().split():
+            found += [int(child), *children(int(child))]
+    return found
