@@ -88,8 +88,8 @@ def send(
                 compression=None if compression == "none" else compression,  # type: ignore[arg-type]
             )
         )
-    except (KafkaError, OSError) as error:
-        _fail(f"cannot send to {topic} on {bootstrap}: {error!r}", 3)
+    except (KafkaError, OSError, LookupError) as error:
+        _fail(f"cannot send to {topic} on {bootstrap}: {error}", 3)
     truth.write(out)
     elapsed = time.perf_counter() - began
     print(f"{topic}: {summary(truth)} in {elapsed:.1f} s")
@@ -105,8 +105,8 @@ def check(
     """Compare the outputs in Kafka with the truth; exit 1 if they differ."""
     try:
         written = asyncio.run(read(bootstrap, [sampled, decisions]))
-    except (KafkaError, OSError, LookupError) as error:
-        _fail(f"cannot read {sampled} and {decisions} on {bootstrap}: {error!r}", 3)
+    except (KafkaError, OSError, LookupError, TimeoutError) as error:
+        _fail(f"cannot read {sampled} and {decisions} on {bootstrap}: {error}", 3)
     report = compare(read_truth(truth), written[sampled], written[decisions])
     print(report)
     sys.exit(0 if report.is_right else 1)

@@ -68,9 +68,9 @@ async def produce(
         max_batch_size=_BATCH_BYTES,
         max_request_size=8 << 20,
     )
-    await producer.start()
     try:
-        partitions = len(await producer.partitions_for(topic))
+        await producer.start()
+        partitions = len(_partitions(await producer.client.fetch_all_metadata(), topic))
         writer = _Writer(producer, topic)
         for record in records:
             if speed is not None:
@@ -150,6 +150,13 @@ async def _partitions(bootstrap: str, topics: Sequence[str]) -> list[TopicPartit
         for each in described
         for partition in each["partitions"]
     ]
+
+
+def _partitions(cluster: Any, topic: str) -> list[int]:
+    found = cluster.partitions_for_topic(topic)
+    if not found:
+        raise LookupError(f"there is no topic {topic}; create it first")
+    return sorted(found)
 
 
 async def _fetch(consumer: Any) -> Iterator[tuple[str, Written]]:
