@@ -70,7 +70,7 @@ async def produce(
     )
     try:
         await producer.start()
-        partitions = len(_partitions(await producer.client.fetch_all_metadata(), topic))
+        partitions = _partition_count(await producer.client.fetch_all_metadata(), topic)
         writer = _Writer(producer, topic)
         for record in records:
             if speed is not None:
@@ -126,8 +126,8 @@ async def _reader(
         enable_auto_commit=False,
         max_partition_fetch_bytes=4 << 20,
     )
-    await consumer.start()
     try:
+        await consumer.start()
         partitions = await _partitions(bootstrap, topics)
         consumer.assign(partitions)
         yield consumer, partitions
@@ -152,11 +152,11 @@ async def _partitions(bootstrap: str, topics: Sequence[str]) -> list[TopicPartit
     ]
 
 
-def _partitions(cluster: Any, topic: str) -> list[int]:
+def _partition_count(cluster: Any, topic: str) -> int:
     found = cluster.partitions_for_topic(topic)
     if not found:
         raise LookupError(f"there is no topic {topic}; create it first")
-    return sorted(found)
+    return len(found)
 
 
 async def _fetch(consumer: Any) -> Iterator[tuple[str, Written]]:
