@@ -59,12 +59,19 @@ MALFORMED_MESSAGES = [
         id="a resource that is not protobuf",
     ),
     pytest.param(
+        request_of(span_of())
+        + field(1, field(1, b"\xff") + field(2, field(2, span_of().SerializeToString()))),
+        id="a good resource, then one that is not protobuf",
+    ),
+    pytest.param(
         with_attribute(field(1, b"a") + field(2, field(1, b"\xff"))),
         id="a wanted attribute that is not UTF-8",
     ),
     pytest.param(with_attribute(b"\xff"), id="an attribute that is not protobuf"),
 ]
 
+A_IS_1 = field(1, field(1, b"a") + field(2, field(1, b"1")))
+A_IS_2 = field(1, field(1, b"a") + field(2, field(1, b"2")))
 _STATUS_CODE_2 = b"\x18\x02"
 UNUSUAL_ENCODINGS = [
     pytest.param(with_attribute(field(2, field(1, b"v")) + field(1, b"a")), id="value, then key"),
@@ -75,6 +82,28 @@ UNUSUAL_ENCODINGS = [
     pytest.param(
         with_attribute(field(1, b"client.address") + field(2, b"") + field(1, b"a")),
         id="an unwanted key, then a wanted one",
+    ),
+    pytest.param(
+        with_attribute(field(1, b"client.address") + field(1, b"a")),
+        id="an unwanted key, then a wanted one without a value",
+    ),
+    pytest.param(
+        field(
+            1,
+            field(1, 2 * field(1, field(1, b"a") + field(2, b"")) + field(1, field(1, b"a")))
+            + field(2, field(2, span_of().SerializeToString())),
+        ),
+        id="an attribute of a resource without a value, thrice",
+    ),
+    pytest.param(
+        field(
+            1,
+            field(
+                1, b"".join(field(1, field(1, b"a") + field(2, field(1, v))) for v in (b"1", b"2"))
+            )
+            + field(2, field(2, span_of().SerializeToString())),
+        ),
+        id="an attribute of a resource twice, the first wins",
     ),
     pytest.param(with_attribute(field(1, b"a")), id="a key without a value"),
     pytest.param(with_attribute(b""), id="an attribute of nothing"),
@@ -185,9 +214,9 @@ class DecoderContract:
     @pytest.mark.parametrize("value", MALFORMED_MESSAGES)
     def test_is_rejected_whole_and_alone(self, value: bytes) -> None:
         good = request_of(span_of(TRACE_B))
-        values = [good, value, good]
-        batch = self.decode(*values, attributes=COLUMNS, ids=True)
-        assert actual(batch, COLUMNS) == expected(values, COLUMNS)
+        for values in ([good, value, good] * 100, [good, value, good]):
+            batch = self.decode(*values, attributes=COLUMNS, ids=True)
+            assert actual(batch, COLUMNS) == expected(values, COLUMNS)
         assert [(each.message, each.reason) for each in batch.rejected] == [(1, "malformed")]
         assert batch.fragment_message.tolist() == [0, 2]
 
@@ -201,6 +230,7 @@ class DecoderContract:
     @pytest.mark.parametrize("value", UNUSUAL_ENCODINGS)
     def test_is_read_as_protobuf_reads_it(self, value: bytes) -> None:
         assert len(self.check(value)) > 0
+        self.check(*[value] * 100)  # where many attributes are looked at together
 
     @pytest.mark.parametrize("values", [[], [None], [b""], [None, b"", field(1, b"")]], ids=repr)
     def test_values_without_spans_add_nothing(self, values: list[bytes | None]) -> None:

@@ -1,5 +1,6 @@
 """OTLP requests as Hypothesis draws them, and their bytes as another encoder might write them."""
 
+import math
 import random
 from collections.abc import Iterator
 from typing import Any
@@ -37,12 +38,17 @@ def _scalar(kind: str, value: Any) -> AnyValue:
     return AnyValue(**{kind: value})
 
 
+def _one_nan(value: float) -> float:
+    """JSON knows one NaN; protobuf knows many."""
+    return math.nan if math.isnan(value) else value
+
+
 _scalars = st.one_of(
     st.just(AnyValue()),
     st.builds(_scalar, st.just("string_value"), _texts),
     st.builds(_scalar, st.just("bool_value"), st.booleans()),
     st.builds(_scalar, st.just("int_value"), _integers),
-    st.builds(_scalar, st.just("double_value"), st.floats()),
+    st.builds(_scalar, st.just("double_value"), st.floats().map(_one_nan)),
     st.builds(_scalar, st.just("bytes_value"), st.binary(max_size=4)),
 )
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from tailrace.schemas.otlp.request import join, partition, split
+from tailrace.schemas.otlp.wire import field, field_size
 from tests.schemas.decoder_contract import request_of, span_of
 from tests.schemas.otlp_requests import encoded_requests
 
@@ -54,6 +55,40 @@ def test_split_cuts_no_earlier_than_it_must(value: bytes, limit: int) -> None:
                 following, ["first", *["rest"] * (len(spans_in_place(following)) - 1)]
             )
             assert len(message) + len(first["first"]) > limit
+
+
+def test_every_limit_is_kept_to_the_byte() -> None:
+    """Sizes cross 127 bytes, where lengths grow, at every level."""
+    value = b"".join(
+        request_of(*[span_of(name="n" * (7 * size)) for size in range(resource, 12)])
+        for resource in range(10)
+    )
+    spans = spans_in_place(value)
+    for limit in range(150, len(value), 3):
+        messages, oversized = split(value, limit)
+        assert not oversized
+        assert spans_in_place(*messages) == spans
+        for message, following in pairwise(messages):
+            assert len(message) <= limit < len(_with_first_of(message, following))
+
+
+def _with_first_of(message: bytes, following: bytes) -> bytes:
+    """The message and the next span, under the same resource if it is the same one."""
+    whole = ExportTraceServiceRequest.FromString(message)
+    first = ExportTraceServiceRequest.FromString(following).resource_spans[0]
+    del first.scope_spans[0].spans[1:]
+    alone = ExportTraceServiceRequest(resource_spans=[first]).SerializeToString()
+    last = whole.resource_spans[-1].scope_spans[-1].spans
+    if len(last[-1].name) < len(first.scope_spans[0].spans[0].name):
+        last.extend(first.scope_spans[0].spans)
+        encoded: bytes = whole.SerializeToString()
+        return encoded
+    return message + alone
+
+
+@pytest.mark.parametrize("size", [0, 1, 127, 128, 16_383, 16_384, 2**21])
+def test_a_field_is_as_large_as_was_said(size: int) -> None:
+    assert field_size(size) == len(field(2, bytes(size)))
 
 
 @given(encoded_requests)
