@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 Headers = Sequence[tuple[str, bytes]]
 Decoded = TypeVar("Decoded")
@@ -45,8 +45,7 @@ class DeadLetter:
     whole: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(NamedTuple):
     """A record to be written with the next checkpoint; `timestamp` in ms of stream time."""
 
     key: bytes | None

@@ -195,13 +195,18 @@ class Engine:
         await self._after_batch(runner)
 
     async def _after_batch(self, runner: Runner) -> None:
-        if runner.running and runner.task.between_batches:
-            limit = self.settings.checkpoint_bytes
-            if runner.task.unwritten_bytes > limit:
-                if runner.task.unwritten_bytes > 2 * limit:
-                    await runner.checkpoint_done()
-                runner.checkpoint_soon()
+        """Commit early, and hold the partition back, when too much waits to be written."""
+        limit = self.settings.checkpoint_bytes
+        if runner.running and runner.task.between_batches and self.unwritten_bytes > limit:
+            runner.checkpoint_soon()
+            if self.unwritten_bytes > 2 * limit:
+                await runner.checkpoint_done()
         await asyncio.sleep(0)
+
+    @property
+    def unwritten_bytes(self) -> int:
+        """About how much of all tasks waits to be written or is being written."""
+        return sum(runner.unwritten_bytes for runner in self.runners.values())
 
     async def _seek(self, task: Task[Any]) -> None:
         """Let the consumer read on from the task's position; batches of before are stale."""

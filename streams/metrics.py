@@ -75,7 +75,7 @@ TASK_METRICS = (
     TaskMetric("last_restore_seconds", "How long taking the partition over took.",
                lambda r: r.restore_seconds),
     TaskMetric("unwritten_bytes", "About how much the next checkpoint writes.",
-               lambda r: r.task.unwritten_bytes),
+               lambda r: r.unwritten_bytes),
     TaskMetric("store_bytes", "Size of the task's files.", lambda r: r.task.store.disk_bytes),
 )  # fmt: skip
 

@@ -98,6 +98,7 @@ class Runner:
         self._give_up_after_s = give_up_after_s
         self._task: Task[Any] | None = None
         self._batch: Batch | None = None
+        self._in_flight_bytes = 0
         self._checkpoint: asyncio.Task[None] | None = None
         self._recovery: asyncio.Task[None] | None = None
         self.last_checkpoint_at = monotonic()
@@ -112,6 +113,11 @@ class Runner:
     def running(self) -> bool:
         """True when batches may be processed."""
         return self.phase is Phase.RUNNING
+
+    @property
+    def unwritten_bytes(self) -> int:
+        """About how much waits to be written or is being written."""
+        return self._in_flight_bytes + (self.task.unwritten_bytes if self.running else 0)
 
     async def start(self) -> None:
         """Take the partition over."""
@@ -174,6 +180,7 @@ class Runner:
         started = self._monotonic()
         task = self.task
         try:
+            self._in_flight_bytes = task.unwritten_bytes
             with self._charge("checkpoint"):
                 snapshot = task.snapshot()
             self.problems = task.problems()
@@ -189,6 +196,7 @@ class Runner:
         except Exception as error:
             self.failed(error)
         finally:
+            self._in_flight_bytes = 0
             self._checkpoint = None
 
     def failed(self, error: Exception) -> None:

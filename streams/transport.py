@@ -143,11 +143,22 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Fa
         return subscription.assignment.state_value(tp)
 
 
+class _NothingRead(dict[TP, None]):
+    """Faust's read offsets: it drops, unacknowledged, what is before them. Tasks know better."""
+
+    def __getitem__(self, tp: TP) -> None:
+        return None
+
+    def __setitem__(self, tp: TP, offset: object) -> None:
+        """Forget it."""
+
+
 class Consumer(driver.Consumer):  # type: ignore[misc]  # Faust is untyped
     """Delivers batches; a partition is busy from delivery to acknowledgement."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._read_offset = _NothingRead()
         self._busy: set[TP] = set()
         self._freed = asyncio.Event()
 
@@ -204,9 +215,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]  # Faust is untyped
         await self.seek_positions(self.transport.positions())
 
     async def seek_positions(self, positions: Mapping[TopicPartition, int]) -> None:
-        """Go to *positions*; Faust's own idea of what was read is reset with them."""
-        for tp in positions:
-            self._read_offset[TP(*tp)] = None
+        """Go to *positions*; what was fetched of others becomes stale."""
         await self._thread.seek_positions(positions)
 
     async def first_offsets(

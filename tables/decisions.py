@@ -16,6 +16,8 @@ import struct
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -28,8 +30,7 @@ _VERSION = b"\x01"
 _MAX_OUTCOMES = 1 << 16
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What became of a trace: `decision` is sampled, not_sampled or dropped."""
 
     decision: str
@@ -53,11 +54,16 @@ class _Run:
 
 
 class DecisionTable:
-    """The decisions of one partition. Times in ms of stream time."""
+    """The decisions of one partition. Times in ms of stream time.
 
-    def __init__(self, store: PartitionStore, retention_ms: int) -> None:
+    They are stored for *wait_ms* at least, though nobody finds them so long: fragments of a decided
+    trace stand in a segment until the last trace of that segment is decided.
+    """
+
+    def __init__(self, store: PartitionStore, retention_ms: int, wait_ms: int) -> None:
         self._store = store
         self._retention_ms = retention_ms
+        self._stored_ms = max(retention_ms, wait_ms)
         self._outcomes: list[Outcome] = []
         self._numbers: dict[Outcome, int] = {}
         self._recent: dict[bytes, tuple[int, int]] = {}
@@ -107,12 +113,14 @@ class DecisionTable:
             ids = [trace_id for trace_id, _ in recent]
             numbers = np.array([number for _, (number, _) in recent], np.uint16)
             at = np.array([at for _, (_, at) in recent], np.int64)
-            key = BLOCK_PREFIX + self._block_number.to_bytes(8, "big")
-            self._block_number += 1
-            self._store.put(key, _encode(self._outcomes, ids, at, numbers))
-            self._blocks.append((int(at[-1]), key))
+            for first, last in pairwise(_block_edges(at)):
+                key = BLOCK_PREFIX + self._block_number.to_bytes(8, "big")
+                self._block_number += 1
+                rows = slice(first, last)
+                self._store.put(key, _encode(self._outcomes, ids[rows], at[rows], numbers[rows]))
+                self._blocks.append((int(at[last - 1]), key))
             self._add_run(ids, at, numbers, now)
-        while self._blocks and self._blocks[0][0] + self._retention_ms < now:
+        while self._blocks and self._blocks[0][0] + self._stored_ms < now:
             self._store.delete(self._blocks.popleft()[1])
 
     def restore(self, now: int) -> None:
@@ -143,14 +151,15 @@ class DecisionTable:
         run = _sorted(_Run(low, high, at, outcome))
         while self._runs and len(self._runs[-1].low) < 2 * len(run.low):
             run = self._merged(self._runs.pop(), run, now)
-        self._runs.append(run)
+        if len(run.low):
+            self._runs.append(run)
 
     def _merged(self, older: _Run, newer: _Run, now: int) -> _Run:
-        """Return both in one; of equal IDs the newer, and nothing past its retention."""
+        """Return both in one; of equal IDs the newer, and only what is stored."""
         both = [np.concatenate(pair) for pair in zip(astuple(older), astuple(newer), strict=True)]
         run = _sorted(_Run(*both))
         same = (run.low[1:] == run.low[:-1]) & (run.high[1:] == run.high[:-1])
-        keep = run.at + self._retention_ms >= now
+        keep = run.at + self._stored_ms >= now
         keep[:-1] &= ~same
         return _Run(run.low[keep], run.high[keep], run.at[keep], run.outcome[keep])
 
@@ -182,6 +191,12 @@ def _search(
     return rows
 
 
+def _block_edges(at: npt.NDArray[np.int64]) -> list[int]:
+    """Return where to cut sorted times so that each block's fit into 32 bits after its first."""
+    cuts = np.flatnonzero(np.diff((at - at[0]) >> 32)) + 1
+    return [0, *cuts.tolist(), len(at)]
+
+
 def _encode(
     outcomes: Sequence[Outcome],
     ids: Sequence[bytes],
@@ -189,7 +204,7 @@ def _encode(
     numbers: npt.NDArray[np.uint16],
 ) -> bytes:
     used, own = np.unique(numbers, return_inverse=True)
-    head = orjson.dumps([astuple(outcomes[number]) for number in used.tolist()])
+    head = orjson.dumps([tuple(outcomes[number]) for number in used.tolist()])
     base = int(at[0])
     columns = ((at - base).astype("<u4").tobytes(), own.astype("<u2").tobytes())
     lengths = struct.pack("<I", len(head))

@@ -25,3 +25,23 @@ class OpenTrace:
     services: int = 0
     root: tuple[int, str, str] | None = None
     fragments: list[FragmentRef] = field(default_factory=list)
+
+    def merge(
+        self,
+        start: int,
+        end: int,
+        spans: int,
+        facts: int,
+        services: int,
+        root: tuple[int, str, str] | None,
+    ) -> None:
+        """Add what a fragment brings."""
+        if start < self.start:
+            self.start = start
+        if end > self.end:
+            self.end = end
+        self.spans += spans
+        self.facts |= facts
+        self.services |= services
+        if root is not None and (self.root is None or root[0] < self.root[0]):
+            self.root = root

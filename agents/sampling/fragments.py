@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,26 +17,17 @@ from tailrace.schemas.spans import SpanBatch
 Root = tuple[int, str, str]
 
 
-class FragmentSummary(NamedTuple):
-    """One fragment. Times in ns; `facts` and `services` are bit sets; `message` is its record.
+Fragment = tuple[
+    bytes, int, int, int, int, int, int, Root | None, bytes, Callable[[int, int], int] | None
+]
+"""Trace ID, message, start and end (ns), spans, facts and services (bit sets), root, raw bytes,
+and, if there are policies that ask, more facts from the trace's envelope before this fragment.
 
-    `envelopes`, if there are policies that ask, gives more facts from the trace's envelope before
-    this fragment.
-    """
-
-    trace_id: bytes
-    message: int
-    start: int
-    end: int
-    spans: int
-    facts: int
-    services: int
-    root: Root | None
-    raw: bytes
-    envelopes: Callable[[int, int], int] | None
+A bare tuple, because there is one for every message.
+"""
 
 
-def summarise(batch: SpanBatch, facts: Facts, services: ServiceNames) -> Iterator[FragmentSummary]:
+def summarise(batch: SpanBatch, facts: Facts, services: ServiceNames) -> Iterator[Fragment]:
     """Yield every fragment of *batch* in order."""
     count = len(batch.fragment_trace_id)
     if not count:
@@ -45,8 +36,7 @@ def summarise(batch: SpanBatch, facts: Facts, services: ServiceNames) -> Iterato
     roots: list[Root | None] = [None] * count
     for fragment, root in _roots(batch).items():
         roots[fragment] = root
-    return map(
-        FragmentSummary,
+    return zip(
         batch.fragment_trace_id,
         batch.fragment_message.tolist(),
         np.minimum.reduceat(batch.start, rows).tolist(),
@@ -57,6 +47,7 @@ def summarise(batch: SpanBatch, facts: Facts, services: ServiceNames) -> Iterato
         roots,
         batch.raw,
         _envelopes(batch, facts) if facts.has_envelopes else [None] * count,
+        strict=True,
     )
 
 

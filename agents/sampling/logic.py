@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tailrace.agents.sampling.outputs import Written, write
+from tailrace.agents.sampling.outputs import write
 from tailrace.agents.sampling.sampler import Effect, Late, Sampler
 from tailrace.schemas.records import Arrivals, Outbox, Output, Totals
 from tailrace.schemas.spans import SpanBatch
+from tailrace.tables.decisions import Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,23 +77,24 @@ class SamplingLogic:
     def _act(self, effects: Sequence[Effect], outbox: Outbox, totals: Totals) -> None:
         written = write(effects, self._sampler.services, self._outputs.record_bytes)
         for effect, records in zip(effects, written, strict=True):
-            _count(effect, totals)
-            self._send(effect, records, outbox, totals)
-
-    def _send(self, effect: Effect, records: Written, outbox: Outbox, totals: Totals) -> None:
-        for kept in records.kept:
-            outbox.send(self._outputs.sampled, kept)
-        outbox.send(self._outputs.decisions, records.decision)
-        for value in records.unfit:
-            topic, letter = self._outputs.unfit(value, effect.at)
-            outbox.send(topic, letter)
-            totals.add("dead_letters.span_too_large", 1)
+            for kept in records.kept:
+                outbox.send(self._outputs.sampled, kept)
+            outbox.send(self._outputs.decisions, records.decision)
+            for value in records.unfit:
+                topic, letter = self._outputs.unfit(value, effect.at)
+                outbox.send(topic, letter)
+                totals.add("dead_letters.span_too_large", 1)
+        _count(effects, totals)
 
 
-def _count(effect: Effect, totals: Totals) -> None:
-    outcome, spans = effect.outcome, effect.trace.spans
-    totals.add("spans_kept" if outcome.is_sampled else "spans_dropped", spans)
-    if type(effect) is Late:
-        totals.add("late_spans", spans)
-    else:
-        totals.add(f"traces.{outcome.decision}.{outcome.policy or ''}", 1)
+def _count(effects: Sequence[Effect], totals: Totals) -> None:
+    traces: Counter[Outcome] = Counter()
+    for effect in effects:
+        outcome, spans = effect.outcome, effect.trace.spans
+        totals.add("spans_kept" if outcome.is_sampled else "spans_dropped", spans)
+        if type(effect) is Late:
+            totals.add("late_spans", spans)
+        else:
+            traces[outcome] += 1
+    for outcome, count in traces.items():
+        totals.add(f"traces.{outcome.decision}.{outcome.policy or ''}", count)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import orjson
@@ -21,8 +21,7 @@ _OVERHEAD_BYTES = 1024
 """Of a record with key and headers, and of the batch around it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(NamedTuple):
     """What one effect becomes. `unfit`: spans that are larger than a record may be."""
 
     decision: Output
@@ -34,11 +33,12 @@ def write(effects: Sequence[Effect], services: ServiceNames, record_bytes: int) 
     """Return the records of *effects*, in their order; none larger than *record_bytes*."""
     if not effects:
         return []
-    starts = _rfc3339([effect.trace.start for effect in effects])
-    times = _rfc3339([effect.at * 1_000_000 for effect in effects])
+    starts = [effect.trace.start for effect in effects]
+    times = _rfc3339(starts + [effect.at * 1_000_000 for effect in effects])
+    count = len(effects)
     return [
         _write(effect, services, record_bytes, start, at)
-        for effect, start, at in zip(effects, starts, times, strict=True)
+        for effect, start, at in zip(effects, times[:count], times[count:], strict=True)
     ]
 
 

@@ -13,9 +13,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from tailrace.agents.sampling.facts import NO_END, NO_START
-from tailrace.agents.sampling.fragments import FragmentSummary, summarise
+from tailrace.agents.sampling.fragments import summarise
 from tailrace.agents.sampling.policies import SamplingPolicies
 from tailrace.agents.sampling.services import ServiceNames
 from tailrace.schemas.spans import SpanBatch
@@ -24,8 +25,7 @@ from tailrace.tables.trace_buffers import TraceBuffers
 from tailrace.tables.traces import OpenTrace
 
 
-@dataclass(frozen=True, slots=True)
-class Decided:
+class Decided(NamedTuple):
     """A trace was decided at `at` (ms of stream time). `raw` are its fragments if it is kept."""
 
     trace: OpenTrace
@@ -34,8 +34,7 @@ class Decided:
     raw: list[bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class Late:
+class Late(NamedTuple):
     """Spans came at `at` (ms of stream time) for a trace that was decided before."""
 
     trace: OpenTrace
@@ -84,24 +83,29 @@ class Sampler:
         `times[i]` is stream time (ms) at message i.
         """
         effects: list[Effect] = []
+        open_traces, by_due, buffers = self._open, self._by_due, self._buffers
+        unknown = [each for each in set(batch.fragment_trace_id) if each not in open_traces]
+        older = dict(zip(unknown, self._decisions.find_older(unknown), strict=True))
         fragments = summarise(batch, self._policies.facts, self.services)
-        unknown = {trace_id for trace_id in batch.fragment_trace_id if trace_id not in self._open}
-        older = dict(zip(unknown, self._decisions.find_older(list(unknown)), strict=True))
-        by_due, open_traces = self._by_due, self._open
-        for fragment in fragments:
-            now = times[fragment.message]
+        for trace_id, message, start, end, spans, facts, services, root, raw, envelope in fragments:
+            now = times[message]
             if by_due and by_due[0].due < now:
                 effects += self.advance(now)
-            trace = open_traces.get(fragment.trace_id)
+            trace = open_traces.get(trace_id)
             if trace is None:
-                outcome = self._outcome(fragment.trace_id, older, now)
+                outcome = self._outcome(trace_id, older, now)
                 if outcome is not None:
-                    effects.append(self._late(fragment, outcome, now))
+                    late = OpenTrace(trace_id, now, NO_START, NO_END)
+                    late.merge(start, end, spans, facts, services, root)
+                    effects.append(Late(late, outcome, now, [raw] if outcome.is_sampled else []))
                     continue
                 effects += self._make_room(now)
-                trace = self._opened(fragment, now)
-            self._add(trace, fragment)
-            trace.fragments.append(self._buffers.append(fragment.raw, now))
+                trace = self._opened(trace_id, now)
+            if envelope is not None:
+                facts |= envelope(trace.start, trace.end)
+            trace.merge(start, end, spans, facts, services, root)
+            trace.fragments.append(buffers.append(raw, now))
+            self.pending_spans += spans
         if times:
             effects += self.advance(times[-1])
         return effects
@@ -125,16 +129,19 @@ class Sampler:
         for rows in self._buffers.restore():
             batch = decode([raw for _, _, raw in rows])
             known = self._decisions.find_older(batch.fragment_trace_id)
-            for fragment, decided in zip(
-                summarise(batch, self._policies.facts, self.services), known, strict=True
-            ):
-                ref, at, _ = rows[fragment.message]
+            fragments = summarise(batch, self._policies.facts, self.services)
+            for fragment, decided in zip(fragments, known, strict=True):
+                trace_id, message, start, end, spans, facts, services, root, _, envelope = fragment
+                ref, at, _ = rows[message]
                 if decided is not None and decided[1] >= at:
                     self._buffers.release([ref])
                     continue
-                trace = self._open.get(fragment.trace_id) or self._opened(fragment, at)
-                self._add(trace, fragment)
+                trace = self._open.get(trace_id) or self._opened(trace_id, at)
+                if envelope is not None:
+                    facts |= envelope(trace.start, trace.end)
+                trace.merge(start, end, spans, facts, services, root)
                 trace.fragments.append(ref)
+                self.pending_spans += spans
 
     def _outcome(
         self, trace_id: bytes, older: dict[bytes, tuple[Outcome, int] | None], now: int
@@ -145,19 +152,11 @@ class Sampler:
         found = older.get(trace_id)
         return found[0] if found is not None and found[1] >= now else None
 
-    def _opened(self, fragment: FragmentSummary, now: int) -> OpenTrace:
-        due = now + self._settings.decision_wait_ms
-        trace = OpenTrace(fragment.trace_id, due, NO_START, NO_END)
-        self._open[fragment.trace_id] = trace
+    def _opened(self, trace_id: bytes, now: int) -> OpenTrace:
+        trace = OpenTrace(trace_id, now + self._settings.decision_wait_ms, NO_START, NO_END)
+        self._open[trace_id] = trace
         self._by_due.append(trace)
         return trace
-
-    def _add(self, trace: OpenTrace, fragment: FragmentSummary) -> None:
-        if fragment.envelopes is not None:
-            trace.facts |= fragment.envelopes(trace.start, trace.end)
-        trace.facts |= fragment.facts
-        _merge(trace, fragment)
-        self.pending_spans += fragment.spans
 
     def _make_room(self, now: int) -> list[Effect]:
         limit = self._settings.num_traces
@@ -176,19 +175,3 @@ class Sampler:
             self._decisions.record(trace.trace_id, outcome, at)
             effects.append(Decided(trace, outcome, at, raw))
         return effects
-
-    @staticmethod
-    def _late(fragment: FragmentSummary, outcome: Outcome, now: int) -> Late:
-        trace = OpenTrace(fragment.trace_id, now, NO_START, NO_END)
-        _merge(trace, fragment)
-        return Late(trace, outcome, now, [fragment.raw] if outcome.is_sampled else [])
-
-
-def _merge(trace: OpenTrace, fragment: FragmentSummary) -> None:
-    trace.start = min(trace.start, fragment.start)
-    trace.end = max(trace.end, fragment.end)
-    trace.spans += fragment.spans
-    trace.services |= fragment.services
-    root = fragment.root
-    if root is not None and (trace.root is None or root[0] < trace.root[0]):
-        trace.root = root
