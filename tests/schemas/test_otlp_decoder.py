@@ -7,7 +7,8 @@ from tailrace.schemas.otlp.decoder import Decoder
 from tailrace.schemas.otlp.keys import WantedKeys
 from tailrace.schemas.otlp.wire import field
 from tailrace.schemas.spans import AttributeColumn
-from tests.schemas.decoder_contract import DecoderContract, request_of, span_of
+from tests.schemas.decoder_contract import DecoderContract
+from tests.schemas.otlp_messages import request_of, span_of
 
 
 class TestDecoder(DecoderContract):

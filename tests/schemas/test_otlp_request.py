@@ -8,7 +8,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from tailrace.schemas.otlp.request import join, partition, split
 from tailrace.schemas.otlp.wire import field, field_size
-from tests.schemas.decoder_contract import request_of, span_of
+from tests.schemas.otlp_messages import request_of, span_of
 from tests.schemas.otlp_requests import encoded_requests
 
 limits = st.integers(0, 600)
