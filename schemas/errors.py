@@ -47,4 +47,4 @@ class EnvironmentFailed(Exception):
 
     def __init__(self, message: str, remedy: str) -> None:
         self.remedy = remedy
-        super().__init__(f"{message}\n{remedy}")
+        super().__init__(f"{message}\n{remedy}".rstrip())

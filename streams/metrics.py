@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 from tailrace.agents.sampling.logic import SamplingLogic
 from tailrace.streams.engine import Engine
 from tailrace.streams.runner import Runner
-from tailrace.streams.spans import SpanCodec
+from tailrace.streams.spans import SpanTasks
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 _TASK = ("stage", "partition")
@@ -83,9 +83,9 @@ TASK_METRICS = (
 class Metrics(Collector):
     """Collects from *engine* when asked; `exposition` is what `/metrics` answers."""
 
-    def __init__(self, engine: Engine, codec: SpanCodec) -> None:
+    def __init__(self, engine: Engine, spans: SpanTasks) -> None:
         self._engine = engine
-        self._codec = codec
+        self._spans = spans
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
@@ -108,11 +108,20 @@ class Metrics(Collector):
         yield self._dead_letters(runners)
         yield self._balance(runners)
         yield self._cpu(runners)
-        engine, codec = self._engine, self._codec
+        engine, splits, codec = self._engine, self._spans.splits, self._spans.codec
         for name, text, value in (
             ("rebalances", "Times partitions were assigned.", engine.rebalances),
             ("records_expired", "Records that retention deleted unread.", engine.records_expired),
-            ("key_mismatches", "Records whose key is not the trace ID.", codec.key_mismatches),
+            (
+                "key_mismatches",
+                "Records whose key is not the trace ID.",
+                codec.key_mismatches,
+            ),
+            (
+                "traces_split",
+                "Traces that came in two partitions of this worker.",
+                spans.splits.count,
+            ),
         ):
             yield CounterMetricFamily(f"tailrace_{name}", text, value=value)
 

@@ -10,6 +10,7 @@ from tailrace.agents.sampling import agent as sampling_agent
 from tailrace.agents.sampling.logic import SamplingLogic, SamplingOutputs
 from tailrace.agents.sampling.policies import SamplingPolicies, build_policies
 from tailrace.agents.sampling.sampler import Sampler, SamplerSettings
+from tailrace.agents.sampling.splits import SplitTraces
 from tailrace.schemas import topics
 from tailrace.schemas.config import WorkerConfig
 from tailrace.schemas.durations import MILLISECOND
@@ -109,6 +110,7 @@ class SpanTasks:
             self._dead_letters.of_span,
         )
         self._cache = SegmentCache()
+        self.splits = SplitTraces()
 
     def build(self, id: TaskId, store: PartitionStore) -> Task[SpanBatch]:
         """Return the task *id* with what *store* has."""
@@ -117,6 +119,7 @@ class SpanTasks:
             self._policies,
             TraceBuffers(store, self._cache),
             DecisionTable(store, self._retention_ms, self._settings.decision_wait_ms),
+            self.splits,
         )
         logic = SamplingLogic(sampler, self._outputs, self._decoder.decode)
         logics = {sampling_agent.NAME: logic}

@@ -61,6 +61,10 @@ class Logic(Protocol[Decoded]):
         """Put into the store what is only in memory."""
         ...
 
+    def close(self) -> None:
+        """Release what is shared with others; the task is dropped."""
+        ...
+
     def problems(self, totals: Totals) -> Sequence[str]:
         """Return what does not add up; empty when the balance holds."""
         ...
@@ -228,3 +232,9 @@ class Task(Generic[Decoded]):
                 f"{totals.dead_lettered} dead-lettered"
             )
         return found
+
+    def close(self) -> None:
+        """Forget what is not committed."""
+        for logic in self.logics.values():
+            logic.close()
+        self.store.close()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from aiokafka.errors import KafkaError
 from pydantic import ValidationError
 
 from tailrace.schemas.config import WorkerConfig
@@ -55,13 +56,18 @@ async def work(config: WorkerConfig) -> None:
     app = build_app(group, kafka, data_dir)
     topology.add_agents(app, config, engine)
     connect(app, engine)
-    metrics = Metrics(engine, spans.codec)
+    metrics = Metrics(engine, spans)
     server = await web.serve(config.web, engine, metrics)
     _calm_collector()
     try:
         await run(app, engine, stop)
     except (*FATAL, Stalled) as error:
         raise EnvironmentFailed(str(error), "") from error
+    except KafkaError as error:
+        raise EnvironmentFailed(
+            f"Kafka failed: {type(error).__name__}: {error}",
+            "See whether the brokers answer, then start the worker again; nothing is lost.",
+        ) from error
     finally:
         await server.cleanup()
 

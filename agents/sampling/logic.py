@@ -65,6 +65,9 @@ class SamplingLogic:
     def before_checkpoint(self) -> None:
         self._sampler.seal(self._now)
 
+    def close(self) -> None:
+        self._sampler.close()
+
     def problems(self, totals: Totals) -> Sequence[str]:
         counts = totals.counts
         decoded = counts.get("spans_decoded", 0)

@@ -19,6 +19,7 @@ from tailrace.agents.sampling.facts import NO_END, NO_START
 from tailrace.agents.sampling.fragments import summarise
 from tailrace.agents.sampling.policies import SamplingPolicies
 from tailrace.agents.sampling.services import ServiceNames
+from tailrace.agents.sampling.splits import SplitTraces
 from tailrace.schemas.spans import SpanBatch
 from tailrace.tables.decisions import DecisionTable, Outcome
 from tailrace.tables.trace_buffers import TraceBuffers
@@ -63,11 +64,13 @@ class Sampler:
         policies: SamplingPolicies,
         buffers: TraceBuffers,
         decisions: DecisionTable,
+        splits: SplitTraces,
     ) -> None:
         self._settings = settings
         self._policies = policies
         self._buffers = buffers
         self._decisions = decisions
+        self._splits = splits
         self._open: dict[bytes, OpenTrace] = {}
         self._by_due: deque[OpenTrace] = deque()
         self.services = ServiceNames()
@@ -143,6 +146,11 @@ class Sampler:
                 trace.fragments.append(ref)
                 self.pending_spans += spans
 
+    def close(self) -> None:
+        """Give up all open traces; another worker has them now."""
+        for trace_id in self._open:
+            self._splits.closed(trace_id)
+
     def _outcome(
         self, trace_id: bytes, older: dict[bytes, tuple[Outcome, int] | None], now: int
     ) -> Outcome | None:
@@ -155,6 +163,7 @@ class Sampler:
     def _opened(self, trace_id: bytes, now: int) -> OpenTrace:
         trace = OpenTrace(trace_id, now + self._settings.decision_wait_ms, NO_START, NO_END)
         self._open[trace_id] = trace
+        self._splits.opened(trace_id)
         self._by_due.append(trace)
         return trace
 
@@ -169,6 +178,7 @@ class Sampler:
         outcomes = self._policies.decide(traces)
         for trace, outcome, at in zip(traces, outcomes, times, strict=True):
             del self._open[trace.trace_id]
+            self._splits.closed(trace.trace_id)
             self.pending_spans -= trace.spans
             raw = self._buffers.read(trace.fragments) if outcome.is_sampled else []
             self._buffers.release(trace.fragments)
