@@ -120,7 +120,7 @@ class Metrics(Collector):
             (
                 "traces_split",
                 "Traces that came in two partitions of this worker.",
-                spans.splits.count,
+                splits.count,
             ),
         ):
             yield CounterMetricFamily(f"tailrace_{name}", text, value=value)
