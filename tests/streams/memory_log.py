@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import enum
 from dataclasses import dataclass, field
 
@@ -36,12 +37,14 @@ class MemoryLog:
 
 
 class MemoryLedger:
-    """A ledger on a MemoryLog; dies at *crash* in its next commit."""
+    """A ledger on a MemoryLog; dies at *crash* in its next commit, which waits for *gate*."""
 
     def __init__(self, log: MemoryLog) -> None:
         self._log = log
         self._epoch = -1
         self.crash: CrashPoint | None = None
+        self.gate = asyncio.Event()
+        self.gate.set()
 
     async def fence(self) -> None:
         self._log.epoch += 1
@@ -55,6 +58,7 @@ class MemoryLedger:
     async def commit(self, snapshot: Snapshot) -> int:
         if self.crash is CrashPoint.BEFORE_PRODUCE:
             raise Crash
+        await self.gate.wait()
         written = [(topic, row) for topic, rows in snapshot.outputs.items() for row in rows]
         if self.crash is CrashPoint.BEFORE_COMMIT:
             raise Crash  # what was written is in an open transaction, which the next fence aborts

@@ -1,0 +1,132 @@
+"""The laws of sampling, through the task that the worker runs, on encoded OTLP."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import orjson
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tailrace.schemas.config import parse
+from tailrace.schemas.records import Output
+from tailrace.schemas.spans import SpanBatch
+from tailrace.streams.spans import SpanTasks
+from tailrace.streams.task import Task, TaskId
+from tailrace.tables.store import PartitionStore
+from tests.otlp import MS, FlatSpan, Span, flat
+from tests.streams import deaths
+from tests.streams.deaths import EVENTS, Build, by_topic
+from tests.streams.memory_log import CrashPoint
+from tests.streams.naive_sampler import Limits, NaiveSampler
+from tests.streams.span_traffic import (
+    END_MS,
+    LIMIT_BYTES,
+    LIMITS,
+    RECORD_BYTES,
+    TRACES,
+    Sent,
+    rows,
+    traffic,
+)
+
+DECISIONS, SAMPLED, LETTERS = "tailrace.decisions", "otlp_sampled", "tailrace.dead_letters"
+
+
+def builder(limits: Limits) -> Build:
+    """Builds tasks as a new process would, with nothing shared between two."""
+    config = parse(limits.yaml())
+
+    def build(store: PartitionStore) -> Task[SpanBatch]:
+        return SpanTasks(config, RECORD_BYTES).build(TaskId("spans", 0), store)
+
+    return build
+
+
+def comparable(sent: deaths.Sent) -> dict[str, list[Any]]:
+    """Kept traces and decisions in order; dead letters, which have no order, sorted."""
+    letters = sorted(sent.get(LETTERS, []), key=repr)
+    return {**sent, LETTERS: letters}
+
+
+def nanos(time: str) -> int:
+    assert time.endswith("Z")
+    return int(np.datetime64(time[:-1], "ns").astype(np.int64))
+
+
+def decisions(sent: deaths.Sent) -> list[dict[str, Any]]:
+    found = [(output, orjson.loads(output.value)) for output in sent.get(DECISIONS, [])]
+    for output, decision in found:
+        assert output.key == decision["trace_id"].encode()
+        decision["start"] = nanos(decision["start"])
+        decision["decided_at"] = nanos(decision["decided_at"]) // 1_000_000
+        assert output.timestamp == decision["decided_at"]
+    return [decision for _, decision in found]
+
+
+def sampled(output: Output) -> list[tuple[bytes, str, FlatSpan]]:
+    assert output.key is not None
+    trace_id = bytes.fromhex(output.key.decode())
+    policy = dict(output.headers)["tailrace.policy"].decode()
+    return [(trace_id, policy, span) for span in flat([output.value])]
+
+
+def expected(limits: Limits, records: list[Sent]) -> NaiveSampler:
+    model = NaiveSampler(limits)
+    for row, record in zip(rows(records), records, strict=True):
+        model.record(row.timestamp, [span for span in record.spans if len(span.trace_id) == 16])
+    model.decide_before(END_MS)
+    return model
+
+
+@settings(max_examples=250, deadline=None)
+@given(LIMITS, traffic())
+def test_decisions_and_kept_spans_are_those_of_a_naive_sampler(
+    limits: Limits, records: list[Sent]
+) -> None:
+    model = expected(limits, records)
+    sent = deaths.uninterrupted(builder(limits), rows(records), END_MS)
+    assert decisions(sent) == model.decisions
+    kept = Counter(row for output in sent.get(SAMPLED, []) for row in sampled(output))
+    too_large = [
+        output
+        for output in sent.get(LETTERS, [])
+        if dict(output.headers)["tailrace.reason"] == b"span_too_large"
+    ]
+    missing = model.sampled - kept
+    assert not kept - model.sampled
+    assert all(len(span.span) > LIMIT_BYTES for _, _, span in missing)
+    assert missing.total() == len(too_large)
+    assert all(len(output.value) <= LIMIT_BYTES for output in sent.get(SAMPLED, []))
+
+
+@settings(max_examples=250, deadline=None)
+@given(LIMITS, traffic(), st.sets(st.integers(0, 12)), st.sets(st.integers(0, 12)))
+def test_outputs_do_not_depend_on_cuts_or_checkpoints(
+    limits: Limits, records: list[Sent], cuts: set[int], checkpoints: set[int]
+) -> None:
+    build = builder(limits)
+    sent = deaths.cut(build, rows(records), sorted(cuts), sorted(checkpoints), END_MS)
+    assert comparable(sent) == comparable(deaths.uninterrupted(build, rows(records), END_MS))
+
+
+@settings(max_examples=250, deadline=None)
+@given(LIMITS, traffic(), st.lists(EVENTS, max_size=12))
+def test_outputs_are_those_of_one_uninterrupted_run(
+    limits: Limits, records: list[Sent], events: list[object]
+) -> None:
+    build = builder(limits)
+    log = deaths.interrupted(build, rows(records), events, END_MS)
+    whole = deaths.uninterrupted(build, rows(records), END_MS)
+    assert comparable(by_topic(log.committed)) == comparable(whole)
+
+
+def test_a_retention_shorter_than_the_wait_decides_nothing_twice() -> None:
+    limits = Limits(wait_ms=3000, retention_ms=1000)
+    one, two, three = (Span(trace_id, end=200 * MS) for trace_id in TRACES[:3])
+    records = [Sent(0, (one,)), Sent(2001, (two,)), Sent(2500, (three,))]
+    events = ["", "", "checkpoint", CrashPoint.BEFORE_LOCAL_WRITE]
+    log = deaths.interrupted(builder(limits), rows(records), events, END_MS)
+    assert decisions(by_topic(log.committed)) == expected(limits, records).decisions
