@@ -22,8 +22,10 @@ from tailrace_loadtest.truth import Truth
 
 SPANS_A_SECOND = 3_000
 _WITHOUT_END_S = 24 * 3600
-_DECIDE_S = 8
-"""What a trace needs from its last span to its decision, with room."""
+_WAIT_S = 3.0
+"""The decision_wait of config.yaml."""
+_TAIL_S = 15
+"""Starting, and from the end of the load to the last decision on a late span."""
 _DRAIN_S = 60.0
 _SHOW_S = 0.5
 _CONFIG = Path(__file__).with_name("config.yaml")
@@ -66,10 +68,10 @@ class Demo:
             loop.add_signal_handler(number, self._load_is_over.set)
         self._start_worker()
         await asyncio.to_thread(self._wait_for_ready)
-        flowing = max(seconds - _DECIDE_S, 3) if seconds else _WITHOUT_END_S
+        flowing = max(seconds - _TAIL_S, seconds // 3) if seconds else _WITHOUT_END_S
         load = Load(
             spans=flowing * SPANS_A_SECOND, seconds=flowing, start_ms=int(time.time() * 1000),
-            decision_wait_s=4.0, late_margin_s=3.0,
+            decision_wait_s=_WAIT_S, late_margin_s=1.0,
         )  # fmt: skip
         truth = Truth(load)
         following = asyncio.create_task(self._follow())

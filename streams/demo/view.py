@@ -48,8 +48,8 @@ def _hint(flow: Flow) -> str:
 
 def _flow(flow: Flow, worker: Worker) -> Group:
     table = Table.grid(padding=(0, 3))
-    for _ in range(4):
-        table.add_column(justify="right")
+    for justify in ("left", "right", "left", "right"):
+        table.add_column(justify=justify)
     decided = sum(flow.decided.values())
     kept = flow.decided["sampled"]
     share = f"{kept / decided:.1%}" if decided else "-"
