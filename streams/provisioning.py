@@ -83,7 +83,12 @@ async def _provision(admin: AIOKafkaAdminClient, config: WorkerConfig) -> Cluste
     changelog = _Wanted(
         topics.changelog(config.app, STAGE),
         partitions,
-        {"cleanup.policy": "compact", "max.message.bytes": str(CHANGELOG_MESSAGE_BYTES)},
+        {
+            "cleanup.policy": "compact",
+            "max.message.bytes": str(CHANGELOG_MESSAGE_BYTES),
+            # The active segment is never compacted: a small one keeps restoring short.
+            "segment.bytes": str(CHANGELOG_MESSAGE_BYTES),
+        },
     )
     wanted = [*inputs, *outputs, changelog]
     missing = [topic for topic in wanted if topic.name not in there]

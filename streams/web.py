@@ -6,6 +6,7 @@ Without a token reads are answered on loopback only; with one they need it. `/he
 
 from __future__ import annotations
 
+import errno
 import hmac
 import ipaddress
 from collections.abc import Awaitable, Callable
@@ -38,7 +39,7 @@ async def serve(config: WebConfig, engine: Engine, metrics: Metrics) -> web.AppR
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
-        await web.TCPSite(runner, config.host, config.port).start()
+        await _listen(runner, config)
     except OSError as error:
         await runner.cleanup()
         raise EnvironmentFailed(
@@ -47,6 +48,16 @@ async def serve(config: WebConfig, engine: Engine, metrics: Metrics) -> web.AppR
         ) from error
     log.info("web", address=":".join(map(str, runner.addresses[0][:2])))
     return runner
+
+
+async def _listen(runner: web.AppRunner, config: WebConfig) -> None:
+    """Listen on the port of the config; if it is only the default and taken, on any free one."""
+    try:
+        await web.TCPSite(runner, config.host, config.port).start()
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE or "port" in config.model_fields_set:
+            raise
+        await web.TCPSite(runner, config.host, 0).start()
 
 
 def _guard(config: WebConfig) -> Middleware:
