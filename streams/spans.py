@@ -15,7 +15,7 @@ from tailrace.schemas import topics
 from tailrace.schemas.config import WorkerConfig
 from tailrace.schemas.durations import MILLISECOND
 from tailrace.schemas.otlp.decoder import Decoder
-from tailrace.schemas.records import DeadLetter, Output, Record
+from tailrace.schemas.records import DeadLetter, Headers, Output, Record
 from tailrace.schemas.spans import SpanBatch
 from tailrace.streams.task import Task, TaskId
 from tailrace.tables.decisions import DecisionTable
@@ -52,37 +52,55 @@ class SpanCodec:
         return letters
 
     def _compare_keys(self, records: Sequence[Record], batch: SpanBatch) -> None:
-        ids = batch.fragment_trace_id
-        keys = [records[message].key for message in batch.fragment_message.tolist()]
+        ids, messages = batch.fragment_trace_id, batch.fragment_message.tolist()
+        keys = [records[message].key for message in messages]
         if b"".join(ids).hex().encode() == b"".join(key for key in keys if key is not None):
             return  # the common case, at the price of one comparison
-        for key, trace_id in zip(keys, ids, strict=True):
-            if key is not None and key != trace_id and key.lower() != trace_id.hex().encode():
-                self.key_mismatches += 1
+        wrong = {
+            message
+            for message, key, trace_id in zip(messages, keys, ids, strict=True)
+            if key is not None and key != trace_id and key.lower() != trace_id.hex().encode()
+        }
+        self.key_mismatches += len(wrong)
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetters:
-    """Makes the records of the dead-letter topic."""
+    """Makes the records of the dead-letter topic, which a broker must never refuse.
+
+    A value is cut off where *record_bytes* end; the record's own key and headers are left out if
+    they alone are larger. The offset in the headers leads to the whole.
+    """
 
     topic: str
+    record_bytes: int
 
     def of_record(
         self, topic: str, partition: int, record: Record, letter: DeadLetter
     ) -> tuple[str, Output]:
         """Return the dead letter of *record*, with where it came from and why it is here."""
-        headers = [
-            *record.headers,
+        own = [
             (topics.TOPIC_HEADER, topic.encode()),
             (topics.PARTITION_HEADER, b"%d" % partition),
             (topics.OFFSET_HEADER, b"%d" % record.offset),
             *self._reason(letter.reason),
         ]
-        return self.topic, Output(record.key, letter.value, record.timestamp, headers)
+        key, headers = record.key, [*record.headers, *own]
+        room = self._room(key, headers)
+        if room < 0:
+            key, headers = None, own
+            room = self._room(key, headers)
+        return self.topic, Output(key, letter.value[:room], record.timestamp, headers)
 
     def of_span(self, value: bytes, at: int) -> tuple[str, Output]:
         """Return the dead letter of a span that no output record can hold."""
-        return self.topic, Output(None, value, at, self._reason("span_too_large"))
+        headers = self._reason("span_too_large")
+        return self.topic, Output(None, value[: self._room(None, headers)], at, headers)
+
+    def _room(self, key: bytes | None, headers: Headers) -> int:
+        """How many bytes a value may have beside *key* and *headers*."""
+        taken = sum(len(name.encode()) + len(value or b"") + 10 for name, value in headers)
+        return self.record_bytes - taken - len(key or b"")
 
     @staticmethod
     def _reason(reason: str) -> list[tuple[str, bytes]]:
@@ -93,16 +111,23 @@ class DeadLetters:
 
 
 class SpanTasks:
-    """Builds the tasks of the spans stage; they share the decoder, the policies and a cache."""
+    """Builds the tasks of the spans stage; they share the decoder, the policies and a cache.
 
-    def __init__(self, config: WorkerConfig, record_bytes: int) -> None:
+    *record_bytes*: how large an output may be; *dead_letter_bytes*: a dead letter, if not the same.
+    """
+
+    def __init__(
+        self, config: WorkerConfig, record_bytes: int, dead_letter_bytes: int | None = None
+    ) -> None:
         sampling = config.tail_sampling
         self._policies: SamplingPolicies = build_policies(sampling.policies)
         self._decoder = Decoder(self._policies.facts.attributes)
         self.codec = SpanCodec(self._decoder)
         self._settings = SamplerSettings(sampling.decision_wait // MILLISECOND, sampling.num_traces)
         self._retention_ms = sampling.decision_retention // MILLISECOND
-        self._dead_letters = DeadLetters(config.output.dead_letters)
+        self._dead_letters = DeadLetters(
+            config.output.dead_letters, dead_letter_bytes or record_bytes
+        )
         self._outputs = SamplingOutputs(
             config.output.sampled,
             config.output.decisions,

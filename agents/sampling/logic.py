@@ -24,7 +24,11 @@ class SamplingOutputs:
 
 
 class SamplingLogic:
-    """A Logic of the spans stage around one partition's Sampler."""
+    """A Logic of the spans stage around one partition's Sampler.
+
+    Decoded spans = kept + dropped + pending. A kept span that no record can hold becomes a dead
+    letter and counts as kept.
+    """
 
     def __init__(
         self,

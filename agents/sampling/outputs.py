@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from itertools import accumulate
+from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
@@ -30,7 +31,10 @@ class Written(NamedTuple):
 
 
 def write(effects: Sequence[Effect], services: ServiceNames, record_bytes: int) -> list[Written]:
-    """Return the records of *effects*, in their order; none larger than *record_bytes*."""
+    """Return the records of *effects*, in their order; none larger than *record_bytes*.
+
+    A decision that would be larger names fewer services, and its root in fewer characters.
+    """
     if not effects:
         return []
     starts = [effect.trace.start for effect in effects]
@@ -62,14 +66,30 @@ def _write(
         "decided_at": at,
         "late": type(effect) is Late,
     }
-    decision = Output(key, orjson.dumps(record), effect.at)
+    limit = record_bytes - _OVERHEAD_BYTES
+    decision = Output(key, _fitted(record, limit), effect.at)
     if not effect.raw:
         return Written(decision, [], [])
-    limit = record_bytes - _OVERHEAD_BYTES
     values = join(effect.raw, limit)
     headers = _headers(outcome)
     kept = [Output(key, value, effect.at, headers) for value in values if len(value) <= limit]
     return Written(decision, kept, [value for value in values if len(value) > limit])
+
+
+def _fitted(record: dict[str, Any], limit: int) -> bytes:
+    """Return *record* as JSON, its names cut so that it has at most *limit* bytes."""
+    value = orjson.dumps(record)
+    services, root = record["services"], record["root"] or {}
+    length = limit
+    while len(value) > limit and length:
+        length //= 2
+        sizes = accumulate(map(len, services))
+        record["services"] = [
+            name for name, end in zip(services, sizes, strict=True) if end <= length
+        ]
+        record["root"] = {key: name[:length] for key, name in root.items()} or None
+        value = orjson.dumps(record)
+    return value
 
 
 def _root(trace: OpenTrace) -> dict[str, str] | None:

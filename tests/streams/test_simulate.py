@@ -1,0 +1,210 @@
+"""Simulation over files: formats, arrivals, and what is said of wrong ones."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given, settings
+
+from tailrace.schemas.config import parse
+from tailrace.schemas.errors import ConfigError
+from tailrace.schemas.otlp.json import decode_json, encode_json
+from tailrace.streams.simulate import Summary, simulate
+from tests.otlp import ERROR, MS, Span, counted, message
+from tests.streams.span_traffic import Sent, traffic
+
+A, B = b"A" * 16, b"B" * 16
+SECOND = 1000 * MS
+T0 = 1_700_000_000 * SECOND
+CONFIG = parse("""
+tail_sampling:
+  decision_wait: 1s
+  decision_retention: 10s
+  policies: [{name: errors, type: status_code, status_code: {status_codes: [ERROR]}}]
+""")
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [orjson.loads(line) for line in path.read_bytes().splitlines()]
+
+
+def as_json(path: Path, values: Sequence[bytes]) -> Path:
+    path.write_bytes(b"".join(encode_json(value) + b"\n" for value in values))
+    return path
+
+
+def as_frames(path: Path, values: Sequence[bytes]) -> Path:
+    path.write_bytes(b"".join(struct.pack(">I", len(value)) + value for value in values))
+    return path
+
+
+def decided(out: Path) -> list[tuple[str, str, int, str, bool]]:
+    """Trace, decision, spans, second of the decision, lateness; as of the start of the story."""
+    return [
+        (
+            bytes.fromhex(row["trace_id"]).decode()[0],
+            row["decision"],
+            row["spans"],
+            row["decided_at"][17:23],
+            row["late"],
+        )
+        for row in lines(out / "decisions.jsonl")
+    ]
+
+
+def at(seconds: float, trace_id: bytes = A, status: int = 0) -> bytes:
+    """A message with a span that ends *seconds* after 22:13:20."""
+    return message(Span(trace_id, start=T0, end=T0 + round(seconds * SECOND), status=status))
+
+
+STORY = [at(5.0, A), at(0.0, B), at(2.0, A, ERROR)]
+
+
+@pytest.mark.parametrize(
+    ("arrivals", "expected"),
+    [
+        pytest.param(
+            "at-once",
+            [("A", "sampled", 2, "26.000", False), ("B", "not_sampled", 1, "26.000", False)],
+            id="at once: all come at the latest end, in the order of the file",
+        ),
+        pytest.param(
+            "event",
+            [("B", "not_sampled", 1, "21.000", False), ("A", "sampled", 1, "23.000", False),
+             ("A", "sampled", 1, "25.000", True)],
+            id="event: each comes at its own latest end",
+        ),
+        pytest.param(
+            "[0, 0.5, 1.001]",
+            [("A", "not_sampled", 1, "26.000", False), ("A", "not_sampled", 1, "26.001", True),
+             ("B", "not_sampled", 1, "26.500", False)],
+            id="a file: seconds after the latest end",
+        ),
+        pytest.param(
+            "[20, 0, 0]",
+            [("B", "not_sampled", 1, "26.000", False), ("A", "sampled", 1, "26.000", False),
+             ("A", "not_sampled", 1, "46.000", False)],
+            id="a file: past the retention the same ID is a new trace",
+        ),
+    ],
+)  # fmt: skip
+def test_arrivals(
+    tmp_path: Path, arrivals: str, expected: list[tuple[str, str, int, str, bool]]
+) -> None:
+    if arrivals.startswith("["):
+        (tmp_path / "arrivals.json").write_text(arrivals)
+        arrivals = str(tmp_path / "arrivals.json")
+    simulate(CONFIG, [as_json(tmp_path / "in.jsonl", STORY)], arrivals, tmp_path / "out")
+    assert decided(tmp_path / "out") == expected
+
+
+def results(out: Path) -> list[bytes]:
+    names = ("decisions.jsonl", "sampled.jsonl", "dead_letters.jsonl")
+    return [(out / name).read_bytes() for name in names]
+
+
+def ran(values: Sequence[Path], arrivals: str, out: Path) -> tuple[Summary, list[bytes]]:
+    return simulate(CONFIG, values, arrivals, out), results(out)
+
+
+@settings(max_examples=40, deadline=None)
+@given(traffic())
+def test_both_formats_and_arrivals_of_zeros_give_the_same(
+    tmp_path_factory: pytest.TempPathFactory, records: list[Sent]
+) -> None:
+    path = tmp_path_factory.mktemp("simulate")
+    values = [message(*record.spans) for record in records]
+    zeros = path / "zeros.json"
+    zeros.write_bytes(orjson.dumps([0] * len(values)))
+    text, frames = as_json(path / "in.jsonl", values), as_frames(path / "in.pb", values)
+    halves = [as_json(path / "1.jsonl", values[:3]), as_frames(path / "2.pb", values[3:])]
+    first = ran([text], "at-once", path / "out")
+    assert ran([frames], "at-once", path / "out") == first
+    assert ran([text], str(zeros), path / "out") == first
+    assert ran(halves, "at-once", path / "out") == first
+    assert ran([text], "event", path / "out") == ran([frames], "event", path / "out")
+
+
+def test_kept_spans_are_written_as_the_collectors_file_exporter_writes_them(tmp_path: Path) -> None:
+    spans = [Span(A, service="api", status=ERROR), Span(A, service="cart", scope="sql"), Span(B)]
+    source = as_frames(tmp_path / "in.pb", [message(*spans)])
+    simulate(CONFIG, [source], "at-once", tmp_path / "out")
+    [line] = (tmp_path / "out" / "sampled.jsonl").read_bytes().splitlines()
+    assert counted([decode_json(line)]) == counted([message(*spans[:2])])
+
+
+def test_a_garbage_line_is_a_dead_letter_and_the_others_are_read(tmp_path: Path) -> None:
+    source = tmp_path / "in.jsonl"
+    good = encode_json(at(0))
+    source.write_bytes(b"\n".join([good, b"not JSON at all", b"", good, b'{"resourceSpans": 7}']))
+    summary = simulate(CONFIG, [source], "at-once", tmp_path / "out")
+    assert lines(tmp_path / "out" / "dead_letters.jsonl") == [
+        {"offset": 1, "reason": "malformed", "bytes": 16},
+        {"offset": 3, "reason": "malformed", "bytes": 20},
+    ]
+    assert (summary.records, summary.dead_lettered) == (4, 2)
+    assert decided(tmp_path / "out") == [("A", "not_sampled", 2, "21.000", False)]
+
+
+@pytest.mark.parametrize("arrivals", ["at-once", "event"])
+def test_a_span_that_ends_at_the_end_of_time_is_decided(tmp_path: Path, arrivals: str) -> None:
+    values = [message(Span(A, end=2**63 - 1, status=ERROR)), at(0, B)]
+    summary = simulate(CONFIG, [as_json(tmp_path / "in.jsonl", values)], arrivals, tmp_path / "out")
+    assert summary.counts["spans_kept"] == summary.counts["spans_dropped"] == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "complaint"),
+    [
+        pytest.param("in.pb", as_frames, None, id="a whole .pb is right"),
+        pytest.param("in.pb", b"\x00\x00\x00\x05abc", "is cut off at byte 0; each message follows "
+                     "its length", id="a .pb that is cut off in a message"),
+        pytest.param("in.pb", b"\x00\x00\x00\x01a\x00\x00", "is cut off at byte 5",
+                     id="a .pb that is cut off in a length"),
+        pytest.param("in.jsonl", None, "does not exist", id="a missing file"),
+        pytest.param("in.json", b"{}", "is neither .jsonl .* nor .pb", id="another extension"),
+    ],
+)  # fmt: skip
+def test_a_wrong_input_is_named(
+    tmp_path: Path, name: str, content: Any, complaint: str | None
+) -> None:
+    source = tmp_path / name
+    if callable(content):
+        content(source, STORY)
+    elif content is not None:
+        source.write_bytes(content)
+    if complaint is None:
+        assert simulate(CONFIG, [source], "at-once", tmp_path / "out").records == 3
+        return
+    with pytest.raises(ConfigError, match=f"{source} {complaint}"):
+        simulate(CONFIG, [source], "at-once", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        pytest.param(None, "--arrivals is .*; it must be at-once, event, or a file", id="missing"),
+        pytest.param("later", "--arrivals is .*; it must be at-once", id="no JSON"),
+        pytest.param("[0, 1]", "must be an array of 3 numbers, one a line of input", id="short"),
+        pytest.param('{"0": 1}', "must be an array of 3 numbers", id="an object"),
+        pytest.param('[0, "1", 2]', "must be an array of 3 numbers", id="a text in it"),
+        pytest.param("[0, null, 2]", "must be an array of 3 numbers", id="a null in it"),
+        pytest.param("[0, true, 2]", "must be an array of 3 numbers", id="a boolean in it"),
+    ],
+)
+def test_a_wrong_file_of_arrivals_is_named(
+    tmp_path: Path, content: str | None, complaint: str
+) -> None:
+    arrivals = tmp_path / "arrivals.json"
+    if content is not None:
+        arrivals.write_text(content)
+    source = as_json(tmp_path / "in.jsonl", STORY)
+    with pytest.raises(ConfigError, match=complaint) as caught:
+        simulate(CONFIG, [source], str(arrivals), tmp_path / "out")
+    assert str(arrivals) in str(caught.value)
