@@ -45,7 +45,11 @@ def exit_codes() -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         sys.exit(130)
-    except (ConfigError, EnvironmentFailed) as error:
+    except ConfigError as error:
+        count = len(error.problems)
+        head = "" if count == 1 else f"{count} things are wrong:\n"
+        _fail(f"{head}{error}", error.exit_code)
+    except EnvironmentFailed as error:
         _fail(str(error), error.exit_code)
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _NOT_WRITABLE:
