@@ -12,10 +12,12 @@ PROBABILITY_HEADER: Final = "tailrace.probability"
 """On kept traces: how likely it was kept; not there where that is not known."""
 
 TOPIC_HEADER: Final = "tailrace.topic"
-"""On dead letters, as the four below: where the record came from."""
+"""On dead letters, as the five below: where the record came from."""
 PARTITION_HEADER: Final = "tailrace.partition"
 OFFSET_HEADER: Final = "tailrace.offset"
 REASON_HEADER: Final = "tailrace.reason"
+BYTES_HEADER: Final = "tailrace.bytes"
+"""Only where the value had to be cut to fit: how many bytes it had."""
 VERSION_HEADER: Final = "tailrace.version"
 """The version of tailrace that could not read it."""
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,19 +11,23 @@ import structlog
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.admin.new_partitions import NewPartitions
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaError, KafkaTimeoutError, TopicAlreadyExistsError, for_code
 
 from tailrace.schemas import topics
 from tailrace.schemas.config import WorkerConfig
 from tailrace.schemas.errors import ConfigError, EnvironmentFailed, Problem
 from tailrace.streams.ledger import CHANGELOG_MESSAGE_BYTES, REQUEST_BYTES
 from tailrace.streams.spans import STAGE
+from tailrace.tables.trace_buffers import SEGMENT_BYTES
 
 log = structlog.get_logger()
 
 NEW_INPUT_PARTITIONS = 8
 _MAX_REPLICATION = 3
+_DESCRIBE_TRIES = 50
+_DESCRIBE_RETRY_S = 0.2
 _RECORD_OVERHEAD_BYTES = 4096
+_LEAST_MESSAGE_BYTES = 16 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,7 @@ class Cluster:
     partitions: int
     record_bytes: int
     """How large a record of the output topics may be."""
+    dead_letter_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +84,12 @@ async def _provision(admin: AIOKafkaAdminClient, config: WorkerConfig) -> Cluste
     outputs = [
         _Wanted(config.output.sampled, partitions),
         _Wanted(config.output.decisions, partitions),
-        _Wanted(config.output.dead_letters, topics.DEAD_LETTER_PARTITIONS),
     ]
+    dead_letters = _Wanted(
+        config.output.dead_letters,
+        topics.DEAD_LETTER_PARTITIONS,
+        {"max.message.bytes": str(CHANGELOG_MESSAGE_BYTES)},
+    )
     changelog = _Wanted(
         topics.changelog(config.app, STAGE),
         partitions,
@@ -90,7 +100,7 @@ async def _provision(admin: AIOKafkaAdminClient, config: WorkerConfig) -> Cluste
             "segment.bytes": str(CHANGELOG_MESSAGE_BYTES),
         },
     )
-    wanted = [*inputs, *outputs, changelog]
+    wanted = [*inputs, *outputs, dead_letters, changelog]
     missing = [topic for topic in wanted if topic.name not in there]
     if missing and not config.kafka.create_topics:
         raise ConfigError(
@@ -106,9 +116,31 @@ async def _provision(admin: AIOKafkaAdminClient, config: WorkerConfig) -> Cluste
     if there.get(changelog.name, partitions) < partitions:
         log.info("adding partitions", topic=changelog.name, partitions=partitions)
         await admin.create_partitions({changelog.name: NewPartitions(total_count=partitions)})
-    limit = await _message_bytes(admin, [topic.name for topic in outputs])
-    record_bytes = min(limit, REQUEST_BYTES) - _RECORD_OVERHEAD_BYTES
-    return Cluster(cluster["cluster_id"], partitions, record_bytes)
+    limits = await _message_bytes(admin, [topic.name for topic in wanted])
+    _check_limits(limits, [topic.name for topic in [*outputs, dead_letters]], changelog.name)
+    smallest = min(limits[topic.name] for topic in outputs)
+    return Cluster(
+        cluster["cluster_id"],
+        partitions,
+        min(smallest, REQUEST_BYTES) - _RECORD_OVERHEAD_BYTES,
+        limits[dead_letters.name] - _RECORD_OVERHEAD_BYTES,
+    )
+
+
+def _check_limits(limits: Mapping[str, int], written: Sequence[str], changelog: str) -> None:
+    """Refuse topics in which what must be written cannot be."""
+    least = dict.fromkeys(written, _LEAST_MESSAGE_BYTES)
+    least[changelog] = 2 * SEGMENT_BYTES
+    problems = [
+        Problem(
+            f"topic {name}",
+            f"has max.message.bytes={limits[name]}; it must be {bytes_} or more",
+        )
+        for name, bytes_ in least.items()
+        if limits[name] < bytes_
+    ]
+    if problems:
+        raise ConfigError(problems)
 
 
 def _input_partitions(config: WorkerConfig, there: Mapping[str, int]) -> int:
@@ -144,11 +176,18 @@ async def _create(admin: AIOKafkaAdminClient, topic: _Wanted, replication: int) 
         log.info("created topic", topic=name, partitions=topic.partitions, **topic.config)
 
 
-async def _message_bytes(admin: AIOKafkaAdminClient, names: list[str]) -> int:
-    """Return the smallest `max.message.bytes` of the topics."""
-    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
-    limits = [REQUEST_BYTES]
-    for response in await admin.describe_configs(resources):
-        for _, _, _, _, entries in response.resources:
-            limits += [int(entry[1]) for entry in entries if entry[0] == "max.message.bytes"]
-    return min(limits)
+async def _message_bytes(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, int]:
+    """Return `max.message.bytes` of each topic; one made just now may need a moment to show."""
+    limits: dict[str, int] = {}
+    for _ in range(_DESCRIBE_TRIES):
+        wanted = [name for name in names if name not in limits]
+        resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in wanted]
+        for response in await admin.describe_configs(resources):
+            for code, _, _, name, entries in response.resources:
+                if not code:
+                    values = {entry[0]: entry[1] for entry in entries}
+                    limits[name] = int(values["max.message.bytes"])
+        if len(limits) == len(names):
+            return limits
+        await asyncio.sleep(_DESCRIBE_RETRY_S)
+    raise KafkaTimeoutError(f"the brokers do not describe {sorted(set(names) - set(limits))}")

@@ -23,6 +23,7 @@ from tailrace.tables.store import PartitionStore
 from tailrace.tables.trace_buffers import SegmentCache, TraceBuffers
 
 STAGE = "spans"
+_CUT_HEADER_BYTES = 40
 
 
 class SpanCodec:
@@ -86,21 +87,27 @@ class DeadLetters:
             *self._reason(letter.reason),
         ]
         key, headers = record.key, [*record.headers, *own]
-        room = self._room(key, headers)
-        if room < 0:
+        if self._room(key, headers) < 0:
             key, headers = None, own
-            room = self._room(key, headers)
-        return self.topic, Output(key, letter.value[:room], record.timestamp, headers)
+        return self._fitted(key, letter.value, record.timestamp, headers)
 
     def of_span(self, value: bytes, at: int) -> tuple[str, Output]:
         """Return the dead letter of a span that no output record can hold."""
-        headers = self._reason("span_too_large")
-        return self.topic, Output(None, value[: self._room(None, headers)], at, headers)
+        return self._fitted(None, value, at, self._reason("span_too_large"))
+
+    def _fitted(
+        self, key: bytes | None, value: bytes, at: int, headers: list[tuple[str, bytes]]
+    ) -> tuple[str, Output]:
+        room = self._room(key, headers)
+        if len(value) > room:
+            headers = [*headers, (topics.BYTES_HEADER, b"%d" % len(value))]
+            value = value[:room]
+        return self.topic, Output(key, value, at, headers)
 
     def _room(self, key: bytes | None, headers: Headers) -> int:
         """How many bytes a value may have beside *key* and *headers*."""
         taken = sum(len(name.encode()) + len(value or b"") + 10 for name, value in headers)
-        return self.record_bytes - taken - len(key or b"")
+        return self.record_bytes - taken - len(key or b"") - _CUT_HEADER_BYTES
 
     @staticmethod
     def _reason(reason: str) -> list[tuple[str, bytes]]:

@@ -42,7 +42,7 @@ async def work(config: WorkerConfig) -> None:
         "client_id": f"tailrace-{config.app}",
     }
     cluster = await provision(config, kafka)
-    spans = topology.SpanTasks(config, cluster.record_bytes)
+    spans = topology.SpanTasks(config, cluster.record_bytes, cluster.dead_letter_bytes)
     data_dir = place.directory / cluster.id / config.app
     engine = Engine(
         _settings(config, data_dir), topology.stages(config, spans), kafka, on_ready=_say_ready
