@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import faust
+from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
 from tailrace.streams.engine import Engine
@@ -87,6 +88,7 @@ def connect(app: faust.App, engine: Engine) -> None:
 
 async def run(app: faust.App, engine: Engine, stop: asyncio.Event) -> None:
     """Run until *stop* is set; raise what ended the engine or the app before that."""
+    asyncio.get_running_loop().set_exception_handler(_report)
     await app.start()
     waits = [
         asyncio.ensure_future(stop.wait()),
@@ -102,3 +104,10 @@ async def run(app: faust.App, engine: Engine, stop: asyncio.Event) -> None:
         engine.ended.result()
     if app.crash_reason is not None:
         raise app.crash_reason
+
+
+def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Report what nobody awaited; but aiokafka awaits not all that a failed batch sets."""
+    is_future = str(context.get("message", "")).startswith("Future exception")
+    if not (is_future and isinstance(context.get("exception"), KafkaError)):
+        loop.default_exception_handler(context)

@@ -91,13 +91,15 @@ class Engine:
         ids = sorted({self._task_id(tp.topic, tp.partition) for tp in partitions}, key=str)
         self.rebalances += 1
         self.is_ready = False
-        for each in ids:
-            self.runners[each] = self._runner(each)
+        await self.revoke()  # if the last assignment was given up before it was taken over
+        runners = self.runners = {each: self._runner(each) for each in ids}
         try:
-            await asyncio.gather(*(self.runners[each].start() for each in ids))
+            await asyncio.gather(*(runner.start() for runner in runners.values()))
         except Exception as error:
             self.fail(error)
             raise
+        if self.runners is not runners:
+            return  # revoked meanwhile; another assignment follows
         if self._ticking is None:
             self._ticking = asyncio.create_task(self._tick_forever())
         self.is_ready = True
@@ -165,7 +167,7 @@ class Engine:
             changelog=TopicPartition(topics.changelog(app, id.stage), id.partition),
             group=app,
         )
-        return KafkaLedger(id, names, self._kafka)
+        return KafkaLedger(id, names, self._kafka, self.settings.data_dir / str(id))
 
     def _fresh_directory(self, id: TaskId) -> Path:
         """Return the task's directory; files too old to be caught up are removed first."""
@@ -264,7 +266,9 @@ class Engine:
             if not runner.running:
                 continue  # it gives up by itself
             lag = self.lag(runner.id)
-            progress = (tuple(sorted(runner.task.positions.items())), runner.checkpoints)
+            progress = (
+                tuple(sorted(runner.task.positions.items())), runner.checkpoints, runner.failures,
+            )  # fmt: skip
             has_work = bool(lag) or runner.task.has_news or self._silent(runner.id)
             self._watchdog.observe(runner.id, progress, has_work=has_work, now=now)
 

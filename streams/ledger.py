@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -63,10 +64,16 @@ class LedgerNames:
 
 
 class KafkaLedger:
-    """A ledger in Kafka. *kafka*: connection settings of the aiokafka clients."""
+    """A ledger in Kafka.
 
-    def __init__(self, task: TaskId, names: LedgerNames, kafka: Mapping[str, Any]) -> None:
+    *kafka*: connection settings of the aiokafka clients. *directory*: the store's, for messages.
+    """
+
+    def __init__(
+        self, task: TaskId, names: LedgerNames, kafka: Mapping[str, Any], directory: Path
+    ) -> None:
         self._task = task
+        self._directory = directory
         self._names = names
         self._kafka = kafka
         self._producer: AIOKafkaProducer | None = None
@@ -104,9 +111,11 @@ class KafkaLedger:
             offset = store.changelog_offset or 0
             if offset > end:
                 raise StoreAhead(
-                    f"the local store of task {self._task} has the changelog "
-                    f"{changelog.topic}[{changelog.partition}] up to offset {offset}, but that "
-                    f"topic ends at {end}: it was deleted or made anew."
+                    f"the store at {self._directory} has the changelog {changelog.topic}"
+                    f"[{changelog.partition}] up to offset {offset}, but that topic ends at {end}: "
+                    f"it was deleted or made anew.\nBring the topic back if you can. Otherwise stop "
+                    f"the worker and remove that directory; task {self._task} then has the state "
+                    f"that the topic holds, and reads on from there or from its input's start."
                 )
             consumer.seek(changelog, max(offset, first))
             # Control records are never delivered: the position reaches the end, not the records.

@@ -23,6 +23,7 @@ import enum
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from copy import deepcopy
+from traceback import clear_frames
 from typing import Any
 
 import structlog
@@ -30,6 +31,7 @@ import structlog
 from tailrace.schemas.records import Totals
 from tailrace.streams.batch import Batch
 from tailrace.streams.ledger import Ledger, StoreAhead
+from tailrace.streams.patience import Patience
 from tailrace.streams.task import Task, TaskId
 from tailrace.tables.store import PartitionStore, StoreCorrupt, StoreLocked
 
@@ -95,10 +97,14 @@ class Runner:
         self._fail = fail
         self._monotonic = monotonic
         self._cpu = cpu
-        self._give_up_after_s = give_up_after_s
+        self._patience = Patience(give_up_after_s)
+        self._is_stopping = False
         self._task: Task[Any] | None = None
         self._batch: Batch | None = None
+        self._attempted: dict[str, int] = {}
+        """How far in each topic a batch has been tried since the task was built."""
         self._in_flight_bytes = 0
+        self._takeover: asyncio.Task[None] | None = None
         self._checkpoint: asyncio.Task[None] | None = None
         self._recovery: asyncio.Task[None] | None = None
         self.last_checkpoint_at = monotonic()
@@ -120,7 +126,13 @@ class Runner:
         return self._in_flight_bytes + (self.task.unwritten_bytes if self.running else 0)
 
     async def start(self) -> None:
-        """Take the partition over."""
+        """Take the partition over, unless `stop` comes first."""
+        self._takeover = asyncio.create_task(self._take_over())
+        await asyncio.wait([self._takeover])
+        if not self._takeover.cancelled():
+            self._takeover.result()
+
+    async def _take_over(self) -> None:
         started = self._monotonic()
         self._drop()
         await self._ledger.fence()
@@ -141,9 +153,11 @@ class Runner:
     def run(self, name: str, batch: Batch, latest: int) -> bool:
         """Let the logic *name* see *batch*; False if the batch is not the next one."""
         if self._batch is not batch:
+            self._attempted[batch.topic] = batch.end
             with self._charge("decode"):
                 begun = self.task.begin(batch, latest)
             if not begun:
+                del self._attempted[batch.topic]
                 return False
             self._batch = batch
             self.batch_records = len(batch.records)
@@ -192,6 +206,7 @@ class Runner:
                     task.store.finish_checkpoint(offset)
             self.committed = snapshot.totals
             self.checkpoints += 1
+            self._patience.committed(snapshot.positions)
             self.checkpoint_seconds = self._monotonic() - started
         except Exception as error:
             self.failed(error)
@@ -205,24 +220,29 @@ class Runner:
             return
         self.failures += 1
         self.phase = Phase.FAILED
+        self._patience.failed(self.task.positions | self._attempted, self._monotonic())
         log.warning(
             "task failed; starting again from what was committed",
             task=str(self.id), error=f"{type(error).__name__}: {error}",
             exc_info=None if _expected(error) else error,
         )  # fmt: skip
+        # A frame that was left in the middle of a scan would keep the store's files open.
+        clear_frames(error.__traceback__)
         self._drop()
-        self._recovery = asyncio.create_task(self._recover(error))
+        if isinstance(error, FATAL):
+            self._fail(error)
+        elif not self._is_stopping:
+            self._recovery = asyncio.create_task(self._recover(error))
 
     async def _recover(self, cause: Exception) -> None:
-        deadline = self._monotonic() + self._give_up_after_s
         error: Exception = cause
-        if self._checkpoint is not None:
-            self._checkpoint.cancel()
-            await asyncio.wait([self._checkpoint])
-        while self._monotonic() < deadline:
+        await _cancel(self._checkpoint)
+        if self._patience.failures > 1:
+            await asyncio.sleep(_RETRY_S)
+        while self._monotonic() < self._patience.ends_at:
             try:
                 if await self._still_ours(self.id):
-                    await self.start()
+                    await self._take_over()
                     await self._seek(self.task)
                     return
             except FATAL as fatal:
@@ -235,22 +255,19 @@ class Runner:
         self._fail(error)
 
     def _drop(self) -> None:
-        task, self._task, self._batch = self._task, None, None
+        task, self._task, self._batch, self._attempted = self._task, None, None, {}
         if task is not None:
-            task.store.close()
+            task.close()
 
     async def stop(self, timeout_s: float) -> None:
         """Commit what there is, within *timeout_s*, and forget everything."""
-        if self._recovery is not None:
-            self._recovery.cancel()
-            with suppress(asyncio.CancelledError, Exception):
-                await self._recovery
+        self._is_stopping = True
+        await _cancel(self._takeover)
+        await _cancel(self._recovery)
         with suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._last_checkpoint(), timeout_s)
         self.phase = Phase.CLOSED
-        if self._checkpoint is not None:
-            self._checkpoint.cancel()
-            await asyncio.wait([self._checkpoint])
+        await _cancel(self._checkpoint)
         self._drop()
         await self._ledger.close()
 
@@ -258,6 +275,12 @@ class Runner:
         await self.checkpoint_done()
         self.checkpoint_soon()
         await self.checkpoint_done()
+
+
+async def _cancel(task: asyncio.Task[None] | None) -> None:
+    if task is not None:
+        task.cancel()
+        await asyncio.wait([task])
 
 
 def _expected(error: Exception) -> bool:

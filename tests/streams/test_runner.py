@@ -1,0 +1,183 @@
+"""A task's runner: what it does when it is given up while it starts, stops or fails."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from tailrace.streams.batch import Batch
+from tailrace.streams.runner import Runner
+from tailrace.streams.task import Task, TaskId
+from tailrace.tables.store import MemoryDisk, PartitionStore, StoreLocked
+from tests.streams.counting_job import KEYS, build_task
+from tests.streams.deaths import FAR, Row
+from tests.streams.memory_log import MemoryLedger, MemoryLog
+
+ID = TaskId("keys", 0)
+
+
+class SlowLedger(MemoryLedger):
+    """A ledger whose restore waits for `answers`, and whose commits fail with `error`."""
+
+    def __init__(self) -> None:
+        super().__init__(MemoryLog())
+        self.answers = asyncio.Event()
+        self.answers.set()
+        self.error: Exception | None = None
+
+    async def restore(self, store: PartitionStore) -> None:
+        await self.answers.wait()
+        await super().restore(store)
+
+    async def commit(self, snapshot: object) -> int:
+        await asyncio.sleep(0)
+        if self.error is not None:
+            raise self.error
+        return await super().commit(snapshot)  # type: ignore[arg-type]  # passed on as it came
+
+
+class OneOpener(MemoryDisk):
+    """A disk that only one store may have open."""
+
+    is_open = False
+
+    def open(self) -> PartitionStore:
+        assert not self.is_open
+        self.is_open = True
+        return PartitionStore(self)
+
+    def close(self) -> None:
+        self.is_open = False
+
+
+class Bench:
+    """A runner on a ledger, a disk and a clock that the test holds."""
+
+    def __init__(self, *, build: Callable[[PartitionStore], Task[KEYS]] | None = None) -> None:
+        self.ledger, self.disk, self.now = SlowLedger(), OneOpener(), 1000.0
+        self.ends: list[BaseException] = []
+        self.seeks = 0
+        self.runner = Runner(
+            ID, self.ledger, self.disk.open, build or (lambda store: build_task(ID, store, "out")),
+            locate=self._locate, still_ours=self._ours, seek=self._seek, fail=self.ends.append,
+            monotonic=lambda: self.now, cpu=lambda: 0.0, give_up_after_s=10.0,
+        )  # fmt: skip
+
+    async def _ours(self, id: TaskId) -> bool:
+        return True
+
+    async def _locate(self, task: Task[KEYS]) -> None:
+        task.positions.setdefault("in", 0)
+
+    async def _seek(self, task: Task[KEYS]) -> None:
+        self.seeks += 1
+
+    def take(self, offset: int, key: bytes = b"a") -> None:
+        """Deliver one record, as the engine does."""
+        try:
+            batch = Batch("in", 0, offset, offset + 1, [Row(offset, 1, key)])
+            assert self.runner.run("count", batch, FAR)
+        except RuntimeError as error:
+            self.runner.failed(error)
+
+
+def fused(store: PartitionStore) -> Task[KEYS]:
+    """Return a task that raises at the key `fuse`."""
+    task = build_task(ID, store, "out")
+    counter = task.logics["count"]
+
+    class Fused:
+        def __getattr__(self, name: str) -> object:
+            return getattr(counter, name)
+
+        def process(self, arrivals, outbox, totals):  # type: ignore[no-untyped-def]  # as Logic's
+            if b"fuse" in arrivals.decoded:
+                raise RuntimeError("blown")
+            counter.process(arrivals, outbox, totals)
+
+    task.logics = {"count": Fused()}  # type: ignore[dict-item]  # a Logic by delegation
+    return task
+
+
+async def settled(holds: Callable[[], bool]) -> None:
+    for _ in range(1000):
+        if holds():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it did not happen within 10 s")
+
+
+async def test_a_takeover_that_is_given_up_leaves_nothing_open() -> None:
+    bench = Bench()
+    bench.ledger.answers.clear()
+    start = asyncio.create_task(bench.runner.start())
+    await settled(lambda: bench.disk.is_open)
+    await bench.runner.stop(1.0)
+    bench.ledger.answers.set()
+    await start
+    assert not bench.runner.running
+    assert not bench.disk.is_open
+
+
+async def test_a_last_checkpoint_that_fails_is_not_tried_again() -> None:
+    bench = Bench()
+    await bench.runner.start()
+    bench.take(0)
+    bench.ledger.error = OSError("the broker is away")
+    await bench.runner.stop(1.0)
+    bench.ledger.error = None
+    await asyncio.sleep(0.1)
+    assert not bench.disk.is_open
+    assert bench.seeks == 0
+    assert bench.ends == []
+
+
+async def test_a_task_that_fails_at_the_same_place_for_too_long_ends_the_process() -> None:
+    bench = Bench(build=fused)
+    await bench.runner.start()
+    for failure in range(1, 4):
+        bench.take(0, b"fuse")
+        if failure < 3:
+            await settled(lambda: bench.runner.running)
+            bench.now += 6
+    await settled(lambda: bool(bench.ends))
+    assert [str(error) for error in bench.ends] == ["blown"]
+
+
+async def test_failures_with_progress_between_them_never_end_the_process() -> None:
+    bench = Bench()
+    await bench.runner.start()
+    for offset in range(4):
+        bench.take(offset)
+        bench.runner.failed(OSError("the broker was away"))
+        await settled(lambda: bench.runner.running)
+        bench.take(offset)
+        bench.runner.checkpoint_soon()
+        await bench.runner.checkpoint_done()
+        bench.now += 6
+    assert bench.ends == []
+    assert bench.runner.task.positions == {"in": 4}
+
+
+async def test_an_error_that_no_second_try_mends_ends_the_process_at_once(tmp_path) -> None:  # type: ignore[no-untyped-def]  # pytest's
+    bench = Bench()
+    await bench.runner.start()
+    bench.runner.failed(StoreLocked(tmp_path))
+    assert [type(error) for error in bench.ends] == [StoreLocked]
+
+
+@pytest.mark.parametrize("failures", [1, 2])
+async def test_a_failed_task_reads_on_from_what_was_committed(failures: int) -> None:
+    bench = Bench()
+    await bench.runner.start()
+    bench.take(0)
+    bench.runner.checkpoint_soon()
+    await bench.runner.checkpoint_done()
+    for _ in range(failures):
+        bench.take(1)
+        bench.runner.failed(OSError("the broker was away"))
+        await settled(lambda: bench.runner.running)
+        assert bench.runner.task.positions == {"in": 1}
+    await settled(lambda: bench.seeks == failures)
