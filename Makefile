@@ -6,7 +6,7 @@ RUN := .venv/bin/python
 export UV_PYTHON_DOWNLOADS := never
 export UV_PYTHON_PREFERENCE := only-system
 
-.PHONY: setup demo test lint types arch bench wheel clean
+.PHONY: setup demo test lint types arch bench docs wheel clean
 
 setup: .venv/.ready  ## everything installed, as uv.lock says
 
@@ -44,6 +44,9 @@ arch: setup  ## who may import whom
 
 bench: setup  ## CPU µs a span, checked against the truth
 	$(RUN) -m tailrace_loadtest bench
+
+docs: setup  ## docs/metrics.md, from the declarations
+	@$(RUN) -m tailrace.streams.metrics_page > docs/metrics.md
 
 wheel: setup  ## the wheel, into dist/
 	$(UV) build --quiet --wheel

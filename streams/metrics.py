@@ -1,12 +1,13 @@
 """The worker's own metrics: each declared once, read from the engine when they are scraped.
 
-Totals are those of the partitions' committed state, so that they survive restarts and moves: the
-sum over a cluster's workers is exact, and a partition's total never goes back.
+Totals of records, spans, traces and dead letters are those of the partitions' committed state, so
+that they survive restarts and moves: the sum over a cluster's workers is exact, and a partition's
+total never goes back. The other counters say since when they count.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
@@ -26,12 +27,52 @@ _TASK = ("stage", "partition")
 
 @dataclass(frozen=True, slots=True)
 class TaskMetric:
-    """A number of each running task. Counters count what the task's state has committed."""
+    """A number of each running task."""
 
     name: str
     help: str
     read: Callable[[Runner], float]
     is_counter: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SplitMetric:
+    """Numbers of each running task by the values of *labels*."""
+
+    name: str
+    help: str
+    labels: tuple[str, ...]
+    read: Callable[[Engine, Runner], Mapping[tuple[str, ...], float]]
+    is_counter: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerMetric:
+    """A counter of the process."""
+
+    name: str
+    help: str
+    read: Callable[[Engine, SpanTasks], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A metric as it is exposed."""
+
+    name: str
+    help: str
+    labels: tuple[str, ...]
+    is_counter: bool
+
+    @property
+    def sample_name(self) -> str:
+        """The name of its samples, by which it is asked for."""
+        return f"{self.name}_total" if self.is_counter else self.name
+
+    def empty(self) -> CounterMetricFamily | GaugeMetricFamily:
+        """Return it without samples."""
+        kind = CounterMetricFamily if self.is_counter else GaugeMetricFamily
+        return kind(self.name, self.help, labels=self.labels)
 
 
 def _total(name: str) -> Callable[[Runner], float]:
@@ -50,6 +91,32 @@ def _pending_spans(runner: Runner) -> float:
     return sum(logic.pending_spans for logic in _samplings(runner))
 
 
+def _lag(engine: Engine, runner: Runner) -> Mapping[tuple[str, ...], float]:
+    lag = engine.lag(runner.id)
+    return {} if lag is None else {(): lag}
+
+
+def _traces(engine: Engine, runner: Runner) -> Mapping[tuple[str, ...], float]:
+    return {
+        (decision, policy): count
+        for name, count in runner.committed.counts.items()
+        if name.startswith("traces.")
+        for _, decision, policy in [name.split(".", 2)]
+    }
+
+
+def _dead_letters(engine: Engine, runner: Runner) -> Mapping[tuple[str, ...], float]:
+    return {
+        (name.split(".", 1)[1],): count
+        for name, count in runner.committed.counts.items()
+        if name.startswith("dead_letters.")
+    }
+
+
+def _cpu(engine: Engine, runner: Runner) -> Mapping[tuple[str, ...], float]:
+    return {(part,): seconds for part, seconds in runner.cpu_seconds.items()}
+
+
 TASK_METRICS = (
     TaskMetric("records", "Records read.", lambda r: r.committed.records, True),
     TaskMetric("records_processed", "Records with a good part.",
@@ -62,9 +129,10 @@ TASK_METRICS = (
                _total("spans_dropped"), True),
     TaskMetric("spans_late", "Spans that came after their trace's decision.",
                _total("late_spans"), True),
-    TaskMetric("checkpoints", "Checkpoints committed.", lambda r: r.checkpoints, True),
-    TaskMetric("task_failures", "Times the task was started again from what was committed.",
-               lambda r: r.failures, True),
+    TaskMetric("checkpoints", "Checkpoints committed since the partition was assigned.",
+               lambda r: r.checkpoints, True),
+    TaskMetric("task_failures", "Failures since the partition was assigned; after each, the task "
+               "is started again from what was committed.", lambda r: r.failures, True),
     TaskMetric("spans_pending", "Spans of undecided traces.", _pending_spans),
     TaskMetric("traces_open", "Traces that wait for their decision.", _open_traces),
     TaskMetric("stream_time_seconds", "Stream time, in seconds since 1970.",
@@ -77,7 +145,44 @@ TASK_METRICS = (
     TaskMetric("unwritten_bytes", "About how much the next checkpoint writes.",
                lambda r: r.unwritten_bytes),
     TaskMetric("store_bytes", "Size of the task's files.", lambda r: r.task.store.disk_bytes),
+    TaskMetric("balance_problems", "Sums that did not add up at the last checkpoint.",
+               lambda r: len(r.problems)),
 )  # fmt: skip
+
+SPLIT_METRICS = (
+    SplitMetric("lag_records", "Offsets from the task's position to the log's end.", (), _lag),
+    SplitMetric("traces", "Traces decided.", ("decision", "policy"), _traces, True),
+    SplitMetric("dead_letters", "Dead letters written.", ("reason",), _dead_letters, True),
+    SplitMetric("task_cpu_seconds", "CPU time since the partition was assigned: of decoding, of "
+                "each capability, of checkpoints and of idle time.", ("part",), _cpu, True),
+)  # fmt: skip
+
+WORKER_METRICS = (
+    WorkerMetric("rebalances", "Times partitions were assigned, since the worker started.",
+                 lambda engine, spans: engine.rebalances),
+    WorkerMetric("records_expired", "Records that retention deleted unread, found since the "
+                 "worker started.", lambda engine, spans: engine.records_expired),
+    WorkerMetric("key_mismatches", "Records whose key is not the trace ID, since the worker "
+                 "started.", lambda engine, spans: spans.codec.key_mismatches),
+    WorkerMetric("traces_split", "Traces that came in two partitions of this worker, since it "
+                 "started.", lambda engine, spans: spans.splits.count),
+)  # fmt: skip
+
+
+def _family(metric: TaskMetric | SplitMetric | WorkerMetric) -> Family:
+    name = f"tailrace_{metric.name}"
+    match metric:
+        case TaskMetric():
+            return Family(name, metric.help, _TASK, metric.is_counter)
+        case SplitMetric():
+            return Family(name, metric.help, (*_TASK, *metric.labels), metric.is_counter)
+        case WorkerMetric():
+            return Family(name, metric.help, (), True)
+
+
+def families() -> list[Family]:
+    """Return every metric of ours, in the order of the exposition."""
+    return [_family(metric) for metric in (*TASK_METRICS, *SPLIT_METRICS, *WORKER_METRICS)]
 
 
 class Metrics(Collector):
@@ -96,83 +201,23 @@ class Metrics(Collector):
         return text
 
     def collect(self) -> Iterator[Metric]:
-        runners = [runner for runner in self._engine.runners.values() if runner.running]
+        engine = self._engine
+        runners = [runner for runner in engine.runners.values() if runner.running]
         for metric in TASK_METRICS:
-            kind = CounterMetricFamily if metric.is_counter else GaugeMetricFamily
-            family = kind(f"tailrace_{metric.name}", metric.help, labels=_TASK)
+            family = _family(metric).empty()
             for runner in runners:
                 family.add_metric(_labels(runner), metric.read(runner))
             yield family
-        yield self._lag(runners)
-        yield self._by_outcome(runners)
-        yield self._dead_letters(runners)
-        yield self._balance(runners)
-        yield self._cpu(runners)
-        engine, splits, codec = self._engine, self._spans.splits, self._spans.codec
-        for name, text, value in (
-            ("rebalances", "Times partitions were assigned.", engine.rebalances),
-            ("records_expired", "Records that retention deleted unread.", engine.records_expired),
-            (
-                "key_mismatches",
-                "Records whose key is not the trace ID.",
-                codec.key_mismatches,
-            ),
-            (
-                "traces_split",
-                "Traces that came in two partitions of this worker.",
-                splits.count,
-            ),
-        ):
-            yield CounterMetricFamily(f"tailrace_{name}", text, value=value)
-
-    def _lag(self, runners: list[Runner]) -> Metric:
-        family = GaugeMetricFamily("tailrace_lag_records", "Records not yet read.", labels=_TASK)
-        for runner in runners:
-            lag = self._engine.lag(runner.id)
-            if lag is not None:
-                family.add_metric(_labels(runner), lag)
-        return family
-
-    def _by_outcome(self, runners: list[Runner]) -> Metric:
-        family = CounterMetricFamily(
-            "tailrace_traces", "Traces decided.", labels=(*_TASK, "decision", "policy")
-        )
-        for runner in runners:
-            for name, count in runner.committed.counts.items():
-                if name.startswith("traces."):
-                    _, decision, policy = name.split(".", 2)
-                    family.add_metric((*_labels(runner), decision, policy), count)
-        return family
-
-    def _dead_letters(self, runners: list[Runner]) -> Metric:
-        family = CounterMetricFamily(
-            "tailrace_dead_letters", "Dead letters written.", labels=(*_TASK, "reason")
-        )
-        for runner in runners:
-            for name, count in runner.committed.counts.items():
-                if name.startswith("dead_letters."):
-                    family.add_metric((*_labels(runner), name.split(".", 1)[1]), count)
-        return family
-
-    def _cpu(self, runners: list[Runner]) -> Metric:
-        family = CounterMetricFamily(
-            "tailrace_task_cpu_seconds",
-            "CPU time of decoding, of each capability, of checkpoints and of idle time.",
-            labels=(*_TASK, "part"),
-        )
-        for runner in runners:
-            for part, seconds in runner.cpu_seconds.items():
-                family.add_metric((*_labels(runner), part), seconds)
-        return family
-
-    def _balance(self, runners: list[Runner]) -> Metric:
-        family = GaugeMetricFamily(
-            "tailrace_balance_problems", "Sums that did not add up at the last checkpoint.",
-            labels=_TASK,
-        )  # fmt: skip
-        for runner in runners:
-            family.add_metric(_labels(runner), len(runner.problems))
-        return family
+        for split in SPLIT_METRICS:
+            family = _family(split).empty()
+            for runner in runners:
+                for labels, value in split.read(engine, runner).items():
+                    family.add_metric((*_labels(runner), *labels), value)
+            yield family
+        for counter in WORKER_METRICS:
+            family = _family(counter).empty()
+            family.add_metric((), counter.read(engine, self._spans))
+            yield family
 
 
 def _labels(runner: Runner) -> tuple[str, str]:

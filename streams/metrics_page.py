@@ -1,0 +1,62 @@
+"""`docs/metrics.md`, from the declarations of the metrics.
+
+`python -m tailrace.streams.metrics_page` prints it.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from tailrace.streams.metrics import Family, families
+
+_HEAD = """\
+# Metrics
+
+Every worker answers `GET /metrics` in the OpenMetrics text format, on `web.host` and `web.port`.
+With `web.token` set, send `Authorization: Bearer TOKEN`; without it, only loopback is answered.
+
+This page is generated: `make docs`.
+
+| metric | type | labels | meaning |
+|---|---|---|---|
+"""
+
+_TAIL = """
+Counts of records, spans, traces and dead letters are part of a partition's committed state. They
+survive restarts and moves, and never go back. Sum them over all workers. The other counters start
+at 0, and their meaning says when.
+
+Values of labels:
+
+- `stage`: `spans`. `partition`: the partition's number.
+- `decision`: `sampled` or `not_sampled`. `policy`: the policy that sampled it, else empty.
+- `reason`: `malformed`, `invalid_trace_id`, `invalid_span_id`, `invalid_parent_span_id`,
+  `invalid_time` or `span_too_large`.
+- `part`: `decode`, `sampling`, `checkpoint` or `idle`.
+
+On Linux there are also the Prometheus client's `process_*` metrics: CPU, memory, open files.
+
+What must hold in each partition, at every checkpoint:
+
+- `records` = `records_processed` + `records_dead_lettered`
+- `spans_decoded` = `spans_kept` + `spans_dropped` + `spans_pending`
+
+`tailrace_balance_problems` is not 0 where it does not, and the log says what is wrong.
+`tailrace_spans_pending` and `tailrace_traces_open` are of now, the totals of the last checkpoint,
+so a scrape in between may differ by what is not committed yet.
+"""
+
+
+def page() -> str:
+    """Return the whole page."""
+    return f"{_HEAD}{''.join(map(_row, families()))}{_TAIL}"
+
+
+def _row(family: Family) -> str:
+    kind = "counter" if family.is_counter else "gauge"
+    labels = ", ".join(f"`{label}`" for label in family.labels) or "none"
+    return f"| `{family.sample_name}` | {kind} | {labels} | {family.help} |\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())
