@@ -4,14 +4,23 @@ Exit codes: 0 done, 1 the outputs differ from the truth, 2 usage, 3 the environm
 """
 
 import asyncio
+import logging
+import random
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, NoReturn, get_args
 
 import typer
 from aiokafka.errors import KafkaError
 
+from tailrace_loadtest import bench as benchmark
+from tailrace_loadtest import kill as chaos
+from tailrace_loadtest import latency as delay
+from tailrace_loadtest import recovery as restart
 from tailrace_loadtest.check import check as compare
 from tailrace_loadtest.counting import counted
 from tailrace_loadtest.files import write_records
@@ -110,6 +119,72 @@ def check(
     report = compare(read_truth(truth), written[sampled], written[decisions])
     print(report)
     sys.exit(0 if report.is_right else 1)
+
+
+@app.command()
+def bench(
+    spans: Spans = 1_000_000,
+    seed: Seed = 1,
+    seconds: Seconds = 10.0,
+) -> None:
+    """Measure what a span costs: one worker on one core drains a load, and is checked."""
+    with _measuring():
+        load = _load(spans, seed, seconds, 10.0, 0.003, _past_ms(seconds))
+        print(benchmark.bench(load))
+
+
+@app.command()
+def kill(
+    spans: Spans = 200_000,
+    seconds: Seconds = 35.0,
+    seed: Annotated[int | None, typer.Option(help="Of the chaos and the load.")] = None,
+) -> None:
+    """Kill two workers with -9 again and again, and the broker once, and check everything."""
+    chosen = random.SystemRandom().randrange(1 << 20) if seed is None else seed
+    print(f"seed {chosen}", flush=True)
+    with _measuring(), tempfile.TemporaryDirectory(prefix="tailrace-kill-") as directory:
+        outcome = chaos.kill(spans, seconds, chosen, Path(directory))
+    print(outcome)
+    sys.exit(0 if outcome.is_right else 1)
+
+
+@app.command()
+def recovery(
+    spans: Annotated[int, typer.Option(help="So many are pending.")] = 100_000,
+    repetitions: Annotated[int, typer.Option(min=1, help="Of each measurement.")] = 3,
+) -> None:
+    """Measure how long after a kill -9 there is work again: same data, lost data, failover."""
+    with _measuring():
+        print(restart.recovery(spans, repetitions))
+
+
+@app.command()
+def latency(
+    rate: Annotated[int, typer.Option(min=1, help="Spans a second.")] = 5_000,
+    seconds: Seconds = 60.0,
+) -> None:
+    """Measure how long after its decision is due a kept trace can be read."""
+    with _measuring():
+        figures = delay.latency(rate, seconds)
+    print(figures)
+    sys.exit(0 if figures.report.is_right else 1)
+
+
+@contextmanager
+def _measuring() -> Iterator[None]:
+    """Outputs that are wrong end the command with 1, and a broker or worker that fails with 3."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # brokers die on purpose
+    try:
+        yield
+    except (benchmark.Wrong, restart.Lost) as error:
+        _fail(str(error), 1)
+    except (KafkaError, OSError, RuntimeError, chaos.Interrupted) as error:
+        _fail(f"the measurement failed: {error}", 3)
+
+
+def _past_ms(seconds: float) -> int:
+    """A start so long ago that everything is due by now."""
+    return int((time.time() - seconds - 110) * 1000)
 
 
 def summary(truth: Truth) -> str:

@@ -1,15 +1,15 @@
 """The system under test as its users start it: commands, and what they answer over HTTP."""
 
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
@@ -17,6 +17,9 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 _START_S = 120.0
 _STOP_S = 30.0
 _TICKS = os.sysconf("SC_CLK_TCK")
+_PORTS = range(20_000, 32_000)
+"""Below those that systems give to outgoing connections: such a one could take a port that a
+process gives up for a moment."""
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -24,15 +27,24 @@ Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 class Process:
     """A `tailrace` command with its output in a file, on the processor *core* if given."""
 
-    def __init__(self, arguments: Sequence[str], log: Path, core: int | None = None) -> None:
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        log: Path,
+        core: int | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.log = log
-        self._file = log.open("ab")
-        self._popen = subprocess.Popen(
-            [sys.executable, "-m", "tailrace", *arguments],
-            stdout=self._file,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-        )
+        self.started_at = time.monotonic()
+        with log.open("ab") as file:
+            self._begin = file.tell()
+            self._popen = subprocess.Popen(
+                [sys.executable, "-m", "tailrace", *arguments],
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, **(environment or {})},
+            )
         if core is not None:
             os.sched_setaffinity(self._popen.pid, {core})
 
@@ -46,17 +58,36 @@ class Process:
         """Whether it has not ended."""
         return self._popen.poll() is None
 
-    def wait_for(self, text: str, after: int = 0) -> str:
-        """The first line of the log that starts with *text*, at byte *after* or later."""
+    @property
+    def output(self) -> str:
+        """What it has written so far; what others wrote into the log before is left out."""
+        return self.log.read_bytes()[self._begin :].decode(errors="replace")
+
+    def wait_for(self, text: str, *also: str, after: int = 0) -> str:
+        """The first whole line of its output that starts with *text* and has all of *also*.
+
+        *after*: so many characters of the output are left out.
+        """
         deadline = time.monotonic() + _START_S
         while time.monotonic() < deadline:
-            for line in self.log.read_bytes()[after:].decode(errors="replace").splitlines():
-                if line.startswith(text):
-                    return line
-            if not self.is_running:
+            is_over = not self.is_running
+            for line in self.output[after:].splitlines(keepends=True):
+                is_whole = line.startswith(text) and line.endswith("\n")
+                if is_whole and all(each in line for each in also):
+                    return line.rstrip("\n")
+            if is_over:
                 break
             time.sleep(0.02)
-        raise RuntimeError(f"{self.log} has no line {text!r}:\n{self.log.read_text()[-3000:]}")
+        raise RuntimeError(f"{self.log} has no line {text!r}:\n{self.output[-3000:]}")
+
+    def wait(self, timeout_s: float) -> int:
+        """Its exit code, once it has ended by itself; TimeoutError if it takes longer."""
+        try:
+            return self._popen.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            raise TimeoutError(
+                f"still runs after {timeout_s:g} s:\n{self.output[-3000:]}"
+            ) from None
 
     def kill(self) -> None:
         """End it as kill -9 does."""
@@ -72,8 +103,20 @@ class Process:
         except subprocess.TimeoutExpired:
             self.kill()
             return -signal.SIGKILL
-        finally:
-            self._file.close()
+
+
+def start_broker(directory: Path, port: int = 0, core: int | None = None) -> Process:
+    """A broker that is starting, with its data in *directory*."""
+    return Process(
+        ["broker", "--port", str(port), "--data", str(directory / "kafka")],
+        directory / "broker.log",
+        core,
+    )
+
+
+def address(broker: Process) -> str:
+    """HOST:PORT of *broker*, once it listens."""
+    return broker.wait_for("listening on ").removeprefix("listening on ").strip()
 
 
 @contextmanager
@@ -81,23 +124,20 @@ def broker(
     directory: Path, port: int = 0, core: int | None = None
 ) -> Iterator[tuple[str, Process]]:
     """A broker with its data in *directory*: its address and process."""
-    process = Process(
-        ["broker", "--port", str(port), "--data", str(directory / "kafka")],
-        directory / "broker.log",
-        core,
-    )
+    process = start_broker(directory, port, core)
     try:
-        line = process.wait_for("listening on ")
-        yield line.removeprefix("listening on ").strip(), process
+        yield address(process), process
     finally:
         process.stop()
 
 
 def free_port() -> int:
     """A port of 127.0.0.1 that was free just now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    for port in random.sample(_PORTS, len(_PORTS)):
+        with socket.socket() as listener, suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
+    raise OSError(f"no port from {_PORTS.start} to {_PORTS.stop} is free")
 
 
 def scrape(port: int) -> Samples:
@@ -118,18 +158,22 @@ def total(samples: Samples, name: str, **labels: str) -> float:
     return sum(value for (each, has), value in samples.items() if each == name and wanted <= has)
 
 
+def together(ports: Sequence[int]) -> Samples:
+    """The samples of all workers that answer, added up."""
+    samples: Samples = {}
+    for port in ports:
+        with suppress(OSError):
+            for key, value in scrape(port).items():
+                samples[key] = samples.get(key, 0.0) + value
+    return samples
+
+
 def wait_until(ports: Sequence[int], done: Callable[[Samples], bool], timeout_s: float) -> Samples:
     """The samples of all workers together, once *done* says so of them."""
     deadline = time.monotonic() + timeout_s
     samples: Samples = {}
     while time.monotonic() < deadline:
-        samples = {}
-        for port in ports:
-            try:
-                for key, value in scrape(port).items():
-                    samples[key] = samples.get(key, 0.0) + value
-            except (urllib.error.URLError, OSError):
-                pass
+        samples = together(ports)
         if done(samples):
             return samples
         time.sleep(0.2)

@@ -1,0 +1,211 @@
+"""Chaos with a known truth: workers die of kill -9, a broker dies too, and every output is checked.
+
+What is decided must not depend on any of it. Only the time of an idle partition could: the grace
+is longer than the load may be held up by the broker's absence, and that is asserted.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tailrace_loadtest.check import Report, check
+from tailrace_loadtest.counting import counted
+from tailrace_loadtest.kafka import produce, read
+from tailrace_loadtest.load import Load
+from tailrace_loadtest.processes import (
+    Process,
+    Samples,
+    address,
+    free_port,
+    start_broker,
+    together,
+    wait_until,
+)
+from tailrace_loadtest.sampling import Sampling
+from tailrace_loadtest.truth import Truth
+from tailrace_loadtest.workers import (
+    DECISIONS,
+    SAMPLED,
+    SPANS,
+    Worker,
+    create_topic,
+    imbalances,
+    is_settled,
+    ports,
+    write_config,
+)
+
+_WAIT_S = 5.0
+_GRACE_S = 12.0
+_KILLS = 7
+_PAUSE_S = (1.0, 4.0)
+"""Between one death and the next."""
+_AWAY_S = (0.0, 2.0)
+_DRAIN_S = 60.0
+_DUE_SLACK_MS = 1_000
+"""Records stand in the log at most so much behind later ones."""
+
+
+class Interrupted(Exception):
+    """The load was held up for longer than the grace, so its truth does not hold."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How it went: what was done, what came out of it, and what does not add up."""
+
+    seed: int
+    events: list[str] = field(default_factory=list)
+    kills: int = 0
+    lost_data: int = 0
+    broker_restarts: int = 0
+    pending: list[int] = field(default_factory=list)
+    """Spans that were pending in a worker when it was killed, where it could be asked."""
+    ended_by_themselves: list[str] = field(default_factory=list)
+    imbalances: list[str] = field(default_factory=list)
+    report: Report = field(default_factory=Report)
+    seconds: float = 0.0
+
+    @property
+    def is_right(self) -> bool:
+        """Whether nothing is wrong."""
+        return self.report.is_right and not self.imbalances and not self.ended_by_themselves
+
+    def __str__(self) -> str:
+        return "\n".join(
+            [
+                f"seed {self.seed}: {self.kills} workers killed with -9 ({self.lost_data} lost "
+                f"their data), broker killed and restarted {self.broker_restarts} time(s), in "
+                f"{self.seconds:.0f} s; spans pending at a kill: {self.pending}",
+                *(f"  {event}" for event in self.events),
+                f"{self.report}",
+                f"balance: {'; '.join(self.imbalances) or 'holds'}",
+                *(f"ended by itself: {each}" for each in self.ended_by_themselves),
+            ]
+        )
+
+
+def kill(spans: int, seconds: float, seed: int, directory: Path) -> Outcome:
+    """Send *spans* over *seconds* to two workers that are killed again and again meanwhile."""
+    return asyncio.run(_kill(spans, seconds, seed, directory))
+
+
+async def _kill(spans: int, seconds: float, seed: int, directory: Path) -> Outcome:
+    began = time.monotonic()
+    outcome = Outcome(seed)
+    with _cluster(directory) as chaos:
+        await create_topic(chaos.bootstrap)
+        for worker in chaos.workers:
+            await asyncio.to_thread(worker.start().wait_for, "ready ")
+        now_ms = int(time.time() * 1000)
+        truth = Truth(Load(seed, spans, seconds, now_ms, decision_wait_s=_WAIT_S))
+        sending = asyncio.create_task(produce(counted(truth), chaos.bootstrap, SPANS, speed=1.0))
+        await asyncio.to_thread(chaos.unleash, random.Random(seed), outcome)
+        produced = await sending
+        if produced.most_behind_s > _GRACE_S - 2:
+            raise Interrupted(f"the load was {produced.most_behind_s:.1f} s late")
+        samples = await asyncio.to_thread(_settled, chaos, truth)
+        outcome.imbalances = imbalances(samples, truth)
+        written = await read(chaos.bootstrap, [SAMPLED, DECISIONS])
+    outcome.report = check(
+        truth, written[SAMPLED], written[DECISIONS], decided_at_slack_ms=_DUE_SLACK_MS
+    )
+    outcome.seconds = time.monotonic() - began
+    return outcome
+
+
+def _settled(chaos: "_Cluster", truth: Truth) -> Samples:
+    """What the workers say once all is decided, or when they had long enough for it."""
+    try:
+        return wait_until(
+            ports(chaos.workers), lambda samples: is_settled(samples, truth), _DRAIN_S
+        )
+    except TimeoutError:
+        return together(ports(chaos.workers))
+
+
+@contextmanager
+def _cluster(directory: Path) -> Iterator["_Cluster"]:
+    sections = {
+        "engine": {"grace": f"{_GRACE_S:g}s"},
+        "kafka": {"session_timeout": "6s"},
+    }
+    config = write_config(directory, _WAIT_S, Sampling(), sections)
+    port = free_port()
+    cluster = _Cluster(directory, port, start_broker(directory, port))
+    try:
+        cluster.bootstrap = address(cluster.broker)
+        cluster.workers = [
+            Worker(name, directory, cluster.bootstrap, config) for name in ("worker-1", "worker-2")
+        ]
+        yield cluster
+    finally:
+        for worker in cluster.workers:
+            worker.kill()
+        cluster.broker.stop()
+
+
+@dataclass(slots=True)
+class _Cluster:
+    """A broker and two workers, and what befalls them."""
+
+    directory: Path
+    port: int
+    broker: Process
+    bootstrap: str = ""
+    workers: list[Worker] = field(default_factory=list)
+
+    def unleash(self, rng: random.Random, outcome: Outcome) -> None:
+        """Kill workers one after the other; the broker once in between, with a worker."""
+        loses_data, broker_dies = rng.sample(range(1, _KILLS), 2)
+        began = time.monotonic()
+        for number in range(_KILLS):
+            time.sleep(rng.uniform(*_PAUSE_S))
+            worker = rng.choice(self.workers)
+            what = f"{time.monotonic() - began:5.1f} s: {worker.name} killed"
+            if number == broker_dies:
+                self._kill_broker(rng, worker, outcome)
+                what += " while the broker, killed as well, was away"
+            else:
+                self._end(worker, outcome)
+                if number == loses_data:
+                    worker.lose_data()
+                    outcome.lost_data += 1
+                    what += ", its data lost"
+                time.sleep(rng.uniform(*_AWAY_S))
+            worker.start()
+            outcome.events.append(what)
+        for worker in self.workers:
+            worker.process.wait_for("ready ")
+
+    def _kill_broker(self, rng: random.Random, worker: Worker, outcome: Outcome) -> None:
+        # A worker that has just been started may end because no broker answers. A ready one not.
+        for each in self.workers:
+            each.process.wait_for("ready ")
+        self.broker.kill()
+        time.sleep(rng.uniform(1.0, 2.0))
+        self._end(worker, outcome)
+        time.sleep(rng.uniform(1.0, 2.0))
+        self.broker = start_broker(self.directory, self.port)
+        address(self.broker)
+        outcome.broker_restarts += 1
+
+    def _end(self, worker: Worker, outcome: Outcome) -> None:
+        if not worker.process.is_running:
+            end = worker.process.output[-2000:]
+            outcome.ended_by_themselves.append(f"{worker.name}, which said:\n{end}")
+            return
+        try:
+            pending = sum(
+                value for (name, _), value in worker.scrape().items()
+                if name == "tailrace_spans_pending"
+            )  # fmt: skip
+            outcome.pending.append(round(pending))
+        except OSError:
+            pass  # it was just starting
+        worker.process.kill()
+        outcome.kills += 1
