@@ -11,6 +11,7 @@ from typing import Any
 import faust
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
+from faust.tables.manager import TableManager
 
 from tailrace.streams.engine import Engine
 from tailrace.streams.transport import ConsumerSettings, Transport
@@ -40,6 +41,15 @@ class BatchSchema(faust.Schema):  # type: ignore[misc]  # Faust is untyped
         return decode
 
 
+class NoTables(TableManager):  # type: ignore[misc]  # Faust is untyped
+    """Does not wait a second at every start for tables that agents may still make."""
+
+    async def on_start(self) -> None:
+        """Let rebalances go on at once."""
+        await self._update_channels()
+        await self.recovery.start()
+
+
 def build_app(group: GroupSettings, kafka: Mapping[str, Any], data_dir: Path) -> faust.App:
     """Return a Faust app without tables, web server or commits of its own."""
     data_dir.mkdir(parents=True, exist_ok=True)
@@ -50,6 +60,7 @@ def build_app(group: GroupSettings, kafka: Mapping[str, Any], data_dir: Path) ->
         autodiscover=False,
         web_enabled=False,
         table_standby_replicas=0,
+        TableManager=NoTables,
         topic_allow_declare=False,
         topic_disable_leader=True,
         stream_wait_empty=False,
