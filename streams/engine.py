@@ -51,7 +51,7 @@ class EngineSettings:
     app: str
     data_dir: Path
     checkpoint_interval_s: float = 1.0
-    checkpoint_bytes: int = 32 << 20
+    checkpoint_bytes: int = 16 << 20
     grace_s: float = 2.0
     stall_timeout_s: float = 120.0
     revoke_timeout_s: float = 10.0

@@ -28,7 +28,7 @@ Changes = Mapping[bytes, bytes | None]
 DISK_ONLY = b"\x00\x00"
 _CHANGELOG_OFFSET = DISK_ONLY + b"changelog-offset"
 
-_BLOCK_CACHE_BYTES = 64 << 20
+_BLOCK_CACHE_BYTES = 16 << 20
 _WRITE_BUFFER_BYTES = 4 << 20
 
 

@@ -34,7 +34,7 @@ FragmentRef = int
 class SegmentCache:
     """Segments that were read back lately, of all buffers of a worker, within *capacity* bytes."""
 
-    def __init__(self, capacity: int = 64 << 20) -> None:
+    def __init__(self, capacity: int = 32 << 20) -> None:
         self._capacity = capacity
         self._segments: OrderedDict[tuple[int, int], list[bytes]] = OrderedDict()
         self._sizes: dict[tuple[int, int], int] = {}

@@ -94,7 +94,7 @@ class EngineConfig(Section):
     """The rhythm of the engine. These keys are ours."""
 
     checkpoint_interval: Annotated[Duration, at_least(10 * MILLISECOND)] = SECOND
-    checkpoint_bytes: Annotated[Bytes, Field(ge=65536)] = 32 << 20
+    checkpoint_bytes: Annotated[Bytes, Field(ge=65536)] = 16 << 20
     """A checkpoint comes early when this much waits to be written."""
     grace: Annotated[Duration, at_least(0)] = 2 * SECOND
     """How far behind the clock the time of an idle partition stays."""
