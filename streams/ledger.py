@@ -112,10 +112,11 @@ class KafkaLedger:
             if offset > end:
                 raise StoreAhead(
                     f"the store at {self._directory} has the changelog {changelog.topic}"
-                    f"[{changelog.partition}] up to offset {offset}, but that topic ends at {end}: "
-                    f"it was deleted or made anew.\nBring the topic back if you can. Otherwise stop "
-                    f"the worker and remove that directory; task {self._task} then has the state "
-                    f"that the topic holds, and reads on from there or from its input's start."
+                    f"[{changelog.partition}] up to offset {offset}, but that topic ends at "
+                    f"{end}: it was deleted or made anew.\n"
+                    f"Bring the topic back if you can. Otherwise stop the worker and remove that "
+                    f"directory; task {self._task} then has the state that the topic holds, and "
+                    f"reads on from there or from its input's start."
                 )
             consumer.seek(changelog, max(offset, first))
             # Control records are never delivered: the position reaches the end, not the records.
