@@ -6,6 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 
+def may_pass(error: Exception) -> bool:
+    """Errors of brokers, fences and networks may pass, and need no traceback."""
+    return isinstance(error, OSError) or type(error).__module__.startswith("aiokafka")
+
+
 @dataclass(slots=True)
 class Patience:
     """Failures are one trouble until a checkpoint passes the place, or none comes for *limit_s*.

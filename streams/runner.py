@@ -31,7 +31,7 @@ import structlog
 from tailrace.schemas.records import Totals
 from tailrace.streams.batch import Batch
 from tailrace.streams.ledger import Ledger, StoreAhead
-from tailrace.streams.patience import Patience
+from tailrace.streams.patience import Patience, may_pass
 from tailrace.streams.task import Task, TaskId
 from tailrace.tables.store import PartitionStore, StoreCorrupt, StoreLocked
 
@@ -127,20 +127,31 @@ class Runner:
 
     async def start(self) -> None:
         """Take the partition over, unless `stop` comes first."""
-        self._takeover = asyncio.create_task(self._take_over())
+        self._takeover = asyncio.create_task(self._take_over_patiently())
         await asyncio.wait([self._takeover])
         if not self._takeover.cancelled():
             self._takeover.result()
 
+    async def _take_over_patiently(self) -> None:
+        ends_at = self._monotonic() + self._patience.limit_s
+        while True:
+            try:
+                return await self._take_over()
+            except Exception as error:
+                if not may_pass(error) or self._monotonic() >= ends_at:
+                    raise
+                log.warning("takeover failed; trying again", task=str(self.id), error=repr(error))
+            await asyncio.sleep(_RETRY_S)
+
     async def _take_over(self) -> None:
         started = self._monotonic()
         self._drop()
-        await self._ledger.fence()
+        await self._unless_stopping(self._ledger.fence())
         store = self._open_store()
         try:
-            await self._ledger.restore(store)
+            await self._unless_stopping(self._ledger.restore(store))
             task = self._build(store)
-            await self._locate(task)
+            await self._unless_stopping(self._locate(task))
         except BaseException:
             store.close()
             raise
@@ -149,6 +160,12 @@ class Runner:
         self.phase = Phase.RUNNING
         self.last_checkpoint_at = self._monotonic()
         self.restore_seconds = self.last_checkpoint_at - started
+
+    async def _unless_stopping(self, step: Awaitable[None]) -> None:
+        """Do *step*. aiokafka loses a cancellation that comes while it closes a client."""
+        await step
+        if self._is_stopping:
+            raise asyncio.CancelledError
 
     def run(self, name: str, batch: Batch, latest: int) -> bool:
         """Let the logic *name* see *batch*; False if the batch is not the next one."""
@@ -224,7 +241,7 @@ class Runner:
         log.warning(
             "task failed; starting again from what was committed",
             task=str(self.id), error=f"{type(error).__name__}: {error}",
-            exc_info=None if _expected(error) else error,
+            exc_info=None if may_pass(error) else error,
         )  # fmt: skip
         # A frame that was left in the middle of a scan would keep the store's files open.
         clear_frames(error.__traceback__)
@@ -281,8 +298,3 @@ async def _cancel(task: asyncio.Task[None] | None) -> None:
     if task is not None:
         task.cancel()
         await asyncio.wait([task])
-
-
-def _expected(error: Exception) -> bool:
-    """Errors of brokers and fences need no traceback."""
-    return type(error).__module__.startswith("aiokafka")

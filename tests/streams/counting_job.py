@@ -97,8 +97,8 @@ class Fuse(Counter):
         if b"fuse" in arrivals.decoded and self._fuse.exists():
             if self._fuse.read_text() == "once":
                 self._fuse.unlink()
-            for key, _ in self._store.scan(b"c"):
-                raise RuntimeError(f"the fuse has blown at {key!r}")
+            rows = self._store.scan(b"c")
+            raise RuntimeError(f"the fuse has blown at {next(rows)}")
 
 
 def build_task(

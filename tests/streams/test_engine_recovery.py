@@ -156,6 +156,7 @@ async def test_a_batch_that_fails_once_is_processed_the_next_time(
     fuse.write_text("once")
     worker = job.worker(fuse=str(fuse))
     await job.send(2_000)
+    await job.check()  # now the fuse leaves a scan of a store with something in it
     await job.send_one(b"fuse")
     await job.send(2_000, seed=1)
     await job.check()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 
@@ -19,7 +20,12 @@ ID = TaskId("keys", 0)
 
 
 class SlowLedger(MemoryLedger):
-    """A ledger whose restore waits for `answers`, and whose commits fail with `error`."""
+    """A ledger whose restore waits for `answers`, and which fails with `error`.
+
+    A cancellation while it waits is lost if `is_deaf`.
+    """
+
+    is_deaf = False
 
     def __init__(self) -> None:
         super().__init__(MemoryLog())
@@ -28,14 +34,19 @@ class SlowLedger(MemoryLedger):
         self.error: Exception | None = None
 
     async def restore(self, store: PartitionStore) -> None:
-        await self.answers.wait()
+        with suppress(*[asyncio.CancelledError] * self.is_deaf):
+            await self.answers.wait()
+        self._raise()
         await super().restore(store)
 
     async def commit(self, snapshot: object) -> int:
         await asyncio.sleep(0)
+        self._raise()
+        return await super().commit(snapshot)  # type: ignore[arg-type]  # passed on as it came
+
+    def _raise(self) -> None:
         if self.error is not None:
             raise self.error
-        return await super().commit(snapshot)  # type: ignore[arg-type]  # passed on as it came
 
 
 class OneOpener(MemoryDisk):
@@ -109,8 +120,10 @@ async def settled(holds: Callable[[], bool]) -> None:
     raise AssertionError("it did not happen within 10 s")
 
 
-async def test_a_takeover_that_is_given_up_leaves_nothing_open() -> None:
+@pytest.mark.parametrize("is_deaf", [False, True])
+async def test_a_takeover_that_is_given_up_leaves_nothing_open(is_deaf: bool) -> None:
     bench = Bench()
+    bench.ledger.is_deaf = is_deaf
     bench.ledger.answers.clear()
     start = asyncio.create_task(bench.runner.start())
     await settled(lambda: bench.disk.is_open)
@@ -118,6 +131,35 @@ async def test_a_takeover_that_is_given_up_leaves_nothing_open() -> None:
     bench.ledger.answers.set()
     await start
     assert not bench.runner.running
+    assert not bench.disk.is_open
+
+
+async def test_a_takeover_is_tried_again_while_the_brokers_are_away() -> None:
+    bench = Bench()
+    bench.ledger.error = OSError("the broker is away")
+    start = asyncio.create_task(bench.runner.start())
+    await asyncio.sleep(0.1)
+    assert not start.done()
+    bench.ledger.error = None
+    await start
+    assert bench.runner.running
+
+
+@pytest.mark.parametrize(
+    ("error", "waited_s"),
+    [
+        pytest.param(OSError("the broker is away"), 11.0, id="the brokers stay away"),
+        pytest.param(ValueError("state of version 9"), 0.0, id="the error is no broker's"),
+    ],
+)
+async def test_a_takeover_fails_when(error: Exception, waited_s: float) -> None:
+    bench = Bench()
+    bench.ledger.error = error
+    start = asyncio.create_task(bench.runner.start())
+    await asyncio.sleep(0.1)
+    bench.now += waited_s
+    with pytest.raises(type(error), match=str(error)):
+        await start
     assert not bench.disk.is_open
 
 
