@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,6 +83,7 @@ class Engine:
         self._watchdog = Watchdog(settings.stall_timeout_s)
         self._ticking: asyncio.Task[None] | None = None
         self._watched_at = 0.0
+        self._running_tasks: set[asyncio.Task[None]] = set()
 
     # Assignment
 
@@ -136,11 +137,14 @@ class Engine:
         for tp, first in (await self.consumer.first_offsets(self._inputs(task.id))).items():
             position = task.positions.setdefault(tp.topic, first)
             if position < first:
-                self.records_expired += first - position
-                log.error(
-                    "records were deleted by retention before they were read",
-                    topic=tp.topic, partition=tp.partition, records=first - position,
-                )  # fmt: skip
+                self._expired(tp, first - position)
+
+    def _expired(self, tp: TopicPartition, records: int) -> None:
+        self.records_expired += records
+        log.error(
+            "records were deleted by retention before they were read",
+            topic=tp.topic, partition=tp.partition, records=records,
+        )  # fmt: skip
 
     def _task_id(self, topic: str, partition: int) -> TaskId:
         return TaskId(self._stage_of[topic].name, partition)
@@ -194,7 +198,21 @@ class Engine:
         except Exception as error:
             runner.failed(error)
             return
+        if batch.records and batch.records[0].offset > batch.start + 1:
+            self._background(self._count_expired(batch))
         await self._after_batch(runner)
+
+    async def _count_expired(self, batch: Batch) -> None:
+        """Count what retention deleted before *batch* was fetched; a gap may be harmless too."""
+        tp = TopicPartition(batch.topic, batch.partition)
+        first = (await self.consumer.first_offsets([tp]))[tp]
+        if first > batch.start:
+            self._expired(tp, min(first, batch.records[0].offset) - batch.start)
+
+    def _background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._running_tasks.add(task)
+        task.add_done_callback(self._running_tasks.discard)
 
     async def _after_batch(self, runner: Runner) -> None:
         """Commit early, and hold the partition back, when too much waits to be written."""
