@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import shlex
 from collections.abc import Iterator
@@ -29,6 +30,8 @@ from tailrace.streams.metrics import Metrics, families
 from tailrace.streams.metrics_page import page
 from tailrace.streams.provisioning import NEW_INPUT_PARTITIONS
 from tailrace.streams.spans import STAGE, SpanTasks
+from tailrace.tables.store import _BLOCK_CACHE_BYTES, _WRITE_BUFFER_BYTES
+from tailrace.tables.trace_buffers import SegmentCache
 from tailrace_loadtest.__main__ import app as loadtest_cli
 from tests.pages import (
     DOCS,
@@ -259,6 +262,14 @@ def test_the_topics_page_names_every_header_and_reason() -> None:
 def test_every_exit_code_is_documented() -> None:
     codes = {row[0] for row in rows(section("docs/operations.md", "Start and stop"), 3)[1:]}
     assert codes == {*re.findall(r"(\d+) ", cli.info.epilog or "")}
+
+
+def test_the_memory_table_has_the_sizes_of_the_caches() -> None:
+    memory = {what: size for what, size in rows(section("docs/operations.md", "Memory"), 2)}
+    segments = inspect.signature(SegmentCache).parameters["capacity"].default
+    assert f"up to {segments >> 20} MB" in memory["raw spans of waiting traces"]
+    assert f"a cache of {_BLOCK_CACHE_BYTES >> 20} MB" in memory["RocksDB"]
+    assert f"up to {2 * _WRITE_BUFFER_BYTES >> 20} MB a partition" in memory["RocksDB"]
 
 
 def test_the_metrics_page_is_that_of_the_declarations() -> None:
