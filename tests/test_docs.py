@@ -265,7 +265,7 @@ def test_every_exit_code_is_documented() -> None:
 
 
 def test_the_memory_table_has_the_sizes_of_the_caches() -> None:
-    memory = {what: size for what, size in rows(section("docs/operations.md", "Memory"), 2)}
+    memory: dict[str, str] = dict(map(tuple, rows(section("docs/operations.md", "Memory"), 2)))
     segments = inspect.signature(SegmentCache).parameters["capacity"].default
     assert f"up to {segments >> 20} MB" in memory["raw spans of waiting traces"]
     assert f"a cache of {_BLOCK_CACHE_BYTES >> 20} MB" in memory["RocksDB"]
