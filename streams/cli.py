@@ -124,7 +124,9 @@ def worker(
         typer.Option(min=0, max=65535, help="Port of the web server; 0: any free one."),
     ] = None,
 ) -> None:
-    """Run one worker until SIGTERM or Ctrl-C. Without a config: errors, traces over 1 s, 10 %.
+    """Run one worker until SIGTERM or Ctrl-C.
+
+    Without a config: errors, traces of 1 s or longer, and 10 % of the rest.
 
     Prints "ready" and its partitions once it processes. Start more workers with the same config
     to share the partitions. On SIGTERM it commits what is done and exits with 0.

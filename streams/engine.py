@@ -89,7 +89,7 @@ class Engine:
 
     async def assign(self, partitions: Iterable[TopicPartition]) -> None:
         """Take over every task of *partitions*; on return they may be fetched."""
-        ids = sorted({self._task_id(tp.topic, tp.partition) for tp in partitions}, key=str)
+        ids = sorted({self._task_id(tp.topic, tp.partition) for tp in partitions})
         self.rebalances += 1
         self.is_ready = False
         await self.revoke()  # if the last assignment was given up before it was taken over

@@ -98,6 +98,8 @@ async def _provision(admin: AIOKafkaAdminClient, config: WorkerConfig) -> Cluste
             "max.message.bytes": str(CHANGELOG_MESSAGE_BYTES),
             # The active segment is never compacted: a small one keeps restoring short.
             "segment.bytes": str(CHANGELOG_MESSAGE_BYTES),
+            # A store that is older than half of it may miss deletions, and is restored whole.
+            "delete.retention.ms": "86400000",
         },
     )
     wanted = [*inputs, *outputs, dead_letters, changelog]

@@ -33,11 +33,16 @@ from tailrace.streams.batch import Batch
 from tailrace.streams.ledger import Ledger, StoreAhead
 from tailrace.streams.patience import Patience, may_pass
 from tailrace.streams.task import Task, TaskId
-from tailrace.tables.store import PartitionStore, StoreCorrupt, StoreLocked
+from tailrace.tables.store import (
+    PartitionStore,
+    StoreCorrupt,
+    StoreLocked,
+    StoreUnwritable,
+)
 
 log = structlog.get_logger()
 
-FATAL = (StoreCorrupt, StoreLocked, StoreAhead)
+FATAL = (StoreCorrupt, StoreLocked, StoreUnwritable, StoreAhead)
 """Errors that no second try mends."""
 _RETRY_S = 0.5
 

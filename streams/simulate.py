@@ -119,10 +119,18 @@ def _json_lines(path: Path) -> Iterator[bytes]:
     with path.open("rb") as lines:
         for line in lines:
             if line.strip():
-                try:
-                    yield decode_json(line)
-                except ValueError:
-                    yield line  # not OTLP in any encoding: it becomes a dead letter as it came
+                yield _message(line)
+
+
+def _message(line: bytes) -> bytes:
+    """Return the message of *line*; what is no OTLP, as it came: it becomes a dead letter."""
+    try:
+        message = decode_json(line)
+    except ValueError:
+        return line
+    if message or line.strip() == b"{}" or b"resourceSpans" in line or b"resource_spans" in line:
+        return message
+    return line
 
 
 def _frames(path: Path) -> Iterator[bytes]:

@@ -31,7 +31,7 @@ Decoded = TypeVar("Decoded")
 Decoded_co = TypeVar("Decoded_co", covariant=True)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class TaskId:
     """One stage and one partition number; `str()` of it is part of topic and directory names."""
 

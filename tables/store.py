@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from heapq import merge
 from pathlib import Path
 from typing import Protocol
@@ -51,6 +52,17 @@ class StoreLocked(Exception):
         self.path = path
         super().__init__(
             f"the store at {path} is open in another process; give each worker its own --data"
+        )
+
+
+class StoreUnwritable(Exception):
+    """The store's files cannot be written; what was committed is in the changelog."""
+
+    def __init__(self, path: Path, detail: str) -> None:
+        self.path = path
+        super().__init__(
+            f"the store at {path} cannot be written: {detail}\n"
+            f"Free some space there, then start the worker again; nothing is lost."
         )
 
 
@@ -167,14 +179,18 @@ class RocksDisk:
                 batch.delete(key)
             else:
                 batch.put(key, value)
-        self._db.write(batch)
+        try:
+            self._db.write(batch)
+        except Exception as error:
+            raise StoreUnwritable(self._path, str(error)) from error
 
     @property
     def bytes(self) -> int:
         return sum(file.stat().st_size for file in self._path.iterdir())
 
     def close(self) -> None:
-        self._db.close()
+        with suppress(Exception):  # after a failed write it says that again, but it is closed
+            self._db.close()
 
 
 class PartitionStore:

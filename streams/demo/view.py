@@ -94,7 +94,8 @@ def line(flow: Flow, worker: Worker) -> str:
     """Return the same in one line, where there is no terminal."""
     kept = ", ".join(f"{name} {count}" for name, count in flow.kept_by.most_common())
     return (
-        f"messages sent {flow.sent.records:,}, spans a second {worker.spans_a_second:,.0f}; "
+        f"worker pid {flow.worker_pid}; messages sent {flow.sent.records:,}, "
+        f"spans a second {worker.spans_a_second:,.0f}; "
         f"traces waiting {worker.open_traces:,.0f}, decided {sum(flow.decided.values()):,}, "
         f"kept {flow.decided['sampled']:,} ({kept or 'none yet'}); lag {worker.lag:,.0f} records"
     )

@@ -11,6 +11,7 @@ from aiokafka.structs import TopicPartition
 
 from tailrace.streams.broker import EmbeddedBroker
 from tailrace.streams.engine import Engine, EngineSettings, Stage
+from tailrace.streams.runner import Phase
 from tailrace.streams.task import TaskId
 from tests.streams.counting_job import build_task
 from tests.streams.kafka_job import CountingJob, NewJob
@@ -78,7 +79,9 @@ async def test_an_assignment_without_a_revocation_before_it_replaces_the_last_on
     job = new_job(broker)
     async with engine_of(job, tmp_path) as engine:
         await engine.assign(job.inputs)
+        replaced = list(engine.runners.values())
         await engine.assign(job.inputs[2:])
+        assert {runner.phase for runner in replaced} == {Phase.CLOSED}
         assert running(engine) == {TaskId("keys", 2), TaskId("keys", 3)}
         await engine.assign(job.inputs)
         assert len(running(engine)) == 4

@@ -5,15 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
 from tailrace.streams.batch import Batch
 from tailrace.streams.runner import Runner
 from tailrace.streams.task import Task, TaskId
-from tailrace.tables.store import MemoryDisk, PartitionStore, StoreLocked
+from tailrace.tables.store import (
+    Changes,
+    MemoryDisk,
+    PartitionStore,
+    StoreLocked,
+    StoreUnwritable,
+)
 from tests.streams.counting_job import KEYS, build_task
-from tests.streams.deaths import FAR, Row
+from tests.streams.deaths import FAR, Row, Worker
 from tests.streams.memory_log import MemoryLedger, MemoryLog
 
 ID = TaskId("keys", 0)
@@ -69,7 +76,7 @@ class Bench:
     def __init__(self, *, build: Callable[[PartitionStore], Task[KEYS]] | None = None) -> None:
         self.ledger, self.disk, self.now = SlowLedger(), OneOpener(), 1000.0
         self.ends: list[BaseException] = []
-        self.seeks = 0
+        self.locations = self.seeks = 0
         self.runner = Runner(
             ID, self.ledger, self.disk.open, build or (lambda store: build_task(ID, store, "out")),
             locate=self._locate, still_ours=self._ours, seek=self._seek, fail=self.ends.append,
@@ -80,6 +87,7 @@ class Bench:
         return True
 
     async def _locate(self, task: Task[KEYS]) -> None:
+        self.locations += 1
         task.positions.setdefault("in", 0)
 
     async def _seek(self, task: Task[KEYS]) -> None:
@@ -130,6 +138,7 @@ async def test_a_takeover_that_is_given_up_leaves_nothing_open(is_deaf: bool) ->
     await bench.runner.stop(1.0)
     bench.ledger.answers.set()
     await start
+    assert bench.locations == 0
     assert not bench.runner.running
     assert not bench.disk.is_open
 
@@ -223,3 +232,28 @@ async def test_a_failed_task_reads_on_from_what_was_committed(failures: int) -> 
         await settled(lambda: bench.runner.running)
         assert bench.runner.task.positions == {"in": 1}
     await settled(lambda: bench.seeks == failures)
+
+
+class FullDisk(MemoryDisk):
+    """A disk that can be written while there is `room`."""
+
+    room = True
+
+    def write(self, changes: Changes) -> None:
+        if not self.room:
+            raise StoreUnwritable(Path("/full"), "No space left on device")
+        super().write(changes)
+
+
+async def test_a_full_disk_ends_the_process_with_the_reason() -> None:
+    disk = FullDisk()
+    worker = Worker(lambda store: build_task(ID, store, "out"), MemoryLog(), disk)
+    await worker.runner.start()
+    worker.process([Row(0, 1, b"a")], 0, 1)
+    disk.room = False
+    worker.runner.checkpoint_soon()
+    await worker.runner.checkpoint_done()
+    [error] = worker.failures
+    assert "cannot be written: No space left on device" in str(error)
+    assert "Free some space" in str(error)
+    await worker.runner.stop(timeout_s=1)

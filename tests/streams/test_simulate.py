@@ -208,3 +208,10 @@ def test_a_wrong_file_of_arrivals_is_named(
     with pytest.raises(ConfigError, match=complaint) as caught:
         simulate(CONFIG, [source], str(arrivals), tmp_path / "out")
     assert str(arrivals) in str(caught.value)
+
+
+def test_json_that_is_no_trace_data_is_a_dead_letter(tmp_path: Path) -> None:
+    lines = tmp_path / "in.jsonl"
+    lines.write_text('{"hello": 1}\n{"resourceSpans": []}\n')
+    summary = simulate(parse("{}"), [lines], "at-once", tmp_path / "out")
+    assert (summary.records, summary.dead_lettered) == (2, 1)
