@@ -29,6 +29,7 @@ log = structlog.get_logger()
 
 TICK_S = 0.1
 _WATCH_S = 1.0
+_MEND_AFTER_S = 5.0
 _FETCH_FRESH_MS = 3_000
 _FUTURE_MS = 10_000
 _STALE_STORE_S = 12 * 3600
@@ -83,6 +84,7 @@ class Engine:
         self._watchdog = Watchdog(settings.stall_timeout_s)
         self._ticking: asyncio.Task[None] | None = None
         self._watched_at = 0.0
+        self._behind: dict[TopicPartition, tuple[int, float]] = {}
         self._running_tasks: set[asyncio.Task[None]] = set()
 
     # Assignment
@@ -97,8 +99,8 @@ class Engine:
         try:
             await asyncio.gather(*(runner.start() for runner in runners.values()))
         except Exception as error:
-            self.fail(error)
-            raise
+            self.fail(error)  # not raised into Faust, which would only log it
+            return
         if self.runners is not runners:
             return  # revoked meanwhile; another assignment follows
         if self._ticking is None:
@@ -283,12 +285,33 @@ class Engine:
         for runner in self.runners.values():
             if not runner.running:
                 continue  # it gives up by itself
+            self._mend(runner, now)
             lag = self.lag(runner.id)
             progress = (
                 tuple(sorted(runner.task.positions.items())), runner.checkpoints, runner.failures,
             )  # fmt: skip
             has_work = bool(lag) or runner.task.has_news or self._silent(runner.id)
             self._watchdog.observe(runner.id, progress, has_work=has_work, now=now)
+
+    def _mend(self, runner: Runner, now: float) -> None:
+        """Seek back if the consumer waits at the log's end for long while the task is behind.
+
+        Whatever was fetched between them got lost on the way; without a newer record nobody
+        would notice before the watchdog does.
+        """
+        for tp in self._inputs(runner.id):
+            found, position = self.consumer.end_reached(tp), runner.task.positions[tp.topic]
+            if found is None or position >= found[0]:
+                self._behind.pop(tp, None)
+                continue
+            seen, since = self._behind.setdefault(tp, (position, now))
+            if seen != position:
+                self._behind[tp] = (position, now)
+            elif now - since > _MEND_AFTER_S:
+                log.warning("fetching again what was not delivered", topic=tp.topic,
+                            partition=tp.partition, position=position)  # fmt: skip
+                self._behind[tp] = (position, now)
+                self._background(self._seek(runner.task))
 
     def lag(self, id: TaskId) -> int | None:
         """Return how many offsets the task is behind the log's end; None while unknown."""

@@ -161,6 +161,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]  # Faust is untyped
         super().__init__(*args, **kwargs)
         self._read_offset = _NothingRead()
         self._busy: set[TP] = set()
+        self._undelivered: set[TP] = set()
         self._freed = asyncio.Event()
 
     def _new_consumer_thread(self) -> ConsumerThread:
@@ -170,6 +171,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]  # Faust is untyped
         """Yield one message, whose value is a `Batch`, for each partition that has records."""
         if not self.flow_active:
             await self.wait(self.can_resume_flow)
+        await self._fetch_again()
         ready = self._get_active_partitions() - self._busy
         if not ready:
             self._freed.clear()
@@ -179,13 +181,20 @@ class Consumer(driver.Consumer):  # type: ignore[misc]  # Faust is untyped
         generation = self.app.consumer_generation_id
         batches = await self._getmany(active_partitions=ready, timeout=wait_s)
         for tp, batch in batches.items():
-            # What is not delivered here is fetched again: the rebalance ends with a seek.
-            if self.should_stop or not self.flow_active:
-                break
-            if self.app.consumer_generation_id != generation:
-                break
+            is_current = self.app.consumer_generation_id == generation
+            if self.should_stop or not self.flow_active or not is_current:
+                # A rebalance came between, but its seek may lie before this fetch already.
+                self._undelivered.add(tp)
+                continue
             self._busy.add(TP(*tp))
             yield TP(*tp), self._to_message(tp, batch)
+
+    async def _fetch_again(self) -> None:
+        """Go back to the tasks' positions where something was fetched and not delivered."""
+        if self._undelivered:
+            lost, self._undelivered = self._undelivered, set()
+            positions = self.transport.positions()
+            await self.seek_positions({tp: at for tp, at in positions.items() if tp in lost})
 
     def _to_message(self, tp: TP, batch: Batch) -> ConsumerMessage:
         return ConsumerMessage(
