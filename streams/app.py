@@ -9,12 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import faust
+import structlog
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 from faust.tables.manager import TableManager
 
 from tailrace.streams.engine import Engine
 from tailrace.streams.transport import ConsumerSettings, Transport
+
+log = structlog.get_logger()
+
+_STOP_S = 20.0
 
 AgentBuilder = Callable[[faust.App, Any, Callable[..., Any]], Any]
 
@@ -100,17 +105,22 @@ def connect(app: faust.App, engine: Engine) -> None:
 async def run(app: faust.App, engine: Engine, stop: asyncio.Event) -> None:
     """Run until *stop* is set; raise what ended the engine or the app before that."""
     asyncio.get_running_loop().set_exception_handler(_report)
-    await app.start()
-    waits = [
-        asyncio.ensure_future(stop.wait()),
-        asyncio.ensure_future(app.wait_until_stopped()),
-        engine.ended,
-    ]
+    engine.start()
+    starting: asyncio.Future[Any] = asyncio.ensure_future(app.start())
+    endings: list[asyncio.Future[Any]] = [asyncio.ensure_future(stop.wait()), engine.ended]
     try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([starting, *endings], return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            starting.result()
+            endings.append(asyncio.ensure_future(app.wait_until_stopped()))
+            await asyncio.wait(endings, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        await engine.stop()
-        await app.stop()
+        starting.cancel()
+        for step in (engine.stop(), app.stop()):
+            try:
+                await asyncio.wait_for(step, _STOP_S)
+            except TimeoutError:
+                log.warning("stopping takes too long; what is not committed is done again later")
     if engine.ended.done():
         engine.ended.result()
     if app.crash_reason is not None:

@@ -18,7 +18,7 @@ from aiokafka.structs import TopicPartition
 
 from tailrace.schemas import topics
 from tailrace.streams.batch import Batch
-from tailrace.streams.ledger import KafkaLedger, Ledger, LedgerNames
+from tailrace.streams.ledger import InputBehind, KafkaLedger, Ledger, LedgerNames
 from tailrace.streams.runner import Runner
 from tailrace.streams.task import Task, TaskId
 from tailrace.streams.transport import Consumer
@@ -70,6 +70,7 @@ class Engine:
         kafka: Mapping[str, Any],
         *,
         on_ready: Callable[[list[TaskId]], None] = lambda ids: None,
+        message_bytes: Mapping[str, int] | None = None,
     ) -> None:
         self.settings = settings
         self.runners: dict[TaskId, Runner] = {}
@@ -79,6 +80,8 @@ class Engine:
         self.records_expired = 0
         self._kafka = kafka
         self._on_ready = on_ready
+        self._message_bytes = message_bytes or {}
+        self._assignment = 0
         self._stages = {stage.name: stage for stage in stages}
         self._stage_of = {topic: stage for stage in self._stages.values() for topic in stage.topics}
         self._watchdog = Watchdog(settings.stall_timeout_s)
@@ -93,8 +96,12 @@ class Engine:
         """Take over every task of *partitions*; on return they may be fetched."""
         ids = sorted({self._task_id(tp.topic, tp.partition) for tp in partitions})
         self.rebalances += 1
-        self.is_ready = False
         await self.revoke()  # if the last assignment was given up before it was taken over
+        assignment = self._assignment
+        await asyncio.sleep(0)
+        if self._assignment != assignment:
+            return  # revoked again, or stopped
+        log.info("taking over", partitions=" ".join(map(str, ids)) or "none")
         runners = self.runners = {each: self._runner(each) for each in ids}
         try:
             await asyncio.gather(*(runner.start() for runner in runners.values()))
@@ -103,13 +110,17 @@ class Engine:
             return
         if self.runners is not runners:
             return  # revoked meanwhile; another assignment follows
-        if self._ticking is None:
-            self._ticking = asyncio.create_task(self._tick_forever())
         self.is_ready = True
         self._on_ready(ids)
 
+    def start(self) -> None:
+        """Let time pass: from now on the watchdog sees whether the worker gets ready."""
+        self._ticking = asyncio.create_task(self._tick_forever())
+
     async def revoke(self) -> None:
         """Commit and forget all tasks. The group protocol is eager: all partitions go at once."""
+        self.is_ready = False
+        self._assignment += 1
         runners, self.runners = self.runners, {}
         for gone in runners:
             self._watchdog.forget(gone)
@@ -136,8 +147,17 @@ class Engine:
 
     async def _locate(self, task: Task[Any]) -> None:
         """Give the task a position in every input: a new one starts where the log does."""
-        for tp, first in (await self.consumer.first_offsets(self._inputs(task.id))).items():
+        inputs = self._inputs(task.id)
+        ends = await self.consumer.end_offsets(inputs)
+        for tp, first in (await self.consumer.first_offsets(inputs)).items():
             position = task.positions.setdefault(tp.topic, first)
+            if position > ends[tp]:
+                raise InputBehind(
+                    f"task {task.id} has read {tp.topic}[{tp.partition}] up to offset {position}, "
+                    f"but that ends at {ends[tp]}: it was deleted and made anew, or cut off.\n"
+                    f"To read what it holds now from its start, give the config another app; the "
+                    f"state of this one belongs to the old topic."
+                )
             if position < first:
                 self._expired(tp, first - position)
 
@@ -173,7 +193,8 @@ class Engine:
             changelog=TopicPartition(topics.changelog(app, id.stage), id.partition),
             group=app,
         )
-        return KafkaLedger(id, names, self._kafka, self.settings.data_dir / str(id))
+        directory = self.settings.data_dir / str(id)
+        return KafkaLedger(id, names, self._kafka, directory, self._message_bytes)
 
     def _fresh_directory(self, id: TaskId) -> Path:
         """Return the task's directory; files too old to be caught up are removed first."""
@@ -282,6 +303,10 @@ class Engine:
             runner.advance(fetched - int(self.settings.grace_s * 1000))
 
     def _watch(self, now: float) -> None:
+        restored = sum(runner.restored for runner in self.runners.values())
+        self._watchdog.observe(
+            "becoming ready", (self.rebalances, restored), has_work=not self.is_ready, now=now
+        )
         for runner in self.runners.values():
             if not runner.running:
                 continue  # it gives up by itself

@@ -52,10 +52,22 @@ def _claim(directory: Path) -> Identity | None:
         ) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         lock.close()
         return None
-    name = directory / "instance-id"
-    if not name.exists():
-        name.write_text(f"tailrace-{uuid.uuid4()}")
-    return Identity(directory, name.read_text().strip(), lock)
+    except OSError as error:
+        lock.close()
+        raise EnvironmentFailed(
+            f"the data directory {directory} cannot be locked: {error.strerror}",
+            "Name one on a local file system with --data.",
+        ) from error
+    return Identity(directory, _instance_id(directory / "instance-id"), lock)
+
+
+def _instance_id(path: Path) -> str:
+    """Return the identity in *path*, made now if there is none. It is there whole or not."""
+    if not path.exists() or not path.read_text().strip():
+        whole = path.with_suffix(".new")
+        whole.write_text(f"tailrace-{uuid.uuid4()}")
+        whole.replace(path)
+    return path.read_text().strip()

@@ -36,8 +36,17 @@ class StoreAhead(Exception):
     """The store on this machine knows more than its changelog: they do not belong together."""
 
 
+class InputBehind(Exception):
+    """A task has read more of an input topic than that holds: the topic is not the same one."""
+
+
 class Ledger(Protocol):
     """What a task's runner needs of Kafka."""
+
+    @property
+    def restored(self) -> int:
+        """The changelog offset that `restore` has reached."""
+        ...
 
     async def fence(self) -> None:
         """Make every earlier producer of this task useless; abort what it left open."""
@@ -67,11 +76,19 @@ class KafkaLedger:
     """A ledger in Kafka.
 
     *kafka*: connection settings of the aiokafka clients. *directory*: the store's, for messages.
+    *message_bytes*: `max.message.bytes` of output topics; it holds for whole batches.
     """
 
     def __init__(
-        self, task: TaskId, names: LedgerNames, kafka: Mapping[str, Any], directory: Path
+        self,
+        task: TaskId,
+        names: LedgerNames,
+        kafka: Mapping[str, Any],
+        directory: Path,
+        message_bytes: Mapping[str, int],
     ) -> None:
+        self.restored = 0
+        self._message_bytes = message_bytes
         self._task = task
         self._directory = directory
         self._names = names
@@ -103,8 +120,8 @@ class KafkaLedger:
             fetch_max_wait_ms=_RESTORE_POLL_MS,
             **self._kafka,
         )
-        await consumer.start()
         try:
+            await consumer.start()
             consumer.assign([changelog])
             end = (await consumer.end_offsets([changelog]))[changelog]
             first = (await consumer.beginning_offsets([changelog]))[changelog]
@@ -121,6 +138,7 @@ class KafkaLedger:
             consumer.seek(changelog, max(offset, first))
             # Control records are never delivered: the position reaches the end, not the records.
             while (position := await consumer.position(changelog)) < end:
+                self.restored = position
                 batches = await consumer.getmany(
                     changelog, timeout_ms=_RESTORE_POLL_MS, max_records=_RESTORE_RECORDS
                 )
@@ -165,6 +183,7 @@ class KafkaLedger:
         producer = self._producer
         assert producer is not None
         queued = []
+        limit = min(REQUEST_BYTES, self._message_bytes.get(target.topic, REQUEST_BYTES))
         builder = producer.create_batch()
         for output in outputs:
             row = {
@@ -173,7 +192,8 @@ class KafkaLedger:
                 "value": output.value,
                 "headers": list(output.headers),
             }
-            if builder.append(**row) is None:
+            is_full = builder.record_count() and builder.size() + _size(output) > limit
+            if is_full or builder.append(**row) is None:
                 queued.append((await self._send(target, builder), builder.record_count()))
                 builder = producer.create_batch()
                 builder.append(**row)
@@ -200,3 +220,9 @@ class KafkaLedger:
         if producer is not None:
             with suppress(Exception):  # what it held was given up already
                 await asyncio.wait_for(producer.stop(), timeout=5)
+
+
+def _size(output: Output) -> int:
+    """At the most, what a record takes in a batch."""
+    headers = sum(len(name) + len(value or b"") + 10 for name, value in output.headers)
+    return len(output.key or b"") + len(output.value or b"") + headers + 64

@@ -39,6 +39,8 @@ class Cluster:
     record_bytes: int
     """How large a record of the output topics may be."""
     dead_letter_bytes: int
+    message_bytes: Mapping[str, int]
+    """`max.message.bytes` of each topic."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,7 @@ async def _provision(admin: AIOKafkaAdminClient, config: WorkerConfig) -> Cluste
         partitions,
         min(smallest, REQUEST_BYTES) - _RECORD_OVERHEAD_BYTES,
         limits[dead_letters.name] - _RECORD_OVERHEAD_BYTES,
+        limits,
     )
 
 

@@ -30,7 +30,7 @@ import structlog
 
 from tailrace.schemas.records import Totals
 from tailrace.streams.batch import Batch
-from tailrace.streams.ledger import Ledger, StoreAhead
+from tailrace.streams.ledger import InputBehind, Ledger, StoreAhead
 from tailrace.streams.patience import Patience, may_pass
 from tailrace.streams.task import Task, TaskId
 from tailrace.tables.store import (
@@ -42,7 +42,7 @@ from tailrace.tables.store import (
 
 log = structlog.get_logger()
 
-FATAL = (StoreCorrupt, StoreLocked, StoreUnwritable, StoreAhead)
+FATAL = (StoreCorrupt, StoreLocked, StoreUnwritable, StoreAhead, InputBehind)
 """Errors that no second try mends."""
 _RETRY_S = 0.5
 
@@ -126,6 +126,11 @@ class Runner:
         return self.phase is Phase.RUNNING
 
     @property
+    def restored(self) -> int:
+        """How far in its changelog a takeover has come; it moves as long as that goes on."""
+        return self._ledger.restored
+
+    @property
     def unwritten_bytes(self) -> int:
         """About how much waits to be written or is being written."""
         return self._in_flight_bytes + (self.task.unwritten_bytes if self.running else 0)
@@ -152,13 +157,14 @@ class Runner:
         started = self._monotonic()
         self._drop()
         await self._unless_stopping(self._ledger.fence())
-        store = self._open_store()
+        opened: PartitionStore | Task[Any]
+        opened = store = self._open_store()
         try:
             await self._unless_stopping(self._ledger.restore(store))
-            task = self._build(store)
+            opened = task = self._build(store)
             await self._unless_stopping(self._locate(task))
         except BaseException:
-            store.close()
+            opened.close()
             raise
         self._task = task
         self.committed = deepcopy(task.totals)
@@ -205,16 +211,24 @@ class Runner:
         if self._checkpoint is None and self.running and self.task.between_batches:
             self.last_checkpoint_at = self._monotonic()
             if self.task.has_news:
-                self._checkpoint = asyncio.create_task(self._commit())
+                self._checkpoint = asyncio.create_task(self._commit(self.task))
+                self._checkpoint.add_done_callback(self._checkpoint_ended)
 
     async def checkpoint_done(self) -> None:
         """Wait for the checkpoint that is under way, if any."""
         if self._checkpoint is not None:
             await asyncio.wait([self._checkpoint])
 
-    async def _commit(self) -> None:
+    def _checkpoint_ended(self, checkpoint: asyncio.Task[None]) -> None:
+        """Make room for the next one, even if this one was cancelled before its first step."""
+        if self._checkpoint is checkpoint:
+            self._checkpoint = None
+            self._in_flight_bytes = 0
+
+    async def _commit(self, task: Task[Any]) -> None:
+        if self._task is not task:
+            return  # it failed before this could begin
         started = self._monotonic()
-        task = self.task
         try:
             self._in_flight_bytes = task.unwritten_bytes
             with self._charge("checkpoint"):
@@ -232,9 +246,6 @@ class Runner:
             self.checkpoint_seconds = self._monotonic() - started
         except Exception as error:
             self.failed(error)
-        finally:
-            self._in_flight_bytes = 0
-            self._checkpoint = None
 
     def failed(self, error: Exception) -> None:
         """Drop the task's memory and take the partition over again, if it is still ours."""

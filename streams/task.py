@@ -151,6 +151,8 @@ class Task(Generic[Decoded]):
         """
         if batch.start != self.positions.setdefault(batch.topic, batch.start):
             return False
+        if batch.records and batch.records[0].offset < batch.start:
+            return False  # the log went back; what it holds now was never behind this position
         decoded, dead_letters = self._codec.decode(batch.records)
         stamps = (min(record.timestamp, latest) for record in batch.records)
         times = list(accumulate(stamps, max, initial=self.stream_time))[1:]

@@ -64,6 +64,10 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Fa
             **transport.settings.kafka,
         )
 
+    def forget_positions(self) -> None:
+        """Deliver nothing of any partition before its next seek."""
+        self._delivered.clear()
+
     async def seek_positions(self, positions: Mapping[TopicPartition, int]) -> None:
         """Continue each partition at its position; batches of other positions become stale."""
         await self.call_thread(self._seek_positions, positions)
@@ -220,6 +224,16 @@ class Consumer(driver.Consumer):  # type: ignore[misc]  # Faust is untyped
         self._busy.clear()
         self._freed.set()
 
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Let nothing flow until the tasks of this assignment say where they continue.
+
+        A takeover that a rebalance overtook may have let the flow go on meanwhile.
+        """
+        self.stop_flow()
+        self._busy.clear()
+        self._thread.forget_positions()
+        await super().on_partitions_assigned(assigned, generation_id)
+
     async def perform_seek(self) -> None:
         """Go to the positions that the tasks' restored state has applied."""
         await self.seek_positions(self.transport.positions())
@@ -234,6 +248,13 @@ class Consumer(driver.Consumer):  # type: ignore[misc]  # Faust is untyped
         """Return where the log of each of *partitions* starts."""
         first: Mapping[TopicPartition, int] = await self._thread.earliest_offsets(*partitions)
         return first
+
+    async def end_offsets(
+        self, partitions: Iterable[TopicPartition]
+    ) -> Mapping[TopicPartition, int]:
+        """Return where the log of each of *partitions* ends."""
+        ends: Mapping[TopicPartition, int] = await self._thread.highwaters(*partitions)
+        return ends
 
     async def owns(self, partitions: Iterable[TopicPartition]) -> bool:
         """True if the consumer group still gives us *partitions*."""

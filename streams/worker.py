@@ -31,11 +31,12 @@ log = structlog.get_logger()
 
 
 async def work(config: WorkerConfig) -> None:
-    """Run a worker until SIGTERM or SIGINT; then commit what is done and return."""
-    stop = asyncio.Event()
+    """Run a worker until SIGTERM or SIGINT; then commit what is done, and return or raise."""
+    stop, interrupted = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    loop.add_signal_handler(signal.SIGINT, interrupted.set)
+    interruption = asyncio.create_task(_first(interrupted, stop))
     place = identity.claim(config.data_dir, config.app)
     kafka: Mapping[str, Any] = {
         "bootstrap_servers": list(config.kafka.bootstrap_servers),
@@ -45,8 +46,9 @@ async def work(config: WorkerConfig) -> None:
     spans = topology.SpanTasks(config, cluster.record_bytes, cluster.dead_letter_bytes)
     data_dir = place.directory / cluster.id / config.app
     engine = Engine(
-        _settings(config, data_dir), topology.stages(config, spans), kafka, on_ready=_say_ready
-    )
+        _settings(config, data_dir), topology.stages(config, spans), kafka,
+        on_ready=_say_ready, message_bytes=cluster.message_bytes,
+    )  # fmt: skip
     group = GroupSettings(
         config.app,
         config.kafka.bootstrap_servers,
@@ -70,6 +72,14 @@ async def work(config: WorkerConfig) -> None:
         ) from error
     finally:
         await server.cleanup()
+        interruption.cancel()
+    if interrupted.is_set():
+        raise KeyboardInterrupt
+
+
+async def _first(event: asyncio.Event, then: asyncio.Event) -> None:
+    await event.wait()
+    then.set()
 
 
 def overridden(

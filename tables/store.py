@@ -14,6 +14,7 @@ This is the one module that knows RocksDB.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -29,6 +30,7 @@ Changes = Mapping[bytes, bytes | None]
 DISK_ONLY = b"\x00\x00"
 _CHANGELOG_OFFSET = DISK_ONLY + b"changelog-offset"
 
+_IS_LOCKED = re.compile(r"IO error: (While lock file|lock hold by current process)")
 _BLOCK_CACHE_BYTES = 16 << 20
 _WRITE_BUFFER_BYTES = 4 << 20
 
@@ -128,7 +130,7 @@ class RocksDisk:
         try:
             self._db = rocksdict.Rdict(str(path), self._options())
         except Exception as error:
-            if "lock" in str(error).lower():
+            if _IS_LOCKED.match(str(error)):
                 raise StoreLocked(path) from error
             raise StoreCorrupt(path, str(error)) from error
         self._path = path
@@ -186,7 +188,11 @@ class RocksDisk:
 
     @property
     def bytes(self) -> int:
-        return sum(file.stat().st_size for file in self._path.iterdir())
+        total = 0
+        for file in self._path.iterdir():
+            with suppress(FileNotFoundError):  # RocksDB removes files when it wants
+                total += file.stat().st_size
+        return total
 
     def close(self) -> None:
         with suppress(Exception):  # after a failed write it says that again, but it is closed

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-_CACHED_SETS = 100_000
+from collections.abc import Iterator
+
+_CACHED_SETS = 10_000
 
 
 class ServiceNames:
@@ -29,6 +31,11 @@ class ServiceNames:
         if names is None:
             if len(self._sorted) >= _CACHED_SETS:
                 self._sorted.clear()
-            names = sorted(name for name, bit in self._bits.items() if bit & bits)
-            self._sorted[bits] = names
+            names = self._sorted[bits] = sorted(self._of(bits))
         return names
+
+    def _of(self, bits: int) -> Iterator[str]:
+        while bits:
+            lowest = bits & -bits
+            yield self._names[lowest.bit_length() - 1]
+            bits ^= lowest

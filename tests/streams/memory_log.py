@@ -46,6 +46,8 @@ class MemoryLedger:
         self.gate = asyncio.Event()
         self.gate.set()
 
+    restored = 0
+
     async def fence(self) -> None:
         self._log.epoch += 1
         self._epoch = self._log.epoch

@@ -32,6 +32,11 @@ class EmptyInput:
         await self.may.wait()
         return dict.fromkeys(partitions, 0)
 
+    async def end_offsets(
+        self, partitions: Iterable[TopicPartition]
+    ) -> Mapping[TopicPartition, int]:
+        return dict.fromkeys(partitions, 0)
+
     def end_reached(self, tp: TopicPartition) -> None:
         """No fetch has found it."""
 

@@ -257,3 +257,19 @@ async def test_a_full_disk_ends_the_process_with_the_reason() -> None:
     assert "cannot be written: No space left on device" in str(error)
     assert "Free some space" in str(error)
     await worker.runner.stop(timeout_s=1)
+
+
+async def test_a_task_that_fails_before_its_checkpoint_begins_checkpoints_again() -> None:
+    disk = MemoryDisk()
+    log = MemoryLog()
+    worker = Worker(lambda store: build_task(ID, store, "out"), log, disk)
+    await worker.runner.start()
+    worker.process([Row(0, 1, b"a")], 0, 1)
+    worker.runner.checkpoint_soon()  # its first step has not run when the task fails
+    worker.runner.failed(ValueError("a logic failed"))
+    await asyncio.sleep(0.01)
+    await worker.runner.start()
+    worker.process([Row(0, 1, b"a")], 0, 1)
+    await worker.checkpoint()
+    assert worker.runner.checkpoints == 1
+    assert [output.value for _, output in log.committed] == [b"1"]

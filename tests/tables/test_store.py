@@ -139,3 +139,17 @@ def test_a_corrupt_directory_is_named_and_can_be_removed(tmp_path: Path, victim:
         file.write_bytes(b"\xff" * 50)
     with pytest.raises(StoreCorrupt, match=f"{path}[^/]"):
         list(RocksDisk(path).scan(b"t"))
+
+
+def test_a_damaged_block_is_corruption_and_not_a_lock(tmp_path: Path) -> None:
+    path = tmp_path / "block-storage"
+    disk = RocksDisk(path)
+    disk.write({b"t%05d" % n: b"x" * 100 for n in range(5000)})
+    disk._db.flush()
+    disk.close()
+    [file] = path.glob("*.sst")
+    damaged = bytearray(file.read_bytes())
+    damaged[-200:-60] = bytes(140)
+    file.write_bytes(damaged)
+    with pytest.raises(StoreCorrupt, match="remove that directory"):
+        list(RocksDisk(path).scan(b"t"))

@@ -43,3 +43,9 @@ def test_a_set_that_was_asked_for_before_stays_the_same_when_services_are_added(
     second = services.bit("a")
     assert services.sorted(first) == ["z"]
     assert services.sorted(first | second) == ["a", "z"]
+
+
+def test_many_services_cost_what_a_set_has_and_not_what_there_are() -> None:
+    services = ServiceNames()
+    bits = [services.bit(f"service-{number:05}") for number in range(20_000)]
+    assert services.sorted(bits[7] | bits[19_999]) == ["service-00007", "service-19999"]
