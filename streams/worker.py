@@ -14,6 +14,7 @@ import structlog
 from aiokafka.errors import KafkaError
 from pydantic import ValidationError
 
+from tailrace.agents.sampling.splits import SplitTraces
 from tailrace.schemas.config import WorkerConfig
 from tailrace.schemas.config.worker import KafkaConfig
 from tailrace.schemas.durations import SECOND
@@ -29,6 +30,8 @@ from tailrace.streams.watchdog import Stalled
 
 log = structlog.get_logger()
 
+_TELL_EVERY_S = 60.0
+
 
 async def work(config: WorkerConfig) -> None:
     """Run a worker until SIGTERM or SIGINT; then commit what is done, and return or raise."""
@@ -36,7 +39,7 @@ async def work(config: WorkerConfig) -> None:
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.add_signal_handler(signal.SIGINT, interrupted.set)
-    interruption = asyncio.create_task(_first(interrupted, stop))
+    background = [asyncio.create_task(_first(interrupted, stop))]
     place = identity.claim(config.data_dir, config.app)
     kafka: Mapping[str, Any] = {
         "bootstrap_servers": list(config.kafka.bootstrap_servers),
@@ -58,6 +61,7 @@ async def work(config: WorkerConfig) -> None:
     app = build_app(group, kafka, data_dir)
     topology.add_agents(app, config, engine)
     connect(app, engine)
+    background.append(asyncio.create_task(_tell_splits(spans.splits)))
     metrics = Metrics(engine, spans)
     server = await web.serve(config.web, engine, metrics)
     _calm_collector()
@@ -72,7 +76,8 @@ async def work(config: WorkerConfig) -> None:
         ) from error
     finally:
         await server.cleanup()
-        interruption.cancel()
+        for task in background:
+            task.cancel()
     if interrupted.is_set():
         raise KeyboardInterrupt
 
@@ -80,6 +85,20 @@ async def work(config: WorkerConfig) -> None:
 async def _first(event: asyncio.Event, then: asyncio.Event) -> None:
     await event.wait()
     then.set()
+
+
+async def _tell_splits(splits: SplitTraces) -> None:
+    """Log it when traces came in two partitions."""
+    told = 0
+    while True:
+        await asyncio.sleep(_TELL_EVERY_S)
+        if splits.count > told:
+            log.warning(
+                "traces came in two partitions; each part is decided where it came. Let all "
+                "producers hash the trace ID the same way",
+                traces=splits.count - told,
+            )
+            told = splits.count
 
 
 def overridden(
