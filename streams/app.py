@@ -87,7 +87,7 @@ def build_app(group: GroupSettings, kafka: Mapping[str, Any], data_dir: Path) ->
 def connect(app: faust.App, engine: Engine) -> None:
     """Let rebalances assign and revoke the engine's tasks."""
     transport: Transport = app.transport
-    transport.positions = engine.positions  # type: ignore[method-assign]  # see its docstring
+    transport.positions = engine.positions
 
     async def take(sender: Any, **kwargs: Any) -> None:
         engine.consumer = app.consumer

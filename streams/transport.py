@@ -9,7 +9,7 @@ Faust's own offset commits are off, and a seek goes to what the restored state h
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -291,7 +291,5 @@ class Transport(driver.Transport):  # type: ignore[misc]  # Faust is untyped
 
     Consumer = Consumer
     settings: ConsumerSettings
-
-    def positions(self) -> Mapping[TopicPartition, int]:
-        """Return where each assigned partition continues; the engine replaces this."""
-        raise NotImplementedError
+    positions: Callable[[], Mapping[TopicPartition, int]]
+    """Where each assigned partition continues."""
