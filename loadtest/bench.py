@@ -9,15 +9,12 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-
 from tailrace_loadtest.check import Report, check
 from tailrace_loadtest.counting import counted
 from tailrace_loadtest.kafka import produce, read
 from tailrace_loadtest.load import Load
 from tailrace_loadtest.processes import (
     Process,
-    Samples,
     broker,
     children,
     cpu_seconds,
@@ -27,6 +24,7 @@ from tailrace_loadtest.processes import (
     wait_until,
 )
 from tailrace_loadtest.truth import Truth
+from tailrace_loadtest.workers import create_topic, is_settled
 
 PARTITIONS = 8
 _DRAIN_S = 900.0
@@ -83,7 +81,7 @@ def bench(load: Load) -> Figures:
 async def _bench(load: Load, directory: Path) -> Figures:
     truth = Truth(load)
     with broker(directory, core=0) as (bootstrap, broker_process):
-        await _create_topic(bootstrap, "otlp_spans")
+        await create_topic(bootstrap, "otlp_spans", PARTITIONS)
         await produce(counted(truth), bootstrap, "otlp_spans")
         pids = [broker_process.pid, *children(broker_process.pid)]
         broker_before = sum(map(cpu_seconds, pids))
@@ -97,7 +95,7 @@ async def _bench(load: Load, directory: Path) -> Figures:
             worker.wait_for("ready ")
             before = cpu_seconds(worker.pid)
             samples = await asyncio.to_thread(
-                wait_until, [port], lambda found: _is_drained(found, truth), _DRAIN_S
+                wait_until, [port], lambda found: is_settled(found, truth), _DRAIN_S
             )
             cpu = cpu_seconds(worker.pid) - before
             peak = peak_rss_bytes(worker.pid)
@@ -111,18 +109,3 @@ async def _bench(load: Load, directory: Path) -> Figures:
     parts = {part: total(samples, "tailrace_task_cpu_seconds_total", part=part) for part in _PARTS}
     spans, records = truth.totals["spans"], truth.totals["records"]
     return Figures(spans, records, cpu, parts, peak, broker_cpu, report)
-
-
-def _is_drained(samples: Samples, truth: Truth) -> bool:
-    settled = total(samples, "tailrace_spans_kept_total")
-    settled += total(samples, "tailrace_spans_dropped_total")
-    return settled >= truth.totals["spans"]
-
-
-async def _create_topic(bootstrap: str, name: str) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    await admin.start()
-    try:
-        await admin.create_topics([NewTopic(name, PARTITIONS, 1)])
-    finally:
-        await admin.close()

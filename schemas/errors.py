@@ -28,18 +28,6 @@ class ConfigError(Exception):
         super().__init__("\n".join(map(str, self.problems)))
 
 
-class PoisonRecord(Exception):
-    """A record that will never be readable: dead-letter it with *reason*."""
-
-    def __init__(self, reason: str) -> None:
-        self.reason = reason
-        super().__init__(reason)
-
-
-class Retriable(Exception):
-    """It may work the next time."""
-
-
 class EnvironmentFailed(Exception):
     """What is around the process failed: a broker, a disk. *remedy* is what the operator can do."""
 

@@ -7,10 +7,12 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
 from aiokafka.structs import TopicPartition
 
 from tailrace.streams.broker import EmbeddedBroker
 from tailrace.streams.engine import Engine, EngineSettings, Stage
+from tailrace.streams.ledger import InputBehind
 from tailrace.streams.runner import Phase
 from tailrace.streams.task import TaskId
 from tests.streams.counting_job import build_task
@@ -19,6 +21,8 @@ from tests.streams.kafka_job import CountingJob, NewJob
 
 class EmptyInput:
     """A consumer of a log that starts at 0 and is never fetched; it answers when it `may`."""
+
+    position = end = 0
 
     def __init__(self) -> None:
         self.may = asyncio.Event()
@@ -30,12 +34,12 @@ class EmptyInput:
     ) -> Mapping[TopicPartition, int]:
         self.is_asked.set()
         await self.may.wait()
-        return dict.fromkeys(partitions, 0)
+        return dict.fromkeys(partitions, self.position)
 
     async def end_offsets(
         self, partitions: Iterable[TopicPartition]
     ) -> Mapping[TopicPartition, int]:
-        return dict.fromkeys(partitions, 0)
+        return dict.fromkeys(partitions, self.end)
 
     def end_reached(self, tp: TopicPartition) -> None:
         """No fetch has found it."""
@@ -91,3 +95,17 @@ async def test_an_assignment_without_a_revocation_before_it_replaces_the_last_on
         await engine.assign(job.inputs)
         assert len(running(engine)) == 4
         assert not engine.ended.done()
+
+
+async def test_an_input_that_ends_before_what_was_read_of_it_ends_the_worker_with_the_remedy(
+    broker: EmbeddedBroker, new_job: NewJob, tmp_path: Path
+) -> None:
+    job = new_job(broker)
+    async with engine_of(job, tmp_path) as engine:
+        engine.consumer.position, engine.consumer.end = 5, 3
+        await engine.assign(job.inputs)
+        assert not engine.is_ready
+        with pytest.raises(
+            InputBehind, match=r"up to offset 5, but that ends at 3(.|\n)*another app"
+        ):
+            await engine.ended
