@@ -46,12 +46,16 @@ class DeadLetter:
 
 
 class Output(NamedTuple):
-    """A record to be written with the next checkpoint; `timestamp` in ms of stream time."""
+    """A record to be written with the next checkpoint; `timestamp` in ms of stream time.
+
+    `partition` None: that of the task, modulo the topic's number of partitions.
+    """
 
     key: bytes | None
     value: bytes
     timestamp: int
     headers: Headers = ()
+    partition: int | None = None
 
 
 @dataclass(slots=True)

@@ -63,6 +63,7 @@ class SpanBatch:
     is_root: npt.NDArray[np.bool_]
     service: npt.NDArray[np.int32]  # ids of `strings`; "" without a service.name
     name: npt.NDArray[np.int32]  # ids of `strings`
+    resource: npt.NDArray[np.int32]  # ids of `values`: a dict of all its attributes
     attributes: dict[AttributeColumn, npt.NDArray[np.int32]]  # ids of `values`, ABSENT for none
     span_id: list[bytes]  # this and the next only if the decoder was built with ids=True
     parent_span_id: list[bytes]  # b"" or 8 bytes, as it came

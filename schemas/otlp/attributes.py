@@ -103,7 +103,7 @@ class SpanAttributes:
 
 
 class Resources(dict[bytes, tuple[int, ...]]):
-    """Encoded Resource to (service id, value id of each column); () if it is malformed."""
+    """Encoded Resource to (service id, id of the whole, of each column); () if malformed."""
 
     __slots__ = ("_keys", "_limit_bytes", "_size_bytes", "_strings", "_values")
 
@@ -126,8 +126,10 @@ class Resources(dict[bytes, tuple[int, ...]]):
         for attribute in resource.attributes:
             found.setdefault(attribute.key, attribute.value)
         service = found.get("service.name")
+        plain = {key: plain_value(value) for key, value in found.items()}
         row = (
             self._strings.intern("" if service is None else text_of(plain_value(service))),
+            self._values.intern(plain),
             *(
                 self._values.intern(plain_value(found[key])) if key in found else ABSENT
                 for key in self._keys

@@ -79,7 +79,7 @@ class Decoder:
         spans = parsed.spans
         start, end = _column(spans, "start_time_unix_nano"), _column(spans, "end_time_unix_nano")
         attributes, malformed = self._span_attributes(spans)
-        service, resource_attributes = self._resource_attributes(parsed)
+        service, resource, resource_attributes = self._resource_attributes(parsed)
         identifiers = Identifiers.of(spans)
         faults = identifiers.faults(start, end)
         faults[malformed] = fault(Reason.MALFORMED)
@@ -93,6 +93,7 @@ class Decoder:
             is_root=identifiers.is_root(),
             service=service,
             name=self._strings.intern_all(map(attrgetter("name"), spans), len(spans)),
+            resource=resource,
             attributes=attributes | resource_attributes,
             span_id=identifiers.span_id if self._ids else [],
             parent_span_id=identifiers.parent_span_id if self._ids else [],
@@ -173,13 +174,16 @@ class Decoder:
 
     def _resource_attributes(
         self, parsed: _Parsed
-    ) -> tuple[npt.NDArray[np.int32], dict[AttributeColumn, npt.NDArray[np.int32]]]:
-        """The service column, and one for each resource attribute asked for."""
-        width = 1 + len(self._resource_columns)
+    ) -> tuple[
+        npt.NDArray[np.int32], npt.NDArray[np.int32], dict[AttributeColumn, npt.NDArray[np.int32]]
+    ]:
+        """The columns of services and resources, and of each resource attribute asked for."""
+        width = 2 + len(self._resource_columns)
         table = np.array(parsed.resources, np.int32).reshape(-1, width)
         counts = _lengths([*parsed.resource_first_rows, len(parsed.spans)])
         columns = np.repeat(table.T, counts, axis=1)
-        return columns[0], dict(zip(self._resource_columns, columns[1:], strict=True))
+        asked_for = dict(zip(self._resource_columns, columns[2:], strict=True))
+        return columns[0], columns[1], asked_for
 
 
 def _distinct(attributes: Sequence[AttributeColumn], scope: str) -> list[AttributeColumn]:
@@ -202,7 +206,7 @@ def _codes(spans: list[Any], name: str, last: int) -> npt.NDArray[np.uint8]:
 
 
 def _reorder(batch: SpanBatch, order: npt.NDArray[np.intp]) -> None:
-    for name in ("start", "end", "kind", "status", "is_root", "service", "name"):
+    for name in ("start", "end", "kind", "status", "is_root", "service", "name", "resource"):
         setattr(batch, name, getattr(batch, name)[order])
     batch.attributes = {column: ids[order] for column, ids in batch.attributes.items()}
     if batch.span_id:

@@ -1,0 +1,122 @@
+"""Keys of series: one canonical text of bytes for what a series is about.
+
+Equal keys are one series, whoever made them; so keys never depend on the order of a resource's
+attributes. They are hashed to partitions and kept in changelogs: a change of format is a change
+of `sums`' version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import orjson
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+
+from tailrace.schemas.otlp.attributes import plain_value
+from tailrace.schemas.strings import AttributeValue
+from tailrace.schemas.sums import Layout
+
+RED = "red"
+EDGES = "edges"
+
+DURATION = "duration"
+CLIENT, SERVER = "client", "server"
+CLIENT_FAILED, SERVER_FAILED = "client_failed", "server_failed"
+
+Attributes = Sequence[tuple[str, AttributeValue]]
+
+
+def red_layout(bounds: Sequence[int]) -> Layout:
+    """Spans of one resource and one set of dimensions: how many, how long (bounds in ns)."""
+    return Layout(RED, (DURATION,), tuple(bounds))
+
+
+def edge_layout(bounds: Sequence[int]) -> Layout:
+    """Calls of an edge as its client and its server saw them; those that failed apart."""
+    return Layout(EDGES, (CLIENT, SERVER, CLIENT_FAILED, SERVER_FAILED), tuple(bounds))
+
+
+class RedSeries(NamedTuple):
+    """What a RED series is about: the encoded resource, and the encoded dimensions.
+
+    Both are OTLP `Resource` messages: a list of attributes.
+    """
+
+    resource: bytes
+    dimensions: bytes
+
+    def key(self) -> bytes:
+        """Return its key."""
+        return len(self.resource).to_bytes(4, "big") + self.resource + self.dimensions
+
+    @classmethod
+    def of_key(cls, key: bytes) -> RedSeries:
+        """Return the series of *key*."""
+        end = 4 + int.from_bytes(key[:4], "big")
+        return cls(key[4:end], key[end:])
+
+
+class EdgeSeries(NamedTuple):
+    """What an edge is about; `dimensions` as (name, text) in the order of the config."""
+
+    tenant: str
+    client: str
+    server: str
+    connection_type: str
+    dimensions: tuple[tuple[str, str], ...] = ()
+
+    def key(self) -> bytes:
+        """Return its key."""
+        return orjson.dumps(self)
+
+    @classmethod
+    def of_key(cls, key: bytes) -> EdgeSeries:
+        """Return the edge of *key*."""
+        tenant, client, server, connection_type, dimensions = orjson.loads(key)
+        return cls(tenant, client, server, connection_type, tuple(map(tuple, dimensions)))
+
+
+def encoded_resource(attributes: Mapping[str, AttributeValue]) -> bytes:
+    """Return *attributes* as an OTLP `Resource`, in the order of their keys."""
+    return encoded_attributes(sorted(attributes.items()))
+
+
+def encoded_attributes(attributes: Attributes) -> bytes:
+    """Return *attributes* as an OTLP `Resource`, in their order."""
+    pairs = [KeyValue(key=key, value=_any_value(value)) for key, value in attributes]
+    encoded: bytes = Resource(attributes=pairs).SerializeToString(deterministic=True)
+    return encoded
+
+
+def decoded_attributes(encoded: bytes) -> list[tuple[str, AttributeValue]]:
+    """Return what `encoded_attributes` was given."""
+    pairs = Resource.FromString(encoded).attributes
+    return [(pair.key, plain_value(pair.value)) for pair in pairs]
+
+
+def _any_value(value: AttributeValue) -> AnyValue:
+    match value:
+        case None:
+            return AnyValue()
+        case bool():
+            return AnyValue(bool_value=value)
+        case int():
+            return AnyValue(int_value=value)
+        case float():
+            return AnyValue(double_value=value)
+        case str():
+            return AnyValue(string_value=value)
+        case bytes():
+            return AnyValue(bytes_value=value)
+        case list():
+            return AnyValue(array_value=ArrayValue(values=map(_any_value, value)))
+        case _:
+            pairs = [KeyValue(key=key, value=_any_value(item)) for key, item in value.items()]
+            return AnyValue(kvlist_value=KeyValueList(values=sorted(pairs, key=_key)))
+
+
+def _key(pair: KeyValue) -> str:
+    key: str = pair.key
+    return key

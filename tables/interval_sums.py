@@ -1,0 +1,186 @@
+"""Interval sums: what a capability has counted in the open interval of stream time.
+
+Intervals are aligned stretches of stream time. An interval closes when stream time passes its end;
+then its sums go to the rollup topic, each series to the partition that its key hashes to, and the
+watermark of this source goes to every partition. Laws:
+
+- What is sent is a function of what was added at which stream time, and of when the source was
+  declared idle; never of checkpoints.
+- A source that is idle says so once, after everything that it had to say; when it is not any more,
+  it says that before anything else.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from tailrace.schemas.records import Outbox, Output
+from tailrace.schemas.sums import Ints, Layout, Rollup, decode, encode, rebucketed
+from tailrace.schemas.watermarks import Watermark
+from tailrace.tables.store import PartitionStore
+
+_OPEN = b"o"
+_IDLE = b"i"
+_KEPT_SERIES = 20_000
+"""With more, the series of a closed interval are forgotten; the next one meets them again."""
+
+
+@dataclass(frozen=True, slots=True)
+class RollupTopic:
+    """Where rollups go: `partitions` of it, records of up to `record_bytes`; intervals in ms."""
+
+    name: str
+    partitions: int
+    record_bytes: int
+    interval_ms: int
+
+
+class IntervalSums:
+    """The open interval of one source. *prefix* is this table's in *store*, one byte.
+
+    `generation` changes when slots lose their meaning; a memo of slots is then worthless.
+    """
+
+    def __init__(
+        self,
+        store: PartitionStore,
+        prefix: bytes,
+        layout: Layout,
+        topic: RollupTopic,
+        source: str,
+    ) -> None:
+        self.layout = layout
+        self.generation = 0
+        self._store = store
+        self._prefix = prefix
+        self._topic = topic
+        self._source = source
+        self._interval = 0
+        self._is_idle = False
+        self._is_stored = False
+        self._is_changed = False
+        self._forget()
+
+    def _forget(self) -> None:
+        self.generation += 1
+        self._slots: dict[bytes, int] = {}
+        self._keys: list[bytes] = []
+        self._rows = self.layout.empty(64)
+        self._is_open = np.zeros(64, np.bool_)
+
+    def restore(self, now: int) -> None:
+        """Read the open interval, at stream time *now* (ms)."""
+        self._interval = now // self._topic.interval_ms
+        self._is_idle = self._store.get(self._prefix + _IDLE) is not None
+        value = self._store.get(self._prefix + _OPEN)
+        self._is_stored = value is not None
+        if value is not None:
+            rollup = decode(value)
+            slots = np.array([self.slot(key) for key in rollup.keys], np.int64)
+            self.add(slots, rebucketed(rollup.rows, rollup.layout, self.layout))
+        self._is_changed = False
+
+    def __len__(self) -> int:
+        """The number of series with something in the open interval."""
+        return int(np.count_nonzero(self._is_open))
+
+    def slot(self, key: bytes) -> int:
+        """Return the slot of the series *key*, which may be new."""
+        slot = self._slots.get(key)
+        if slot is None:
+            slot = self._slots[key] = len(self._keys)
+            self._keys.append(key)
+            if slot == len(self._rows):
+                self._rows = np.concatenate([self._rows, self.layout.empty(slot)])
+                self._is_open = np.concatenate([self._is_open, np.zeros(slot, np.bool_)])
+        return slot
+
+    def add(self, slots: Ints, rows: Ints) -> None:
+        """Add `rows[i]` to the slot `slots[i]`; each slot is there once."""
+        self._rows[slots] += rows
+        self._is_open[slots] = True
+        self._is_changed = True
+
+    def roll(self, now: int, outbox: Outbox) -> None:
+        """Close the open interval if *now* (ms) lies after it; call before adding at *now*."""
+        interval = now // self._topic.interval_ms
+        if interval > self._interval or self._is_idle:
+            self._send(interval, outbox, is_idle=False)
+
+    def idle(self, now: int, outbox: Outbox) -> None:
+        """Close the open interval if *now* lies after it, and say that nothing more is known."""
+        interval = now // self._topic.interval_ms
+        if self._is_idle or (interval == self._interval and len(self)):
+            self._interval = max(interval, self._interval)
+            return
+        self._send(interval, outbox, is_idle=True)
+
+    def seal(self) -> None:
+        """Put the open interval into the store."""
+        if not self._is_changed:
+            return
+        self._is_changed = False
+        if len(self):
+            self._store.put(self._prefix + _OPEN, encode(self._rollup(self._open_slots())))
+        elif self._is_stored:
+            self._store.delete(self._prefix + _OPEN)
+        self._is_stored = bool(len(self))
+
+    def _open_slots(self) -> Ints:
+        return np.flatnonzero(self._is_open)
+
+    def _rollup(self, slots: Ints) -> Rollup:
+        start = self._interval * self._topic.interval_ms
+        keys = [self._keys[slot] for slot in slots.tolist()]
+        return Rollup(self.layout, start, start + self._topic.interval_ms, keys, self._rows[slots])
+
+    def _send(self, interval: int, outbox: Outbox, *, is_idle: bool) -> None:
+        watermark = Watermark(self._source, interval * self._topic.interval_ms, is_idle)
+        slots, stamp = self._open_slots(), watermark.time
+        places = self._places(slots)
+        for partition in range(self._topic.partitions):
+            # Only the last record of a partition says that this was all.
+            values = [encode(self._rollup(part)) for part in self._parts(slots, places, partition)]
+            for value in values[:-1]:
+                outbox.send(self._topic.name, Output(None, value, stamp, (), partition))
+            last = values[-1] if values else b""
+            headers = (watermark.header(),)
+            outbox.send(self._topic.name, Output(None, last, stamp, headers, partition))
+        self._close(slots)
+        self._interval = interval
+        if is_idle != self._is_idle:
+            self._is_idle = is_idle
+            self._mark(is_idle)
+
+    def _places(self, slots: Ints) -> Ints:
+        """Return the rollup partition of each of *slots*."""
+        hashes = (zlib.crc32(self._keys[slot]) for slot in slots.tolist())
+        return np.fromiter(hashes, np.int64, len(slots)) % self._topic.partitions
+
+    def _parts(self, slots: Ints, places: Ints, partition: int) -> Iterator[Ints]:
+        """Yield the slots that belong to *partition*, as many at a time as a record holds."""
+        mine = slots[places == partition]
+        sizes = np.fromiter((len(self._keys[slot]) for slot in mine.tolist()), np.int64, len(mine))
+        ends = np.cumsum(sizes + 4 + 8 * self.layout.width)
+        room = self._topic.record_bytes // 2  # what a part exceeds it by is less than it
+        cuts = np.flatnonzero(np.diff(ends // room)) + 1
+        if len(mine):
+            yield from np.split(mine, cuts)
+
+    def _close(self, slots: Ints) -> None:
+        if len(self._keys) > _KEPT_SERIES:
+            self._forget()
+        else:
+            self._rows[slots] = 0
+            self._is_open[slots] = False
+        self._is_changed |= bool(len(slots))
+
+    def _mark(self, is_idle: bool) -> None:
+        if is_idle:
+            self._store.put(self._prefix + _IDLE, b"\x01")
+        else:
+            self._store.delete(self._prefix + _IDLE)
