@@ -24,6 +24,16 @@ VERSION_HEADER: Final = "tailrace.version"
 DEAD_LETTER_PARTITIONS: Final = 1
 
 
+def rekeyed_spans(app: str) -> str:
+    """The topic of spans by trace ID, where those of the input topics are not."""
+    return f"{app}-spans"
+
+
+def rollups(app: str) -> str:
+    """The topic of partial sums by series, from the first stage to the second."""
+    return f"{app}-rollups"
+
+
 def changelog(app: str, stage: str) -> str:
     """The compacted topic that holds the state of *stage*, one partition a task."""
     return f"{app}-{stage}-changelog"

@@ -290,7 +290,7 @@ class Engine:
     def _advance(self, runner: Runner) -> None:
         """Move an idle task to the time of the fetch that found the end, less the grace."""
         task = runner.task
-        if not task.between_batches:
+        if not (task.between_batches and task.may_idle):
             return
         idle_since = []
         for tp in self._inputs(runner.id):

@@ -160,9 +160,10 @@ class KafkaLedger:
             written = await self._write(changelog, rows)
             sent = [future for future, _ in written]
             for topic, outputs in snapshot.outputs.items():
-                partitions = await producer.partitions_for(topic)
-                target = TopicPartition(topic, self._task.partition % len(partitions))
-                sent += [future for future, _ in await self._write(target, outputs)]
+                count = len(await producer.partitions_for(topic))
+                for partition, rows in self._by_partition(outputs, count).items():
+                    target = TopicPartition(topic, partition)
+                    sent += [future for future, _ in await self._write(target, rows)]
             results = await asyncio.gather(*sent)
             positions = {
                 TopicPartition(topic, self._task.partition): offset
@@ -175,6 +176,15 @@ class KafkaLedger:
             await self._abort(producer)
             raise
         return int(results[len(written) - 1].offset) + written[-1][1]
+
+    def _by_partition(self, outputs: Sequence[Output], count: int) -> dict[int, list[Output]]:
+        """Return *outputs* by where they go, each in its order."""
+        own = self._task.partition % count
+        targets: dict[int, list[Output]] = {}
+        for output in outputs:
+            partition = own if output.partition is None else output.partition
+            targets.setdefault(partition, []).append(output)
+        return targets
 
     async def _write(
         self, target: TopicPartition, outputs: Sequence[Output]

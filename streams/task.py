@@ -5,8 +5,8 @@ It is pure: batches and times in, changes and outputs out. It runs the same unde
 
 - Outputs are a function of the records and of when the partition was declared idle; never of how
   the records were cut into batches or where checkpoints fell.
-- Stream time is the running maximum of record timestamps, in ms. Work that is due before a record
-  is done before it.
+- Stream time (`stream_time`) is told by the records. Work that is due before a record is done
+  before it.
 - At every checkpoint: records in = processed + dead-lettered.
 """
 
@@ -15,13 +15,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import Generic, Protocol, TypeVar
 
 import orjson
 
 from tailrace.schemas.records import Arrivals, DeadLetter, Outbox, Output, Record, Totals
 from tailrace.streams.batch import Batch
+from tailrace.streams.stream_time import RecordTime, StreamTime
 from tailrace.tables.store import Changes, PartitionStore
 
 POSITION_KEY = b"\x00position"
@@ -87,7 +87,10 @@ class Snapshot:
 
 
 class Task(Generic[Decoded]):
-    """State and logic of one partition. *dead_letter* turns a dead letter into an output."""
+    """State and logic of one partition.
+
+    *dead_letter* turns a dead letter into an output. *time*: by record timestamps unless given.
+    """
 
     def __init__(
         self,
@@ -96,10 +99,11 @@ class Task(Generic[Decoded]):
         codec: Codec[Decoded],
         logics: Mapping[str, Logic[Decoded]],
         dead_letter: Callable[[str, int, Record, DeadLetter], tuple[str, Output]],
+        time: StreamTime | None = None,
     ) -> None:
         self.id = id
         self.store = store
-        self.stream_time = 0
+        self._time = time or RecordTime()
         self.positions: dict[str, int] = {}
         self.totals = Totals()
         self._codec = codec
@@ -121,10 +125,20 @@ class Task(Generic[Decoded]):
                     f"reads version {_POSITION_VERSION}. Run the version that wrote it."
                 )
             self.positions = position["offsets"]
-            self.stream_time = position["time"]
+            self._time.restore(position)
             self.totals = Totals(**position["totals"])
         for logic in self.logics.values():
             logic.restore(self.stream_time)
+
+    @property
+    def stream_time(self) -> int:
+        """What time it is after the last record, in ms."""
+        return self._time.now
+
+    @property
+    def may_idle(self) -> bool:
+        """True if time may move without a record when there is none left to read."""
+        return self._time.may_idle
 
     # Between batches only: `snapshot`, `advance`.
 
@@ -146,16 +160,14 @@ class Task(Generic[Decoded]):
     def begin(self, batch: Batch, latest: int) -> bool:
         """Decode *batch* for all logics; False if it does not continue this task's position.
 
-        A timestamp after *latest* (ms) counts as *latest*: a producer whose clock is ahead must
-        not stop the time of everybody else.
+        No record is from later than *latest* (ms).
         """
         if batch.start != self.positions.setdefault(batch.topic, batch.start):
             return False
         if batch.records and batch.records[0].offset < batch.start:
             return False  # the log went back; what it holds now was never behind this position
         decoded, dead_letters = self._codec.decode(batch.records)
-        stamps = (min(record.timestamp, latest) for record in batch.records)
-        times = list(accumulate(stamps, max, initial=self.stream_time))[1:]
+        times = self._time.observe(batch.records, latest)
         self._arrivals = Arrivals(batch.records, times, decoded)
         self._waiting_for = set(self.logics)
         for letter in dead_letters:
@@ -178,8 +190,6 @@ class Task(Generic[Decoded]):
         self.logics[name].process(arrivals, self._outbox, self.totals)
         self._waiting_for.discard(name)
         if not self._waiting_for:
-            if arrivals.times:
-                self.stream_time = arrivals.times[-1]
             self._arrivals = None
 
     def process(self, batch: Batch, latest: int) -> bool:
@@ -194,7 +204,7 @@ class Task(Generic[Decoded]):
         """Move stream time to *now* (ms) without a record; time never goes back."""
         if now <= self.stream_time:
             return
-        self.stream_time = now
+        self._time.now = now
         before = self._outbox.bytes, self.store.dirty_bytes
         for logic in self.logics.values():
             logic.advance(now, self._outbox, self.totals)
@@ -209,7 +219,7 @@ class Task(Generic[Decoded]):
         position = {
             "version": _POSITION_VERSION,
             "offsets": self.positions,
-            "time": self.stream_time,
+            **self._time.state(),
             "totals": {
                 "records": totals.records,
                 "processed": totals.processed,
