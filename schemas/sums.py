@@ -20,8 +20,9 @@ import orjson
 Ints = npt.NDArray[np.int64]
 
 SECOND_NS = 1_000_000_000
+_MAGIC = b"TRS"
 _VERSION = 1
-_HEAD = struct.Struct(">BIqqI")  # version, bytes of the layout, start, end, series
+_HEAD = struct.Struct(">3sBIqqI")  # magic, version, bytes of the layout, start, end, series
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,10 @@ def rebucketed(rows: Ints, old: Layout, new: Layout) -> Ints:
     return result
 
 
+class NewerVersion(Exception):
+    """Another version of tailrace wrote this; skipping it would lose what it counts."""
+
+
 class Rollup(NamedTuple):
     """Partial sums of one source over [start, end), ms of stream time; `keys[i]` has `rows[i]`."""
 
@@ -131,7 +136,7 @@ def encode(rollup: Rollup) -> bytes:
     lengths = np.fromiter(map(len, rollup.keys), "<u4", len(rollup.keys))
     return b"".join(
         (
-            _HEAD.pack(_VERSION, len(layout), rollup.start, rollup.end, len(rollup.keys)),
+            _HEAD.pack(_MAGIC, _VERSION, len(layout), rollup.start, rollup.end, len(rollup.keys)),
             layout,
             lengths.tobytes(),
             *rollup.keys,
@@ -142,11 +147,19 @@ def encode(rollup: Rollup) -> bytes:
 
 
 def decode(value: bytes) -> Rollup:
-    """Return what `encode` was given. ValueError if *value* is nothing that it made."""
+    """Return what `encode` was given.
+
+    ValueError if *value* is nothing that it made; NewerVersion if a later tailrace made it.
+    """
     try:
-        version, layout_bytes, start, end, count = _HEAD.unpack_from(value)
+        magic, version, layout_bytes, start, end, count = _HEAD.unpack_from(value)
+        if magic != _MAGIC:
+            raise ValueError("is no rollup: it begins otherwise")
         if version != _VERSION:
-            raise ValueError(f"is of version {version}, this tailrace reads {_VERSION}")
+            raise NewerVersion(
+                f"sums of version {version}; this tailrace reads version {_VERSION}. Run the "
+                f"version that wrote them."
+            )
         at = _HEAD.size + layout_bytes
         layout = _layout(value[_HEAD.size : at])
         ends = at + 4 * count + np.cumsum(np.frombuffer(value, "<u4", count, at), dtype=np.int64)

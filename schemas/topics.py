@@ -22,6 +22,7 @@ VERSION_HEADER: Final = "tailrace.version"
 """The version of tailrace that could not read it."""
 
 DEAD_LETTER_PARTITIONS: Final = 1
+ROLLUP_PARTITIONS: Final = 8
 
 
 def rekeyed_spans(app: str) -> str:

@@ -1,0 +1,21 @@
+"""The re-keying agent: hands each batch of its partition to the engine."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import faust
+
+NAME = "rekey"
+
+
+def build_agent(app: faust.App, spans: Any, deliver: Callable[[str, Any], Awaitable[None]]) -> Any:
+    """Return the Faust agent that reads the topic *spans*."""
+
+    async def rekey(stream: Any) -> None:
+        async for event in stream.noack().events():
+            try:
+                await deliver(NAME, event.value)
+            finally:
+                event.ack()
+
+    return app.agent(spans, name=NAME)(rekey)
