@@ -1,6 +1,6 @@
 """A part of the config that validates itself and tells everything that is wrong at once."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any, ClassVar, Self
 
@@ -28,6 +28,8 @@ class Section(BaseModel):
 
     refusals: ClassVar[Mapping[str, str]] = {}
     """Keys that are known but refused, and why."""
+    idle: ClassVar[Mapping[str, Callable[[Any], bool]]] = {}
+    """Refused keys that may stand with a value that changes nothing: the test for it."""
     secrets: ClassVar[frozenset[str]] = frozenset()
     """Keys whose values no message may show."""
 
@@ -46,13 +48,21 @@ class Section(BaseModel):
             unchecked: Self = told(handler, data)
             return unchecked
         known = {field.alias or name for name, field in cls.model_fields.items()}
-        unknown = [((key,), cls._refusal(str(key), known)) for key in data if key not in known]
+        unknown = [
+            ((key,), cls._refusal(str(key), known))
+            for key, value in data.items()
+            if key not in known and not cls._is_idle(key, value)
+        ]
         given = {key: data[key] for key in data if key in known and data[key] is not None}
         section: Self = told(handler, given, unknown, cls.secrets)
         contradictions = list(section.contradictions())
         if contradictions:
             raise problems_at(contradictions)
         return section
+
+    @classmethod
+    def _is_idle(cls, key: Any, value: Any) -> bool:
+        return key in cls.idle and (value is None or cls.idle[key](value))
 
     @classmethod
     def _refusal(cls, key: str, known: Iterable[str]) -> str:

@@ -1,10 +1,11 @@
 """The whole config of a worker."""
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import Field
 
+from tailrace.schemas import topics
 from tailrace.schemas.config.scalars import (
     Bytes,
     Directory,
@@ -19,8 +20,10 @@ from tailrace.schemas.config.scalars import (
     at_least,
 )
 from tailrace.schemas.config.section import NOT_YET, Remark, Section, cautions, spelled
+from tailrace.schemas.config.service_graph import ServiceGraphConfig
+from tailrace.schemas.config.span_metrics import SpanMetricsConfig
 from tailrace.schemas.config.tail_sampling import DEFAULT_TAIL_SAMPLING, TailSamplingConfig
-from tailrace.schemas.durations import MILLISECOND, SECOND
+from tailrace.schemas.durations import MILLISECOND, SECOND, spell
 from tailrace.schemas.errors import Problem
 
 
@@ -39,30 +42,17 @@ class KafkaConfig(Section):
     create_topics: Flag = True
 
 
-def _encoding(value: Any) -> Any:
-    if value == "otlp_json":
-        raise ValueError('is "otlp_json", which is not yet in this version; send otlp_proto')
-    return value
-
-
-def _keyed(value: bool) -> bool:
-    if not value:
-        raise ValueError(
-            "is false, which is not yet in this version; let producers key records by trace ID"
-        )
-    return value
-
-
 class InputConfig(Section):
     """Where spans come from."""
 
     topics: TopicNames = ("otlp_spans",)
-    encoding: Annotated[Literal["otlp_proto"], BeforeValidator(_encoding)] = "otlp_proto"
-    keyed_by_trace_id: Annotated[Flag, AfterValidator(_keyed)] = True
+    encoding: Literal["otlp_proto", "otlp_json"] = "otlp_proto"
+    keyed_by_trace_id: Flag = True
+    """If false, spans first go by trace ID through a topic of the worker's own."""
 
 
 class OutputConfig(Section):
-    """Topics that results go to. `metrics`, `edges` and `alerts` are names for later."""
+    """Topics that results go to. `alerts` is a name for later."""
 
     sampled: TopicName = "otlp_sampled"
     decisions: TopicName = "tailrace.decisions"
@@ -100,17 +90,30 @@ class EngineConfig(Section):
     """How far behind the clock the time of an idle partition stays."""
     stall_timeout: Annotated[Duration, at_least(SECOND)] = 120 * SECOND
     """A partition that has records and makes no progress for this long ends the worker."""
+    rollup_interval: Annotated[Duration, at_least(100 * MILLISECOND)] = SECOND
+    """Spans of so much stream time are counted together before they go to their series."""
+
+    def contradictions(self) -> Iterator[Remark]:
+        if self.rollup_interval % MILLISECOND:
+            spelled = spell(self.rollup_interval)
+            yield ("rollup_interval",), f"is {spelled}; it must be whole milliseconds"
 
 
-_SECTIONS_NOT_YET = ("tenancy", "span_metrics", "service_graph", "slos", "alerts", "notify")
+_SECTIONS_NOT_YET = ("tenancy", "slos", "alerts", "notify")
+_COLLECTOR_FILE = ("receivers", "processors", "connectors", "exporters", "extensions", "service")
 
 
 class WorkerConfig(Section):
     """Every section has defaults; all of them together are a config that runs."""
 
-    refusals: ClassVar[Mapping[str, str]] = dict.fromkeys(
-        _SECTIONS_NOT_YET, "is not yet in this version; remove the section"
-    )
+    refusals: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(_SECTIONS_NOT_YET, "is not yet in this version; remove the section"),
+        **dict.fromkeys(
+            _COLLECTOR_FILE,
+            "is of the collector's file; here stand only the bodies of its tail_sampling, "
+            "span_metrics and service_graph",
+        ),
+    }
 
     app: TopicName = "tailrace"
     """Names the consumer group, the internal topics and the transactional IDs."""
@@ -122,15 +125,46 @@ class WorkerConfig(Section):
     engine: EngineConfig = EngineConfig()
     tail_sampling: TailSamplingConfig = DEFAULT_TAIL_SAMPLING
 
+    span_metrics: SpanMetricsConfig = SpanMetricsConfig()
+    service_graph: ServiceGraphConfig = ServiceGraphConfig()
+
     def contradictions(self) -> Iterator[Remark]:
-        for name in OutputConfig.model_fields:
-            topic = getattr(self.output, name)
-            if topic in self.input.topics:
+        for path, topic in self._topics():
+            if path[0] == "output" and topic in self.input.topics:
                 yield (
-                    ("output", name),
+                    path,
                     f'is "{topic}", which is an input topic too; the worker would read what it '
                     f"writes",
                 )
+            elif self._is_internal(topic):
+                yield path, f'is "{topic}", which app {self.app} uses inside; name another'
+        for section in ("span_metrics", "service_graph"):
+            yield from self._uneven_flushes(section)
+
+    def _topics(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        for index, topic in enumerate(self.input.topics):
+            yield ("input", "topics", index), topic
+        for name in OutputConfig.model_fields:
+            yield ("output", name), getattr(self.output, name)
+
+    def _is_internal(self, topic: str) -> bool:
+        rekeyed = topics.rekeyed_spans(self.app)
+        return (
+            topic == topics.rollups(self.app)
+            or (topic == rekeyed and not self.input.keyed_by_trace_id)
+            or (topic.startswith(f"{self.app}-") and topic.endswith("-changelog"))
+        )
+
+    def _uneven_flushes(self, section: str) -> Iterator[Remark]:
+        """Metrics are flushed between two intervals of rollups, never inside one."""
+        body, rollup = getattr(self, section), self.engine.rollup_interval
+        flush = body.metrics_flush_interval
+        if body.enabled and flush % rollup:
+            yield (
+                (section, "metrics_flush_interval"),
+                f"is {spell(flush)}, no whole multiple of engine.rollup_interval, "
+                f"{spell(rollup)}; {spell(flush + -flush % rollup)} would be one",
+            )
 
     @property
     def warnings(self) -> tuple[Problem, ...]:

@@ -46,10 +46,12 @@ kafka:
   session_timeout: 45s
   replication_factor: 2
   create_topics: false
-input: {topics: [one, two], encoding: otlp_proto, keyed_by_trace_id: true}
+input: {topics: [one, two], encoding: otlp_json, keyed_by_trace_id: false}
 output: {sampled: kept, metrics: m, decisions: d, edges: e, alerts: a, dead_letters: dead}
 web: {host: 0.0.0.0, port: 0, token: "${TOKEN}"}
-engine: {checkpoint_interval: 500ms, checkpoint_bytes: 8MiB, grace: 0s, stall_timeout: 1m}
+engine:
+  {checkpoint_interval: 500ms, checkpoint_bytes: 8MiB, grace: 0s, stall_timeout: 1m,
+   rollup_interval: 250ms}
 tail_sampling:
   decision_wait: 5s
   num_traces: 1e5
@@ -71,6 +73,21 @@ tail_sampling:
         and_sub_policy:
           - {name: x, type: status_code, status_code: {status_codes: ERROR}}
           - {type: latency, latency: {threshold_ms: 1}}
+span_metrics:
+  enabled: false
+  namespace: ""
+  dimensions: [{name: http.route, default: none}, {name: region}]
+  histogram: {unit: s, explicit: {buckets: [1ms, 1s]}}
+  metrics_flush_interval: 15s
+  aggregation_temporality: AGGREGATION_TEMPORALITY_CUMULATIVE
+service_graph:
+  enabled: false
+  store: {ttl: 10s, max_items: 1e4}
+  latency_histogram_buckets: [100ms, 1m]
+  dimensions: [region]
+  virtual_node_peer_attributes: [server.address]
+  database_name_attributes: [db.namespace]
+  metrics_flush_interval: 30s
 """
 
 
@@ -107,7 +124,7 @@ def test_every_key_has_its_effect() -> None:
             "replication_factor": 2,
             "create_topics": False,
         },
-        "input": {"topics": ("one", "two"), "encoding": "otlp_proto", "keyed_by_trace_id": True},
+        "input": {"topics": ("one", "two"), "encoding": "otlp_json", "keyed_by_trace_id": False},
         "output": {
             "sampled": "kept",
             "metrics": "m",
@@ -121,12 +138,33 @@ def test_every_key_has_its_effect() -> None:
             "checkpoint_bytes": 8 << 20,
             "grace": 0,
             "stall_timeout": 60 * SECOND,
+            "rollup_interval": SECOND // 4,
         },
         "tail_sampling": {
             "decision_wait": 5 * SECOND,
             "num_traces": 100_000,
             "expected_new_traces_per_sec": 10,
             "decision_retention": 7200 * SECOND,
+        },
+        "span_metrics": {
+            "enabled": False,
+            "namespace": "",
+            "dimensions": (
+                {"name": "http.route", "default": "none"},
+                {"name": "region", "default": None},
+            ),
+            "histogram": {"unit": "s", "explicit": {"buckets": (SECOND // 1000, SECOND)}},
+            "metrics_flush_interval": 15 * SECOND,
+            "aggregation_temporality": "AGGREGATION_TEMPORALITY_CUMULATIVE",
+        },
+        "service_graph": {
+            "enabled": False,
+            "store": {"ttl": 10 * SECOND, "max_items": 10_000},
+            "latency_histogram_buckets": (SECOND // 10, 60 * SECOND),
+            "dimensions": ("region",),
+            "virtual_node_peer_attributes": ("server.address",),
+            "database_name_attributes": ("db.namespace",),
+            "metrics_flush_interval": 30 * SECOND,
         },
     }
 

@@ -29,30 +29,34 @@ ONE: dict[str, tuple[str, str]] = {
         "group_instance_id, replication_factor, session_timeout",
     ),
     "a section of a later version": (
-        "span_metrics: {}",
-        "span_metrics is not yet in this version; remove the section",
+        "slos: []",
+        "slos is not yet in this version; remove the section",
     ),
     "a misspelt section of a later version": (
-        "span_metric: {}",
-        "span_metric is not a known key; did you mean span_metrics?",
+        "tenanci: {}",
+        "tenanci is not a known key; did you mean tenancy?",
+    ),
+    "the older name of a section": (
+        "spanmetrics: {}",
+        "spanmetrics is not a known key; did you mean span_metrics?",
+    ),
+    "a section that the collector numbers": (
+        "service_graph/2: {}",
+        "service_graph/2 is not a known key; did you mean service_graph?",
+    ),
+    "the collector's whole file": (
+        "connectors: {span_metrics: {}}",
+        "connectors is of the collector's file; here stand only the bodies of its tail_sampling, "
+        "span_metrics and service_graph",
     ),
     "TLS": ("kafka: {security: {}}", "kafka.security is not yet in this version; remove it"),
     "a section that is a list": (
         "kafka: []",
         "kafka is a list; it must be a mapping of keys to values",
     ),
-    "OTLP/JSON": (
-        "input: {encoding: otlp_json}",
-        'input.encoding is "otlp_json", which is not yet in this version; send otlp_proto',
-    ),
     "another encoding": (
         "input: {encoding: jaeger}",
-        'input.encoding is "jaeger"; it must be otlp_proto',
-    ),
-    "input without keys": (
-        "input: {keyed_by_trace_id: false}",
-        "input.keyed_by_trace_id is false, which is not yet in this version; let producers key "
-        "records by trace ID",
+        'input.encoding is "jaeger"; it must be otlp_proto or otlp_json',
     ),
     "no input topics": ("input: {topics: []}", "input.topics is empty; name at least one"),
     "a name that no topic can have": (
@@ -68,6 +72,36 @@ ONE: dict[str, tuple[str, str]] = {
     "two outputs in one topic": (
         "output: {sampled: x, edges: x}",
         'output.edges is "x", as is output.sampled; give each its own',
+    ),
+    "an output that is the worker's own topic": (
+        "{app: mill, output: {metrics: mill-rollups}}",
+        'output.metrics is "mill-rollups", which app mill uses inside; name another',
+    ),
+    "an output that is a changelog": (
+        "output: {edges: tailrace-spans-changelog}",
+        'output.edges is "tailrace-spans-changelog", which app tailrace uses inside; name another',
+    ),
+    "an input that is the worker's own topic": (
+        "input: {topics: [otlp_spans, tailrace-spans], keyed_by_trace_id: false}",
+        'input.topics[1] is "tailrace-spans", which app tailrace uses inside; name another',
+    ),
+    "rollups too often": (
+        "engine: {rollup_interval: 50ms}",
+        "engine.rollup_interval is 50ms; it must be 100ms or more",
+    ),
+    "rollups within a millisecond": (
+        "engine: {rollup_interval: 100100us}",
+        "engine.rollup_interval is 100.1ms; it must be whole milliseconds",
+    ),
+    "span metrics that are flushed within an interval of rollups": (
+        "span_metrics: {metrics_flush_interval: 1500ms}",
+        "span_metrics.metrics_flush_interval is 1.5s, no whole multiple of "
+        "engine.rollup_interval, 1s; 2s would be one",
+    ),
+    "a service graph that is flushed more often than rollups come": (
+        "{engine: {rollup_interval: 10s}, service_graph: {metrics_flush_interval: 5s}}",
+        "service_graph.metrics_flush_interval is 5s, no whole multiple of "
+        "engine.rollup_interval, 10s; 10s would be one",
     ),
     "a server with a scheme": (
         "kafka: {bootstrap_servers: ['kafka://a:1']}",
