@@ -73,36 +73,6 @@ ONE: dict[str, tuple[str, str]] = {
         "output: {sampled: x, edges: x}",
         'output.edges is "x", as is output.sampled; give each its own',
     ),
-    "an output that is the worker's own topic": (
-        "{app: mill, output: {metrics: mill-rollups}}",
-        'output.metrics is "mill-rollups", which app mill uses inside; name another',
-    ),
-    "an output that is a changelog": (
-        "output: {edges: tailrace-spans-changelog}",
-        'output.edges is "tailrace-spans-changelog", which app tailrace uses inside; name another',
-    ),
-    "an input that is the worker's own topic": (
-        "input: {topics: [otlp_spans, tailrace-spans], keyed_by_trace_id: false}",
-        'input.topics[1] is "tailrace-spans", which app tailrace uses inside; name another',
-    ),
-    "rollups too often": (
-        "engine: {rollup_interval: 50ms}",
-        "engine.rollup_interval is 50ms; it must be 100ms or more",
-    ),
-    "rollups within a millisecond": (
-        "engine: {rollup_interval: 100100us}",
-        "engine.rollup_interval is 100.1ms; it must be whole milliseconds",
-    ),
-    "span metrics that are flushed within an interval of rollups": (
-        "span_metrics: {metrics_flush_interval: 1500ms}",
-        "span_metrics.metrics_flush_interval is 1.5s, no whole multiple of "
-        "engine.rollup_interval, 1s; 2s would be one",
-    ),
-    "a service graph that is flushed more often than rollups come": (
-        "{engine: {rollup_interval: 10s}, service_graph: {metrics_flush_interval: 5s}}",
-        "service_graph.metrics_flush_interval is 5s, no whole multiple of "
-        "engine.rollup_interval, 10s; 10s would be one",
-    ),
     "a server with a scheme": (
         "kafka: {bootstrap_servers: ['kafka://a:1']}",
         'kafka.bootstrap_servers[0] is "kafka://a:1"; it must be host:port, as in localhost:9092',
