@@ -1,0 +1,195 @@
+"""The laws of RED, through the task that the worker runs, on encoded OTLP."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tailrace.agents.red import agent
+from tailrace.agents.red.dimensions import RedSettings
+from tailrace.agents.red.logic import RedLogic
+from tailrace.schemas.otlp.decoder import Decoder
+from tailrace.schemas.records import DeadLetter, Output, Record
+from tailrace.schemas.series import DURATION, RedSeries, decoded_attributes
+from tailrace.schemas.spans import SpanBatch
+from tailrace.schemas.sums import decode, histogram
+from tailrace.schemas.watermarks import Watermark, read_watermark
+from tailrace.streams.batch import Batch
+from tailrace.streams.task import Task, TaskId
+from tailrace.tables.interval_sums import RollupTopic
+from tailrace.tables.store import MemoryDisk, PartitionStore
+from tests.agents.red.traffic import (
+    BEGIN_MS,
+    BOUNDS_NS,
+    END_MS,
+    INTERVAL_MS,
+    Sent,
+    Series,
+    Span,
+    rows,
+    series,
+    series_of,
+    settings_drawn,
+    traffic,
+)
+from tests.streams import deaths
+from tests.streams.deaths import EVENTS, Build, by_topic
+
+ROLLUPS = RollupTopic("rollups", 3, 40_000, INTERVAL_MS)
+
+
+class Codec:
+    """Decodes; who refuses what is not asked here."""
+
+    def __init__(self, settings: RedSettings, interned_limit_bytes: int) -> None:
+        self._decoder = Decoder(settings.columns, interned_limit_bytes=interned_limit_bytes)
+
+    def decode(self, records: Sequence[Record]) -> tuple[SpanBatch, Sequence[DeadLetter]]:
+        return self._decoder.decode([record.value for record in records]), ()
+
+
+def no_letter(*_: object) -> tuple[str, Output]:
+    raise AssertionError("nothing is refused")
+
+
+def builder(settings: RedSettings, interned_limit_bytes: int = 32 << 20) -> Build:
+    """Builds tasks as a new process would, with nothing shared between two."""
+
+    def build(store: PartitionStore) -> Task[SpanBatch]:
+        codec = Codec(settings, interned_limit_bytes)
+        logic = RedLogic(settings, store, ROLLUPS, "red-0")
+        return Task(TaskId("spans", 0), store, codec, {agent.NAME: logic}, no_letter)
+
+    return build
+
+
+Counted = Counter[tuple[int, Series, str]]
+"""What was counted: interval's start, series, and one of `sum` and the buckets, to how much."""
+
+
+def counted(sent: deaths.Sent) -> Counted:
+    found: Counted = Counter()
+    for output in sent.get(ROLLUPS.name, []):
+        if not output.value:
+            continue
+        rollup = decode(output.value)
+        assert rollup.end - rollup.start == INTERVAL_MS
+        assert len(output.value) < ROLLUPS.record_bytes
+        for key, row in zip(rollup.keys, rollup.rows, strict=True):
+            resource, labels = map(decoded_attributes, RedSeries.of_key(key))
+            of = rollup.start, series(dict(resource), labels)
+            seen = histogram(rollup.layout, row, DURATION)
+            assert seen.count
+            found[(*of, "sum")] += seen.sum_ns
+            for bucket, count in enumerate(seen.buckets):
+                found[(*of, f"bucket {bucket}")] += count
+    return +found
+
+
+def spans(sent: Sequence[Sent]) -> Iterator[tuple[int, Span]]:
+    """Yield every good span with the stream time at which it came."""
+    now = 0
+    for row, record in zip(rows(sent), sent, strict=True):
+        now = max(now, row.timestamp)
+        for span in record.spans or ():
+            if span.is_good:
+                yield now, span
+
+
+def expected(settings: RedSettings, sent: Sequence[Sent]) -> Counted:
+    found: Counted = Counter()
+    for now, span in spans(sent):
+        of = series_of(span, settings)
+        if of is not None:
+            duration = max(0, span.end - span.start)
+            start = now // INTERVAL_MS * INTERVAL_MS
+            found[start, of, "sum"] += duration
+            found[start, of, f"bucket {bisect_left(BOUNDS_NS, duration)}"] += 1
+    return +found
+
+
+def watermarks(sent: deaths.Sent) -> list[list[Watermark]]:
+    """For each partition of the rollup topic, what it was told."""
+    return [
+        [
+            read_watermark(value)
+            for output in sent.get(ROLLUPS.name, [])
+            for _, value in output.headers
+            if output.partition == partition
+        ]
+        for partition in range(ROLLUPS.partitions)
+    ]
+
+
+@settings(max_examples=300, deadline=None)
+@given(settings_drawn, traffic)
+def test_rollups_hold_what_counting_span_by_span_gives(
+    settings: RedSettings, sent: list[Sent]
+) -> None:
+    outputs = deaths.uninterrupted(builder(settings), rows(sent), END_MS)
+    assert counted(outputs) == expected(settings, sent)
+    first, *others = watermarks(outputs)
+    assert all(marks == first for marks in others)
+    assert first[-1] == Watermark("red-0", END_MS // INTERVAL_MS * INTERVAL_MS, True)
+    assert [mark.time for mark in first] == sorted({mark.time for mark in first})
+
+
+@settings(max_examples=300, deadline=None)
+@given(settings_drawn, traffic)
+def test_every_span_is_counted_or_skipped(settings: RedSettings, sent: list[Sent]) -> None:
+    task = builder(settings)(PartitionStore(MemoryDisk()))
+    assert task.process(Batch(deaths.TOPIC, 0, 0, len(sent), rows(sent)), deaths.FAR)
+    kinds = Counter(
+        "skipped" if of is None else "overflow" if "otel.metric.overflow" in of[1] else "counted"
+        for of in (series_of(span, settings) for _, span in spans(sent))
+    )
+    counts = task.totals.counts
+    assert counts.get("red_spans", 0) == kinds["counted"] + kinds["overflow"]
+    assert counts.get("red_overflow_spans", 0) == kinds["overflow"]
+    assert counts.get("red_skipped_spans", 0) == kinds["skipped"]
+    assert task.problems() == []
+    task.totals.add("red_spans", -1)
+    assert len(task.problems()) == 1
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    settings_drawn,
+    traffic,
+    st.sets(st.integers(0, 12)),
+    st.sets(st.integers(0, 12)),
+    st.sampled_from([32 << 20, 3000, 0]),
+)
+def test_rollups_do_not_depend_on_cuts_or_checkpoints_or_interned_ids(
+    settings: RedSettings,
+    sent: list[Sent],
+    cuts: set[int],
+    checkpoints: set[int],
+    interned_limit_bytes: int,
+) -> None:
+    build = builder(settings, interned_limit_bytes)
+    outputs = deaths.cut(build, rows(sent), sorted(cuts), sorted(checkpoints), END_MS)
+    assert outputs == deaths.uninterrupted(builder(settings), rows(sent), END_MS)
+
+
+@settings(max_examples=300, deadline=None)
+@given(settings_drawn, traffic, st.lists(EVENTS, max_size=12))
+def test_rollups_are_those_of_one_uninterrupted_run(
+    settings: RedSettings, sent: list[Sent], events: list[object]
+) -> None:
+    build = builder(settings)
+    log = deaths.interrupted(build, rows(sent), events, END_MS)
+    assert by_topic(log.committed) == deaths.uninterrupted(build, rows(sent), END_MS)
+
+
+def test_more_series_than_are_remembered_are_counted_again_in_the_next_interval() -> None:
+    many = tuple(Span(name=f"GET /{number}") for number in range(20_001))
+    few = tuple(Span(name=f"GET /{number}") for number in range(3))
+    sent = [Sent(0, many), Sent(1, few), Sent(1000, few), Sent(0, many[:5]), Sent(1000, few)]
+    settings = RedSettings((), BOUNDS_NS)
+    outputs = deaths.cut(builder(settings), rows(sent), [1, 3], [], BEGIN_MS + 5000)
+    assert counted(outputs) == expected(settings, sent)
