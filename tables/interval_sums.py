@@ -140,7 +140,9 @@ class IntervalSums:
 
     def _send(self, interval: int, outbox: Outbox, *, is_idle: bool) -> None:
         watermark = Watermark(self._source, interval * self._topic.interval_ms, is_idle)
-        slots, stamp = self._open_slots(), watermark.time
+        # By key, because slots are given in another order by every process.
+        in_order = sorted(self._open_slots().tolist(), key=self._keys.__getitem__)
+        slots, stamp = np.array(in_order, np.int64), watermark.time
         places = self._places(slots)
         for partition in range(self._topic.partitions):
             # Only the last record of a partition says that this was all.
