@@ -69,7 +69,7 @@ class EdgeSeries(NamedTuple):
 
     def key(self) -> bytes:
         """Return its key."""
-        return orjson.dumps(self)
+        return orjson.dumps(tuple(self))
 
     @classmethod
     def of_key(cls, key: bytes) -> EdgeSeries:
