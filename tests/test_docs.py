@@ -182,6 +182,10 @@ def worth(kind: str, cell: str) -> Any:
     """What a default in the table is worth."""
     if cell == "none":
         return None
+    if kind == "list of durations":
+        return [*map(parse_duration, code(cell))]
+    if kind.startswith("list"):
+        return code(cell)
     text = code(cell)[0]
     if kind == "duration":
         return parse_duration(text)
@@ -189,7 +193,7 @@ def worth(kind: str, cell: str) -> Any:
         return int(text.removesuffix("MiB")) << 20
     if kind in ("number", "boolean"):
         return orjson.loads(text)
-    return [text] if kind.startswith("list") else text
+    return text
 
 
 def test_every_refused_section_is_named() -> None:
