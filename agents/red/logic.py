@@ -83,19 +83,16 @@ class RedLogic:
             self._memo = SeriesSlots(self._dimensions, self._sums, batch)
         slots = self._memo.of(batch, rows)
         durations = np.maximum(batch.end[rows] - batch.start[rows], 0)
-        is_counted = slots != SKIPPED
-        counted = int(np.count_nonzero(is_counted))
-        if counted < len(slots):
-            totals.add("red_skipped_spans", len(slots) - counted)
+        if self._memo.has_skipped:
+            is_counted = slots != SKIPPED
             slots, durations = slots[is_counted], durations[is_counted]
-        if not counted:
-            return
-        totals.add("red_spans", counted)
+            totals.add("red_skipped_spans", rows.stop - rows.start - len(slots))
+        totals.add("red_spans", len(slots))
         if overflowed := self._memo.overflowed(slots):
             totals.add("red_overflow_spans", overflowed)
         self._slots.append(slots)
         self._durations.append(durations)
-        self._waiting += counted
+        self._waiting += len(slots)
         if self._waiting >= _WAITING_SPANS:
             self._settle()
 

@@ -54,8 +54,17 @@ class SeriesSlots(dict[bytes, int]):
     meaning; `serves` tells.
     """
 
-    __slots__ = ("_dimensions", "_generation", "_overflow", "_resources", "_strings", "_sums",
-                 "_values")  # fmt: skip
+    __slots__ = (
+        "_dimensions",
+        "_generation",
+        "_of_overflow",
+        "_packed",
+        "_resources",
+        "_strings",
+        "_sums",
+        "_values",
+        "has_skipped",
+    )
 
     def __init__(self, dimensions: Dimensions, sums: IntervalSums, batch: SpanBatch) -> None:
         super().__init__()
@@ -64,7 +73,10 @@ class SeriesSlots(dict[bytes, int]):
         self._generation = sums.generation
         self._strings, self._values = batch.strings, batch.values
         self._resources: dict[int, _Resource | None] = {}
-        self._overflow: set[int] = set()
+        self._of_overflow: set[int] = set()
+        self._packed = np.dtype((np.void, 4 * (3 + len(dimensions))))
+        self.has_skipped = False
+        """True once `of` has given SKIPPED."""
 
     def serves(self, batch: SpanBatch) -> bool:
         """True if ids of *batch* and slots of the sums mean what they did."""
@@ -84,21 +96,24 @@ class SeriesSlots(dict[bytes, int]):
         ids[:, 2] = batch.kind[rows] * np.uint8(len(_STATUSES)) + batch.status[rows]
         for column, values in enumerate(dimensions, 3):
             ids[:, column] = values
-        texts = ids.view(f"V{ids.itemsize * ids.shape[1]}")[:, 0].tolist()
-        return np.fromiter(map(self.__getitem__, texts), np.int64, count)
+        packed = ids.view(self._packed)[:, 0].tolist()
+        return np.fromiter(map(self.__getitem__, packed), np.int64, count)
 
     def overflowed(self, slots: Ints) -> int:
         """Return how many of *slots* are of a series that stands for others."""
-        if not self._overflow:
+        if not self._of_overflow:
             return 0
-        return int(np.isin(slots, list(self._overflow)).sum())
+        return int(np.isin(slots, list(self._of_overflow)).sum())
 
     def __missing__(self, ids: bytes) -> int:
         number, name, code, *values = np.frombuffer(ids, np.int32).tolist()
         if number not in self._resources:
             self._resources[number] = self._resource(self._values[number])
         resource = self._resources[number]
-        slot = SKIPPED if resource is None else self._slot(resource, name, code, values)
+        if resource is None:
+            slot, self.has_skipped = SKIPPED, True
+        else:
+            slot = self._slot(resource, name, code, values)
         self[ids] = slot
         return slot
 
@@ -129,7 +144,7 @@ class SeriesSlots(dict[bytes, int]):
         if len(key) <= KEY_BYTES:
             return self._sums.slot(key)
         slot = self._sums.slot(_overflow_key(resource))
-        self._overflow.add(slot)
+        self._of_overflow.add(slot)
         return slot
 
 
