@@ -8,8 +8,7 @@ is always the configured one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -19,37 +18,21 @@ from tailrace.schemas.spans import AttributeColumn, SpanBatch
 from tailrace.schemas.strings import ABSENT, AttributeValue
 
 Names = Callable[[str], tuple[str, ...]]
-
-
-def _only(key: str) -> tuple[str, ...]:
-    return (key,)
-
-
-@dataclass(frozen=True, slots=True)
-class RedSettings:
-    """`dimensions`: names and defaults, in order. `bounds_ns`: of the buckets, inclusive.
-
-    `names` says by which names an attribute is known, the given one first.
-    """
-
-    dimensions: tuple[tuple[str, str | None], ...]
-    bounds_ns: tuple[int, ...]
-    names: Names = _only
-
-    @property
-    def columns(self) -> tuple[AttributeColumn, ...]:
-        """The columns that batches must have; a resource's attributes come with every batch."""
-        keys = (key for name, _ in self.dimensions for key in self.names(name))
-        return tuple(AttributeColumn("span", key) for key in dict.fromkeys(keys))
+"""By which names an attribute is known, the given one first."""
 
 
 class Dimensions:
-    """The dimensions of *settings*, read from batches and resources."""
+    """The dimensions *configured*, by name and default, read from batches and resources."""
 
-    def __init__(self, settings: RedSettings) -> None:
-        self._named = [(name, settings.names(name)) for name, _ in settings.dimensions]
-        self._defaults = dict(settings.dimensions)
-        self._columns = [[AttributeColumn("span", key) for key in keys] for _, keys in self._named]
+    def __init__(self, configured: Sequence[tuple[str, str | None]], names: Names) -> None:
+        self._named = [(name, names(name)) for name, _ in configured]
+        self._defaults = dict(configured)
+        self._of_spans = [[AttributeColumn("span", key) for key in keys] for _, keys in self._named]
+
+    @property
+    def columns(self) -> tuple[AttributeColumn, ...]:
+        """The columns that `of_spans` reads."""
+        return tuple(dict.fromkeys(column for columns in self._of_spans for column in columns))
 
     def __len__(self) -> int:
         return len(self._named)
@@ -57,9 +40,9 @@ class Dimensions:
     def of_spans(self, batch: SpanBatch, rows: slice) -> list[npt.NDArray[np.int32]]:
         """For each dimension, the value id that each span itself has, or ABSENT."""
         found = []
-        for columns in self._columns:
-            ids = batch.attributes[columns[0]][rows]
-            for column in columns[1:]:
+        for first, *others in self._of_spans:
+            ids = batch.attributes[first][rows]
+            for column in others:
                 ids = np.where(ids == ABSENT, batch.attributes[column][rows], ids)
             found.append(ids)
         return found

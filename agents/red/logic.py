@@ -3,20 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from tailrace.agents.red.dimensions import Dimensions, RedSettings
+from tailrace.agents.red.dimensions import Dimensions, Names
 from tailrace.agents.red.series import SKIPPED, SeriesSlots
 from tailrace.schemas.records import Arrivals, Outbox, Totals
 from tailrace.schemas.series import DURATION, red_layout
-from tailrace.schemas.spans import SpanBatch
+from tailrace.schemas.spans import AttributeColumn, SpanBatch
 from tailrace.schemas.sums import Ints, observed
 from tailrace.tables.interval_sums import IntervalSums, RollupTopic
 from tailrace.tables.store import PartitionStore
 
 _PREFIX = b"r"
 _WAITING_SPANS = 4096
+
+
+def _only(key: str) -> tuple[str, ...]:
+    return (key,)
+
+
+@dataclass(frozen=True, slots=True)
+class RedSettings:
+    """`dimensions`: names and defaults, in order. `bounds_ns`: of the buckets, inclusive."""
+
+    dimensions: tuple[tuple[str, str | None], ...]
+    bounds_ns: tuple[int, ...]
+    names: Names = _only
+
+    @property
+    def columns(self) -> tuple[AttributeColumn, ...]:
+        """The columns that batches must have; resources come whole with every batch."""
+        return Dimensions(self.dimensions, self.names).columns
 
 
 class RedLogic:
@@ -30,7 +49,7 @@ class RedLogic:
         self, settings: RedSettings, store: PartitionStore, topic: RollupTopic, source: str
     ) -> None:
         self._layout = red_layout(settings.bounds_ns)
-        self._dimensions = Dimensions(settings)
+        self._dimensions = Dimensions(settings.dimensions, settings.names)
         self._sums = IntervalSums(store, _PREFIX, self._layout, topic, source)
         self._interval_ms = topic.interval_ms
         self._interval = 0

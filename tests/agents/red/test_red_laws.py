@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tailrace.agents.red import agent
-from tailrace.agents.red.dimensions import RedSettings
-from tailrace.agents.red.logic import RedLogic
+from tailrace.agents.red.logic import RedLogic, RedSettings
 from tailrace.schemas.otlp.decoder import Decoder
 from tailrace.schemas.records import DeadLetter, Output, Record
 from tailrace.schemas.series import DURATION, RedSeries, decoded_attributes

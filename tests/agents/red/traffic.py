@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
-from tailrace.agents.red.dimensions import RedSettings
+from tailrace.agents.red.logic import RedSettings
 from tests.streams.deaths import Row
 
 BEGIN_MS = 1_700_000_000_000
