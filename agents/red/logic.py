@@ -52,15 +52,15 @@ class RedLogic:
         self._dimensions = Dimensions(settings.dimensions, settings.names)
         self._sums = IntervalSums(store, _PREFIX, self._layout, topic, source)
         self._interval_ms = topic.interval_ms
-        self._interval = 0
         self._memo: SeriesSlots | None = None
-        # Spans that are not in the sums yet, so that small batches are summed up together.
+        # Spans of `_interval` that are not in the sums yet, so that small batches are summed up
+        # together.
+        self._interval = 0
         self._slots: list[Ints] = []
         self._durations: list[Ints] = []
         self._waiting = 0
 
     def restore(self, now: int) -> None:
-        self._interval = now // self._interval_ms
         self._sums.restore(now)
 
     def process(self, arrivals: Arrivals[SpanBatch], outbox: Outbox, totals: Totals) -> None:
@@ -72,7 +72,6 @@ class RedLogic:
 
     def advance(self, now: int, outbox: Outbox, totals: Totals) -> None:
         self._settle()
-        self._interval = max(self._interval, now // self._interval_ms)
         self._sums.idle(now, outbox)
 
     def before_checkpoint(self) -> None:
