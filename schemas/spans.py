@@ -9,6 +9,8 @@ import numpy.typing as npt
 
 from tailrace.schemas.strings import Strings, Values
 
+KIND_CLIENT = 3
+KIND_PRODUCER = 4
 STATUS_UNSET = 0
 STATUS_OK = 1
 STATUS_ERROR = 2
@@ -64,7 +66,8 @@ class SpanBatch:
     service: npt.NDArray[np.int32]  # ids of `strings`; "" without a service.name
     name: npt.NDArray[np.int32]  # ids of `strings`
     resource: npt.NDArray[np.int32]  # ids of `values`: a dict of all its attributes
-    attributes: dict[AttributeColumn, npt.NDArray[np.int32]]  # ids of `values`, ABSENT for none
+    # Ids of `values`, ABSENT for none; those of client attributes only where `kind` makes calls.
+    attributes: dict[AttributeColumn, npt.NDArray[np.int32]]
     span_id: list[bytes]  # this and the next only if the decoder was built with ids=True
     parent_span_id: list[bytes]  # b"" or 8 bytes, as it came
 

@@ -17,8 +17,7 @@ from tailrace.schemas.strings import ABSENT, AttributeValue, Strings, Values, te
 SKIPPED = -1
 MALFORMED = -2
 _UNKNOWN = -3
-_UNWANTED_LEARNT = 16  # one in this many
-_FEW = 64  # as many as are parsed sooner than filtered
+_FEW = 100  # as many as are looked up sooner than filtered
 _ENTRY_BYTES = 150  # a dict entry, a bytes header and an int, about
 
 
@@ -56,25 +55,21 @@ class SpanAttributes:
         if self._size_bytes > self._limit_bytes:
             self._memo.clear()
             self._size_bytes = 0
+        if len(encoded) < _FEW:
+            return self._looked_up(encoded)
+        codes = np.full(len(encoded), SKIPPED, np.int64)
+        wanted = np.flatnonzero(self._wanted.may_want(encoded))
+        codes[wanted] = self._looked_up([encoded[index] for index in wanted.tolist()])
+        return codes
+
+    def _looked_up(self, encoded: list[bytes]) -> npt.NDArray[np.int64]:
         found = map(self._memo.get, encoded, repeat(_UNKNOWN))
         codes = np.fromiter(found, np.int64, len(encoded))
         unknown = np.flatnonzero(codes == _UNKNOWN)
         if len(unknown):
-            codes[unknown] = self._learn([encoded[index] for index in unknown.tolist()])
-        return codes
-
-    def _learn(self, encoded: list[bytes]) -> npt.NDArray[np.int64]:
-        if len(encoded) < _FEW:
-            may_want = np.ones(len(encoded), np.bool_)
-        else:
-            may_want = self._wanted.may_want(encoded)
-        codes = np.full(len(encoded), SKIPPED, np.int64)
-        wanted = [encoded[index] for index in np.flatnonzero(may_want).tolist()]
-        known = self._parse(list(dict.fromkeys(wanted)))
-        codes[may_want] = [known[each] for each in wanted]
-        # A few at once: those that recur are soon known, those that never do cost little.
-        for index in np.flatnonzero(~may_want)[::_UNWANTED_LEARNT].tolist():
-            self._remember(encoded[index], SKIPPED)
+            new = [encoded[index] for index in unknown.tolist()]
+            known = self._parse(list(dict.fromkeys(new)))
+            codes[unknown] = [known[each] for each in new]
         return codes
 
     def _parse(self, encoded: list[bytes]) -> dict[bytes, int]:

@@ -1,8 +1,6 @@
 """What makes a span a good one: its identifiers and its times."""
 
 from dataclasses import dataclass
-from operator import attrgetter
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -37,10 +35,9 @@ class Identifiers:
     parent_words: npt.NDArray[np.uint64]  # (n, 1)
 
     @classmethod
-    def of(cls, spans: list[Any]) -> "Identifiers":
-        trace_id = list(map(attrgetter("trace_id"), spans))
-        span_id = list(map(attrgetter("span_id"), spans))
-        parent_span_id = list(map(attrgetter("parent_span_id"), spans))
+    def of(
+        cls, trace_id: list[bytes], span_id: list[bytes], parent_span_id: list[bytes]
+    ) -> "Identifiers":
         return cls(
             trace_id,
             span_id,

@@ -1,7 +1,6 @@
 """What every decoder of OTLP must do: subclass `DecoderContract` and name the decoder."""
 
 import random
-from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -12,6 +11,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from tailrace.schemas.otlp.wire import field
 from tailrace.schemas.spans import AttributeColumn, SpanBatch
+from tests.schemas.otlp_attribute_contract import AttributeContract
 from tests.schemas.otlp_messages import (
     MALFORMED_MESSAGES,
     UNUSUAL_ENCODINGS,
@@ -33,24 +33,29 @@ from tests.schemas.otlp_requests import (
 COLUMNS = [AttributeColumn("span", key) for key in KEYS if key != "client.address"] + [
     AttributeColumn("resource", key) for key in KEYS[:3]
 ]
+SPAN_COLUMNS = [column for column in COLUMNS if column.scope == "span"]
 
 
-class DecoderContract:
+class DecoderContract(AttributeContract):
     """Tests of `decoder`, which makes one as `Decoder` of `tailrace.schemas.otlp.decoder` does."""
 
-    decoder: Callable[..., Any]
-
-    def decode(self, *values: bytes | None, **options: Any) -> SpanBatch:
-        batch: SpanBatch = type(self).decoder(**options).decode(values)
-        return batch
-
     def check(self, *values: bytes | None) -> SpanBatch:
-        """Decode with and without attributes; both must read what the official classes read."""
+        """Decode with and without attributes; all must read what the official classes read."""
         plain = self.decode(*values, ids=True)
         batch = self.decode(*values, attributes=COLUMNS, ids=True)
         assert actual(batch, COLUMNS) == expected(values, COLUMNS)
         assert actual(plain, []).fragments == expected(values, []).fragments
+        self.check_client_attributes(*values)
         return batch
+
+    def check_client_attributes(self, *values: bytes | None) -> None:
+        """Alone, and beside plain ones, of which one is wanted both ways and is then plain."""
+        alone = self.decode(*values, client_attributes=SPAN_COLUMNS, ids=True)
+        assert actual(alone, SPAN_COLUMNS) == expected(values, SPAN_COLUMNS, SPAN_COLUMNS)
+        clients, plain = SPAN_COLUMNS[:4], [SPAN_COLUMNS[0], *COLUMNS[4:]]
+        beside = self.decode(*values, attributes=plain, client_attributes=clients, ids=True)
+        assert set(beside.attributes) == set(COLUMNS)
+        assert actual(beside, COLUMNS) == expected(values, COLUMNS, clients[1:])
 
     @given(st.lists(encoded_requests | st.sampled_from([None, b""]), max_size=4))
     def test_columns_are_what_the_official_classes_read(self, values: list[bytes | None]) -> None:
@@ -198,10 +203,26 @@ class DecoderContract:
         assert len(value) > 5_000_000
         assert len(self.check(value)) == 4_000
 
+    def test_a_batch_of_some_megabytes_is_read_as_one(self) -> None:
+        values: list[bytes | None] = []
+        for index in range(300):
+            spans = [span_of(name=f"n{index}"), span_of((TRACE_A, TRACE_B)[index % 2], kind=3)]
+            spans += [span_of(b"bad")] * (index % 7 == 0)
+            for span in spans:
+                span.attributes.add(key="a").value.int_value = index
+                span.attributes.add(key="payload").value.string_value = "x" * 3_000
+            values.append(request_of(*spans, service=f"s{index % 11}"))
+            if index % 5 == 0:
+                values += [None, request_of(), values[-1][:-1]]
+        assert sum(len(value or b"") for value in values) > 2_000_000
+        batch = self.check(*values)
+        assert len(batch.rejected) == 43 + 60
+        assert len(batch.fragment_trace_id) == 450
+
     def test_many_attributes_at_once_are_told_apart(self) -> None:
         spans = []
         for index in range(200):
-            span = span_of()
+            span = span_of(kind=index % 6)
             for key in (
                 "client.address",
                 "server.address",

@@ -24,9 +24,9 @@ def span_of(trace_id: bytes = TRACE_A, span_id: bytes = SPAN_BYTES, **fields: An
     return Span(trace_id=trace_id, span_id=span_id, **fields)
 
 
-def with_attribute(encoded: bytes) -> bytes:
+def with_attribute(encoded: bytes, **fields: Any) -> bytes:
     """A request of one span, whose only attribute is *encoded*."""
-    span = span_of().SerializeToString() + field(9, encoded)
+    span = span_of(**fields).SerializeToString() + field(9, encoded)
     return field(1, field(2, field(2, span)))
 
 

@@ -1,12 +1,13 @@
 """What a batch must hold, read plainly with the official classes."""
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from tailrace.schemas.spans import AttributeColumn, SpanBatch
 from tailrace.schemas.strings import text_of
@@ -22,7 +23,12 @@ class Reading:
     rejected: list[Any] = field(default_factory=list)
 
 
-def expected(values: Sequence[bytes | None], columns: Sequence[AttributeColumn]) -> Reading:
+def expected(
+    values: Sequence[bytes | None],
+    columns: Sequence[AttributeColumn],
+    of_calls: Collection[AttributeColumn] = (),
+) -> Reading:
+    """Those of the *columns* that are *of_calls* are absent but on clients and producers."""
     reading = Reading()
     for message, value in enumerate(values):
         if not value:
@@ -35,7 +41,7 @@ def expected(values: Sequence[bytes | None], columns: Sequence[AttributeColumn])
         groups: dict[Any, list[Any]] = {}
         for place, (resource, span) in enumerate(_spans(request)):
             label = _fault(span) or span.trace_id
-            groups.setdefault(label, []).append((place, _row(resource, span, columns)))
+            groups.setdefault(label, []).append((place, _row(resource, span, columns, of_calls)))
         for label, members in groups.items():
             part = value if len(groups) == 1 else _only(request, {place for place, _ in members})
             if isinstance(label, str):
@@ -89,16 +95,28 @@ def _batch_row(batch: SpanBatch, row: int, columns: Sequence[AttributeColumn]) -
         "is_root": bool(batch.is_root[row]),
         "service": batch.strings[int(batch.service[row])],
         "name": batch.strings[int(batch.name[row])],
+        "resource": typed(batch.values[int(batch.resource[row])]),
         "attributes": [ABSENT if each == -1 else typed(batch.values[each]) for each in ids],
         "span_id": batch.span_id[row],
         "parent_span_id": batch.parent_span_id[row],
     }
 
 
-def _row(resource: Any, span: Any, columns: Sequence[AttributeColumn]) -> Any:
+def _row(
+    resource: Any,
+    span: Any,
+    columns: Sequence[AttributeColumn],
+    of_calls: Collection[AttributeColumn],
+) -> Any:
     service = _first(resource.attributes, "service.name")
     sources = {"span": span.attributes, "resource": resource.attributes}
-    found = [_first(sources[column.scope], column.key) for column in columns]
+    found = [
+        ABSENT
+        if column in of_calls and span.kind not in (Span.SPAN_KIND_CLIENT, Span.SPAN_KIND_PRODUCER)
+        else _first(sources[column.scope], column.key)
+        for column in columns
+    ]
+    keys = [each.key for each in resource.attributes]
     return {
         "start": span.start_time_unix_nano,
         "end": span.end_time_unix_nano,
@@ -107,6 +125,7 @@ def _row(resource: Any, span: Any, columns: Sequence[AttributeColumn]) -> Any:
         "is_root": span.parent_span_id in (b"", bytes(8)),
         "service": "" if service is ABSENT else text_of(service),
         "name": span.name,
+        "resource": typed({key: _first(resource.attributes, key) for key in keys}),
         "attributes": [each if each is ABSENT else typed(each) for each in found],
         "span_id": span.span_id,
         "parent_span_id": span.parent_span_id,
