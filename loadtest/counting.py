@@ -1,22 +1,22 @@
 """Counts the truth of a load while it is generated, from the model's columns and no decoder."""
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from tailrace_loadtest.fleet import SERVICES, Kind
+from tailrace_loadtest.edges import count_edges
+from tailrace_loadtest.fleet import SERVICES
 from tailrace_loadtest.generator import Slice, slices
 from tailrace_loadtest.load import Load, Record
+from tailrace_loadtest.red import count_red
 from tailrace_loadtest.sampling import Expected, Sampling
 from tailrace_loadtest.shapes import OPERATIONS
 from tailrace_loadtest.templates import SCHEMA_URL, resource, scope
 from tailrace_loadtest.traffic import Flags, Ints, Traffic
-from tailrace_loadtest.truth import Edge, Series, TraceTruth, Truth
+from tailrace_loadtest.truth import TraceTruth, Truth
 from tailrace_loadtest.wire import digest, fields
 
-_SERIES = [Series(each.service, each.name, int(each.kind)) for each in OPERATIONS]
 _SERVICE = np.array([SERVICES.index(each.service) for each in OPERATIONS])
 _LAST = np.iinfo(np.int64).max
 
@@ -48,8 +48,8 @@ def _count(truth: Truth, part: Slice) -> None:
     is_kept = np.array([each.decision == "sampled" for each in decisions])
     kept = _kept_spans(part, np.flatnonzero(is_kept[spans.trace]))
     _add_traces(truth, part.traffic, summary, decisions, kept)
-    _add_series(truth, part.traffic)
-    _add_edges(truth, part.traffic)
+    count_red(truth.red, part.traffic)
+    count_edges(truth.graph, part.traffic)
     truth.totals.update(
         traces=len(decisions),
         spans=len(is_late),
@@ -154,53 +154,9 @@ def _add_traces(
 def _roots(traffic: Traffic, rows: Ints) -> Iterator[tuple[str, str] | None]:
     operations = np.where(rows < 0, -1, traffic.spans.operation[rows])
     for operation in operations.tolist():
-        yield None if operation < 0 else _SERIES[operation][:2]
+        each = OPERATIONS[operation]
+        yield None if operation < 0 else (each.service, each.name)
 
 
 def _names(services: int) -> tuple[str, ...]:
     return tuple(sorted(name for bit, name in enumerate(SERVICES) if services >> bit & 1))
-
-
-def _add_series(truth: Truth, traffic: Traffic) -> None:
-    spans = traffic.spans
-    truth.calls.update(_by_series(spans.operation))
-    truth.errors.update(_by_series(spans.operation[spans.is_error]))
-
-
-def _by_series(operations: Ints) -> dict[Series, int]:
-    # Added up, since two operations may share a name.
-    counts: Counter[Series] = Counter()
-    for operation, count in zip(*np.unique_counts(operations), strict=True):
-        counts[_SERIES[operation]] += int(count)
-    return counts
-
-
-def _add_edges(truth: Truth, traffic: Traffic) -> None:
-    """Pairs of client and server spans, of producer and consumer spans, and database calls."""
-    spans = traffic.spans
-    has_parent = spans.parent >= 0
-    parent = np.where(has_parent, spans.operation[spans.parent], -1)
-    failed = spans.is_error | (spans.is_error[spans.parent] & has_parent)
-    is_database = np.array([each.database is not None for each in OPERATIONS])[spans.operation]
-    failed = np.where(is_database, spans.is_error, failed)
-    key = (parent * len(OPERATIONS) + spans.operation) * 2 + failed
-    key[~has_parent] = -1
-    for code, count in zip(*np.unique_counts(key[has_parent]), strict=True):
-        pair, has_failed = divmod(int(code), 2)
-        edge = _edge(*divmod(pair, len(OPERATIONS)))
-        if edge is not None:
-            truth.edge_calls[edge] += int(count)
-            truth.edge_failures[edge] += int(count) * has_failed
-
-
-def _edge(parent: int, child: int) -> Edge | None:
-    caller, callee = OPERATIONS[parent], OPERATIONS[child]
-    if callee.database is not None:
-        return Edge(callee.service, callee.database, "database")
-    match caller.kind, callee.kind:
-        case Kind.CLIENT, Kind.SERVER:
-            return Edge(caller.service, callee.service, "")
-        case Kind.PRODUCER, Kind.CONSUMER:
-            return Edge(caller.service, callee.service, "messaging_system")
-        case _:
-            return None

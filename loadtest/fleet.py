@@ -28,6 +28,8 @@ class Operation:
     attributes: tuple[tuple[str, AttributeValue], ...]
     database: str | None = None
     """`db.name`, for a client span that has no server span."""
+    peer: str | None = None
+    """`peer.service`, for one that calls somebody else's server."""
     is_status_ok: bool = False
     """Sets the status OK when it does not fail, rather than leaving it unset."""
 
@@ -100,6 +102,26 @@ def call(caller: str, callee: Step) -> Step:
     return Step(
         Operation(caller, name, Kind.CLIENT, 1.0, attributes), (callee,), callee.probability
     )
+
+
+def external(service: str, method: str, url: str, self_ms: float, peer: str | None = None) -> Step:
+    """*service* calls a server of somebody else, which sends no spans; *peer* if it says whose."""
+    attributes: tuple[tuple[str, AttributeValue], ...] = (
+        ("http.request.method", method),
+        ("url.full", f"{url}/{{d8}}"),
+        ("server.address", url.split("/")[2]),
+        ("server.port", 443),
+        ("http.response.status_code", 200),
+        ("http.response.body.size", Number(2)),
+        ("network.protocol.version", "2"),
+        ("network.peer.address", "203.0.113.1{d2}"),
+        ("http.resend_count", 0),
+        ("tls.protocol.version", "1.3"),
+        ("thread.id", Number(2)),
+    )
+    if peer is not None:
+        attributes += (("peer.service", peer),)
+    return Step(Operation(service, method, Kind.CLIENT, self_ms, attributes, peer=peer))
 
 
 def database(service: str, system: str, name: str, statement: str, self_ms: float) -> Step:

@@ -5,6 +5,7 @@ from tailrace_loadtest.fleet import (
     call,
     consume,
     database,
+    external,
     internal,
     maybe,
     publish,
@@ -41,7 +42,12 @@ _charge = server(
     "POST",
     "/charges",
     12,
-    internal("payment", "charge card", 60),
+    internal(
+        "payment",
+        "charge card",
+        10,
+        external("payment", "POST", "https://api.cards.example/charges", 50, "card-network"),
+    ),
     database("payment", "postgresql", "ledger", "INSERT charges VALUES (?, ?, ?)", 8),
 )
 _reserve = server(
@@ -62,7 +68,15 @@ _order_placed = publish(
         20,
         database("shipping", "postgresql", "parcels", "INSERT parcels VALUES (?, ?)", 7),
     ),
-    maybe(0.8, consume("notifications", "orders", 35)),
+    maybe(
+        0.8,
+        consume(
+            "notifications",
+            "orders",
+            5,
+            external("notifications", "POST", "https://mail.example/messages", 30),
+        ),
+    ),
 )
 
 JOURNEYS: tuple[tuple[float, Step], ...] = (

@@ -3,6 +3,11 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+LATE_SPREAD_S = 5.0
+"""Late records come within so much time after the earliest that one may come."""
+_DISORDER_S = 1.0
+"""More than records stand behind later ones in the log."""
+
 
 class Record(NamedTuple):
     """One message as a collector's Kafka exporter writes it; `trace` is the trace's number."""
@@ -37,6 +42,11 @@ class Load:
     """Of the records: those that stand behind later ones in the log."""
     error_share: float = 0.016
     """Of the traces: those in which a span fails."""
+
+    @property
+    def pairing_s(self) -> float:
+        """Any two records of a trace come within so much stream time, whatever the partitions."""
+        return self.decision_wait_s + self.late_margin_s + LATE_SPREAD_S + _DISORDER_S
 
     def __post_init__(self) -> None:
         for name in ("seed", "start_ms", "late_margin_s"):

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from tailrace_loadtest.encoding import Bytes
 from tailrace_loadtest.fleet import PODS, SERVICES, Kind
-from tailrace_loadtest.load import Load
+from tailrace_loadtest.load import LATE_SPREAD_S, Load
 from tailrace_loadtest.shapes import OPERATIONS, SHAPES, SHARES, Shape
 
 Ints = npt.NDArray[np.int64]
@@ -27,7 +27,6 @@ _QUEUE_MS = 30.0
 _SKEW_MS = 0.3
 _EXPORT_DELAY_MS = (20.0, 250.0)
 _DISPLACEMENT_MS = 400.0
-_LATE_SPREAD_MS = 5_000.0
 _NANOS = 1_000_000
 _OPERATION_INDEX = {operation: index for index, operation in enumerate(OPERATIONS)}
 _SHARE_OF_SEVERAL_FRAGMENTS = sum(
@@ -131,7 +130,7 @@ class _Block:
         wait_ms = load.decision_wait_s * 1000
         longest = np.minimum(0.45 * wait_ms, load.seconds * 1000 - 1 - begin_ms)
         offset = np.clip(ready - first[:, None], 0, np.maximum(longest, 0)[:, None])
-        lateness = self._rng.uniform(0, _LATE_SPREAD_MS, offset.shape)
+        lateness = self._rng.uniform(0, LATE_SPREAD_S * 1000, offset.shape)
         lateness += wait_ms + load.late_margin_s * 1000 + 1
         sent = begin_ms[:, None] + np.where(is_late, lateness, offset)
         return _Sent(sent, is_late, (sent - ready).min(1))

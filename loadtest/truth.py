@@ -1,13 +1,17 @@
 """What is true of a load: what was sent, and what must come out of a sampler."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
 
+from tailrace_loadtest.edges import Calls, Edge, EdgeSeries
+from tailrace_loadtest.histograms import Histogram
 from tailrace_loadtest.load import Load
+from tailrace_loadtest.red import ERROR, RedSeries
 from tailrace_loadtest.sampling import Expected, Sampling
 
 _SUMMARY, _TRACES = "truth.json", "traces.jsonl"
@@ -19,17 +23,6 @@ class Series(NamedTuple):
     service: str
     name: str
     kind: int
-
-
-class Edge(NamedTuple):
-    """Calls between two services; type "" (request), "messaging_system" or "database".
-
-    A database is named by `db.name`. Users, who call the roots, are no edge here.
-    """
-
-    client: str
-    server: str
-    connection_type: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +56,42 @@ class Truth:
     """traces, spans, errors (spans), records, bytes, late_records, late_spans, kept_spans."""
     samples: Counter[str] = field(default_factory=Counter)
     """How many traces each policy must sample, and how many are `not_sampled`."""
-    calls: Counter[Series] = field(default_factory=Counter)
-    errors: Counter[Series] = field(default_factory=Counter)
-    edge_calls: Counter[Edge] = field(default_factory=Counter)
-    edge_failures: Counter[Edge] = field(default_factory=Counter)
-    """A call failed if the span of either side has the status ERROR."""
+    red: dict[RedSeries, Histogram] = field(default_factory=dict)
+    graph: dict[EdgeSeries, Calls] = field(default_factory=dict)
+    """See `edges` for which `store.ttl` it is true."""
     traces: dict[str, TraceTruth] = field(default_factory=dict)
+
+    @property
+    def calls(self) -> Counter[Series]:
+        """Spans, of all pods together."""
+        return self._spans(lambda _: True)
+
+    @property
+    def errors(self) -> Counter[Series]:
+        """Spans with the status ERROR, of all pods together."""
+        return self._spans(lambda series: series.status == ERROR)
+
+    def _spans(self, counts: Callable[[RedSeries], bool]) -> Counter[Series]:
+        found: Counter[Series] = Counter()
+        for each, histogram in self.red.items():
+            if counts(each):
+                found[Series(each.service, each.name, each.kind)] += histogram.count
+        return found
+
+    @property
+    def edge_calls(self) -> Counter[Edge]:
+        """Calls of each edge."""
+        found: Counter[Edge] = Counter()
+        for (edge, _), calls in self.graph.items():
+            found[edge] += calls.count
+        return found
+
+    @property
+    def edge_failures(self) -> Counter[Edge]:
+        """Calls of each edge that failed."""
+        return Counter(
+            {edge: calls.count for (edge, is_failed), calls in self.graph.items() if is_failed}
+        )
 
     def write(self, directory: Path) -> None:
         """Write the truth into two files of *directory*."""
@@ -78,9 +101,10 @@ class Truth:
             "sampling": asdict(self.sampling),
             "totals": self.totals,
             "samples": self.samples,
-            "series": [[*key, calls, self.errors[key]] for key, calls in self.calls.items()],
+            "red": [[*series, *_row(histogram)] for series, histogram in self.red.items()],
             "edges": [
-                [*key, calls, self.edge_failures[key]] for key, calls in self.edge_calls.items()
+                [*edge, is_failed, *_row(calls.client), *_row(calls.server)]
+                for (edge, is_failed), calls in self.graph.items()
             ],
         }
         (directory / _SUMMARY).write_bytes(orjson.dumps(summary, option=orjson.OPT_INDENT_2))
@@ -97,17 +121,20 @@ def read(directory: Path) -> Truth:
     truth = Truth(Load(**summary["load"]), Sampling(**summary["sampling"]))
     truth.totals.update(summary["totals"])
     truth.samples.update(summary["samples"])
-    for service, name, kind, calls, errors in summary["series"]:
-        series = Series(service, name, kind)
-        truth.calls[series], truth.errors[series] = calls, errors
-    for client, server, connection_type, calls, failures in summary["edges"]:
-        edge = Edge(client, server, connection_type)
-        truth.edge_calls[edge], truth.edge_failures[edge] = calls, failures
+    for row in summary["red"]:
+        truth.red[RedSeries(*row[:5])] = Histogram(*row[5:])
+    for client, server, connection_type, is_failed, *both in summary["edges"]:
+        series = EdgeSeries(Edge(client, server, connection_type), is_failed)
+        truth.graph[series] = Calls(Histogram(*both[:2]), Histogram(*both[2:]))
     with (directory / _TRACES).open("rb") as file:
         for line in file:
             trace = _trace(orjson.loads(line))
             truth.traces[trace.trace_id] = trace
     return truth
+
+
+def _row(histogram: Histogram) -> tuple[int, list[int]]:
+    return histogram.sum_ns, histogram.buckets
 
 
 def _trace(row: dict[str, Any]) -> TraceTruth:

@@ -6,14 +6,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from tailrace_loadtest.counting import truth_of
 from tailrace_loadtest.generator import records
+from tailrace_loadtest.histograms import histograms
 from tailrace_loadtest.load import Load
+from tailrace_loadtest.red import RedSeries
 from tailrace_loadtest.sampling import Sampling, hashes, threshold
+from tailrace_loadtest.templates import resource
 from tailrace_loadtest.truth import read
 from tailrace_loadtest.wire import spans
-from tests.loadtest.recount import ERROR, ReadSpan, Recount
+from tests.loadtest.recount import ERROR, ReadSpan, Recount, attributes_of
 
 LOAD = Load(seed=5, spans=20_000, late_share=0.03, error_share=0.05)
 SAMPLING = Sampling(slow_ms=700, percentage=25, salt="pepper")
@@ -24,19 +28,63 @@ def recount() -> Recount:
     return Recount.of(records(LOAD))
 
 
-def test_series_and_edges_are_those_of_a_recount(recount: Recount) -> None:
+def test_red_is_that_of_a_recount(recount: Recount) -> None:
     truth = truth_of(LOAD)
-    assert dict(truth.calls) == dict(recount.calls())
-    assert +truth.errors == +recount.errors()
-    calls, failures = recount.edges()
-    assert dict(truth.edge_calls) == dict(calls)
-    assert +truth.edge_failures == +failures
-    assert truth.totals["spans"] == calls_total(recount)
-    assert truth.totals["errors"] == recount.errors().total()
+    found = {
+        (series.service, _pod(series), *series[2:]): (histogram.sum_ns, histogram.buckets)
+        for series, histogram in truth.red.items()
+    }
+    expected = recount.red()
+    assert found == {key: (each.total_ns, each.buckets) for key, each in expected.items()}
+    assert truth.calls.total() == truth.totals["spans"] == calls_total(recount)
+    errors = sum(sum(each.buckets) for key, each in expected.items() if key[-1] == ERROR)
+    assert truth.errors.total() == truth.totals["errors"] == errors
+
+
+def _pod(series: RedSeries) -> str:
+    encoded = Resource.FromString(resource(series.service, series.pod))
+    return str(attributes_of(encoded)["k8s.pod.name"])
 
 
 def calls_total(recount: Recount) -> int:
     return sum(map(len, recount.traces.values()))
+
+
+def test_edges_are_those_of_a_recount(recount: Recount) -> None:
+    truth = truth_of(LOAD)
+    found = {
+        series: [(side.sum_ns, side.buckets) for side in (calls.client, calls.server)]
+        for series, calls in truth.graph.items()
+    }
+    assert found == {
+        key: [(side.total_ns, side.buckets) for side in sides]
+        for key, sides in recount.graph().items()
+    }
+    types = {edge.connection_type for edge in truth.edge_calls}
+    assert types == {"", "messaging_system", "database", "virtual_node"}
+    assert {"user", "unknown", "card-network"} <= {
+        name for edge in truth.edge_calls for name in edge[:2]
+    }
+    assert truth.edge_calls.total() == sum(
+        sum(each.client.buckets) for each in truth.graph.values()
+    )
+    assert all(0 < n <= truth.edge_calls[edge] for edge, n in truth.edge_failures.items())
+
+
+def test_a_duration_at_a_bound_is_below_it_and_a_negative_one_is_nothing() -> None:
+    durations = np.array([-5, 0, 2_000_000, 2_000_001, 15_000_000_000, 15_000_000_001])
+    (found,) = histograms(np.zeros(6, np.int64), durations, 1)
+    assert found.sum_ns == 30_004_000_002
+    assert (found.buckets[:2], found.buckets[-2:]) == ([3, 1], [1, 1])
+    assert found.count == 6
+
+
+def test_all_of_a_trace_comes_within_its_pairing_time(recount: Recount) -> None:
+    longest = 0
+    for spans_of_trace in recount.traces.values():
+        at = [each.timestamp_ms for each in spans_of_trace]
+        longest = max(longest, max(at) - min(at))
+    assert LOAD.pairing_s * 1000 - 3_000 < longest < LOAD.pairing_s * 1000 - 500
 
 
 def test_every_trace_is_that_of_a_recount_of_its_spans_on_time(recount: Recount) -> None:
