@@ -1,31 +1,27 @@
-"""Compares what a sampler wrote with the truth. Every difference is counted, a few are shown."""
+"""Compares what came out with the truth. Every difference is counted, a few are shown."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import orjson
 
+from tailrace_loadtest.edge_check import EdgeRecords, check_edges
+from tailrace_loadtest.metric_check import check_metrics
+from tailrace_loadtest.points import CumulativeSeries
+from tailrace_loadtest.report import Report, Written
 from tailrace_loadtest.truth import TraceTruth, Truth
 from tailrace_loadtest.wire import SentSpan, spans
 
-_EXAMPLES = 5
+__all__ = ["Fault", "Report", "Written", "check"]
+
 _TENANT = "default"
 
 
-class Written(NamedTuple):
-    """A record that a reader of an output topic saw."""
-
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]] = ()
-
-
 class Fault(StrEnum):
-    """What can be wrong with the outputs."""
+    """What can be wrong with decisions and kept traces."""
 
     UNREADABLE = "a record that is not in the topic's format"
     WRONG_KEY = "a record whose key is not its trace ID"
@@ -45,49 +41,16 @@ class Fault(StrEnum):
     WRONG_HEADER = "a kept record with a wrong header"
 
 
-@dataclass(slots=True)
-class Report:
-    """How outputs differ from the truth: `faults` counts, `examples` shows the first of each."""
-
-    decisions: int = 0
-    late_decisions: int = 0
-    sampled_records: int = 0
-    sampled_spans: int = 0
-    faults: Counter[Fault] = field(default_factory=Counter)
-    examples: dict[Fault, list[str]] = field(default_factory=dict)
-
-    @property
-    def is_right(self) -> bool:
-        """Whether nothing differs."""
-        return not self.faults
-
-    def add(self, fault: Fault, example: str) -> None:
-        """Count *fault*; keep *example* if there are few of its kind."""
-        self.faults[fault] += 1
-        shown = self.examples.setdefault(fault, [])
-        if len(shown) < _EXAMPLES:
-            shown.append(example)
-
-    def __str__(self) -> str:
-        lines = [
-            f"{self.decisions} decisions, {self.late_decisions} on late spans, "
-            f"{self.sampled_spans} kept spans in {self.sampled_records} records: "
-            + ("all as they should be" if self.is_right else f"{self.faults.total()} differences")
-        ]
-        for fault, count in self.faults.most_common():
-            lines.append(f"{count} x {fault}, such as")
-            lines += [f"    {example}" for example in self.examples[fault]]
-        return "\n".join(lines)
-
-
 def check(
     truth: Truth,
     sampled: Iterable[Written],
     decisions: Iterable[Written],
+    metrics: Iterable[Written] | None = None,
+    edges: Iterable[Written] | None = None,
     *,
     decided_at_slack_ms: int | None = None,
 ) -> Report:
-    """Compare all of the sampled topic and of the decisions topic with *truth*.
+    """Compare all records of each topic that is given with *truth*.
 
     With *decided_at_slack_ms*, a decision must be due one wait after the trace's first record,
     or at most so much later. What a trace may be late by depends on the records around it.
@@ -95,6 +58,14 @@ def check(
     report = Report()
     _check_decisions(truth, decisions, report, decided_at_slack_ms)
     _check_sampled(truth, sampled, report)
+    if metrics is not None:
+        series = CumulativeSeries()
+        series.read(metrics, report)
+        check_metrics(truth, series, report)
+    if edges is not None:
+        records = EdgeRecords()
+        records.read(edges, report)
+        check_edges(truth, records, report)
     return report
 
 

@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 import orjson
 
-from tailrace_loadtest.check import Report, Written, check
+from tailrace_loadtest.check import check
 from tailrace_loadtest.counting import counted
 from tailrace_loadtest.kafka import Produced, follow, produce
 from tailrace_loadtest.load import Load, Record
 from tailrace_loadtest.processes import Samples, broker, wait_until
+from tailrace_loadtest.report import Report, Written
 from tailrace_loadtest.sampling import Sampling
 from tailrace_loadtest.truth import Truth
 from tailrace_loadtest.workers import (

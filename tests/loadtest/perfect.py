@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import orjson
 
-from tailrace_loadtest.check import Written
 from tailrace_loadtest.generator import records
+from tailrace_loadtest.report import Written
 from tailrace_loadtest.truth import TraceTruth, Truth
 
 

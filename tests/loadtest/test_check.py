@@ -7,9 +7,10 @@ import orjson
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from tailrace_loadtest.check import Fault, Report, Written, check
+from tailrace_loadtest.check import Fault, check
 from tailrace_loadtest.counting import truth_of
 from tailrace_loadtest.load import Load
+from tailrace_loadtest.report import Report, Written
 from tailrace_loadtest.truth import TraceTruth, Truth
 from tests.loadtest import perfect
 
