@@ -10,12 +10,11 @@ from typing import Any, Literal
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.partitioner import murmur2
 
-from tailrace_loadtest.check import Written
 from tailrace_loadtest.load import Record
+from tailrace_loadtest.report import Written
+from tailrace_loadtest.routes import Message, Routes
 
-Partitioner = Literal["murmur2", "fnv1a"]
 Compression = Literal["gzip", "snappy", "lz4", "zstd"]
 _BATCH_BYTES = 512 << 10
 _IN_FLIGHT = 64
@@ -28,39 +27,28 @@ class Produced:
     """What was sent so far."""
 
     records: int = 0
+    """Of Kafka: where messages mix traces, fewer than the load's."""
     bytes: int = 0
     most_behind_s: float = 0.0
     """Paced: the longest time by which a record was sent after its timestamp."""
 
 
-def partition_of(key: bytes, partitions: int, partitioner: Partitioner) -> int:
-    """The partition of *key*: as Java and aiokafka choose it, or as the Go collector does."""
-    if partitioner == "murmur2":
-        return int(murmur2(key) & 0x7FFFFFFF) % partitions
-    hashed = 0x811C9DC5
-    for byte in key:
-        hashed = (hashed ^ byte) * 0x01000193 & 0xFFFFFFFF
-    signed = hashed - (1 << 32) if hashed >> 31 else hashed
-    # Go's remainder has the sign of the dividend, and Sarama drops that sign afterwards.
-    return abs(signed) % partitions
-
-
 async def produce(
     records: Iterable[Record],
     bootstrap: str,
-    topic: str,
+    to: str | Routes,
     *,
     speed: float | None = None,
-    partitioner: Partitioner = "murmur2",
     compression: Compression | None = "lz4",
     produced: Produced | None = None,
 ) -> Produced:
-    """Write *records* into *topic*, in their order within each partition, each once.
+    """Write *records* into a topic or along routes, in order within each partition, each once.
 
     *speed* 1 sends each when the clock reaches its timestamp, 2 twice as fast from the first
     one on; None as fast as possible. *produced*, if given, tells meanwhile how far it is.
     """
     produced = produced or Produced()
+    routes = Routes([to]) if isinstance(to, str) else to
     producer = AIOKafkaProducer(
         bootstrap_servers=bootstrap,
         enable_idempotence=True,
@@ -70,15 +58,15 @@ async def produce(
     )
     try:
         await producer.start()
-        partitions = _partition_count(await producer.client.fetch_all_metadata(), topic)
-        writer = _Writer(producer, topic)
-        for record in records:
+        cluster = await producer.client.fetch_all_metadata()
+        partitions = {topic: _partition_count(cluster, topic) for topic in routes.topics}
+        writer = _Writer(producer)
+        for message in routes.messages(records, partitions):
             if speed is not None:
-                await _keep_pace(record, speed, writer, produced)
-            partition = partition_of(record.key, partitions, partitioner)
-            await writer.add(partition, record)
+                await _keep_pace(message, speed, writer, produced)
+            await writer.add(message)
             produced.records += 1
-            produced.bytes += len(record.value)
+            produced.bytes += len(message.value)
         await writer.flush()
         await writer.confirm()
     finally:
@@ -162,7 +150,7 @@ def _partition_count(cluster: Any, topic: str) -> int:
 async def _fetch(consumer: Any) -> Iterator[tuple[str, Written]]:
     fetched = await consumer.getmany(timeout_ms=_FETCH_MS, max_records=5_000)
     return (
-        (partition.topic, Written(record.key, record.value, record.headers))
+        (partition.topic, Written(record.key, record.value, record.headers, partition.partition))
         for partition, records in fetched.items()
         for record in records
     )
@@ -173,13 +161,13 @@ async def _has_reached(consumer: Any, ends: Mapping[TopicPartition, int]) -> boo
     return all([await consumer.position(each) >= end for each, end in ends.items()])
 
 
-async def _keep_pace(record: Record, speed: float, writer: "_Writer", produced: Produced) -> None:
-    """Return when *record* is due; what was gathered before is sent first."""
+async def _keep_pace(message: Message, speed: float, writer: "_Writer", produced: Produced) -> None:
+    """Return when *message* is due; what was gathered before is sent first."""
     if writer.pace is None:
         now = time.time()
-        writer.pace = record.timestamp_ms / 1000, max(now, record.timestamp_ms / 1000)
+        writer.pace = message.timestamp_ms / 1000, max(now, message.timestamp_ms / 1000)
     first_s, since_s = writer.pace
-    due_s = since_s + (record.timestamp_ms / 1000 - first_s) / speed
+    due_s = since_s + (message.timestamp_ms / 1000 - first_s) / speed
     ahead_s = due_s - time.time()
     if ahead_s > _PACE_S:
         await writer.flush()
@@ -192,41 +180,44 @@ class _Writer:
     """Gathers batches by partition."""
 
     producer: Any
-    topic: str
-    _batches: dict[int, Any] = field(default_factory=dict)
+    _batches: dict[tuple[str, int], Any] = field(default_factory=dict)
     _sent: deque[Any] = field(default_factory=deque)
     pace: tuple[float, float] | None = None
     """Paced: the first timestamp and when that was sent, s."""
 
-    async def add(self, partition: int, record: Record) -> None:
-        """Put *record* into the open batch of *partition*; send that if it is full."""
-        batch = self._batches.get(partition)
+    async def add(self, message: Message) -> None:
+        """Put *message* into the open batch of its partition; send that if it is full."""
+        place = message.topic, message.partition
+        batch = self._batches.get(place)
         if batch is None:
-            batch = self._batches[partition] = self.producer.create_batch()
-        if not self._append(batch, record):
-            await self._send(partition)
-            batch = self._batches[partition] = self.producer.create_batch()
-            if not self._append(batch, record):
-                raise ValueError(f"a record of {len(record.value)} bytes fits into no batch")
+            batch = self._batches[place] = self.producer.create_batch()
+        if not self._append(batch, message):
+            await self._send(place)
+            batch = self._batches[place] = self.producer.create_batch()
+            if not self._append(batch, message):
+                raise ValueError(f"a record of {len(message.value)} bytes fits into no batch")
 
     async def flush(self) -> None:
         """Send every open batch."""
-        for partition in list(self._batches):
-            await self._send(partition)
+        for place in list(self._batches):
+            await self._send(place)
 
     async def confirm(self) -> None:
         """Wait until the broker has all that was sent."""
         while self._sent:
             await self._sent.popleft()
 
-    async def _send(self, partition: int) -> None:
-        batch = self._batches.pop(partition)
+    async def _send(self, place: tuple[str, int]) -> None:
+        batch = self._batches.pop(place)
         batch.close()
-        self._sent.append(await self.producer.send_batch(batch, self.topic, partition=partition))
+        topic, partition = place
+        self._sent.append(await self.producer.send_batch(batch, topic, partition=partition))
         while len(self._sent) > _IN_FLIGHT:
             await self._sent.popleft()
 
     @staticmethod
-    def _append(batch: Any, record: Record) -> bool:
-        appended = batch.append(key=record.key, value=record.value, timestamp=record.timestamp_ms)
+    def _append(batch: Any, message: Message) -> bool:
+        appended = batch.append(
+            key=message.key, value=message.value, timestamp=message.timestamp_ms
+        )
         return appended is not None

@@ -1,9 +1,8 @@
-"""Loads as files, and which partition a key has."""
+"""Loads as files."""
 
 from pathlib import Path
 
 import orjson
-import pytest
 from google.protobuf.json_format import Parse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from typer.testing import CliRunner
@@ -11,7 +10,6 @@ from typer.testing import CliRunner
 from tailrace_loadtest.__main__ import app
 from tailrace_loadtest.files import json_line
 from tailrace_loadtest.generator import records
-from tailrace_loadtest.kafka import partition_of
 from tailrace_loadtest.load import Load
 from tailrace_loadtest.truth import read
 
@@ -53,18 +51,3 @@ def test_a_json_line_says_what_the_protobuf_says() -> None:
             for name in ("trace_id", "span_id", "parent_span_id"):
                 each.ClearField(name)
         assert Parse(orjson.dumps(line), ExportTraceServiceRequest()) == message
-
-
-@pytest.mark.parametrize(
-    ("partitioner", "partition"),
-    [
-        pytest.param(
-            "fnv1a", 1, id="as the Go collector's exporter: a negative hash's sign is lost"
-        ),
-        pytest.param("murmur2", 5, id="as Java's client"),
-    ],
-)
-def test_a_key_has_the_partition_that_its_producer_chooses(
-    partitioner: str, partition: int
-) -> None:
-    assert partition_of(b"0123456789abcdef" * 2, 7, partitioner) == partition  # type: ignore[arg-type]
