@@ -24,10 +24,12 @@ from tailrace_loadtest import recovery as restart
 from tailrace_loadtest.check import check as compare
 from tailrace_loadtest.counting import counted
 from tailrace_loadtest.files import write_records
-from tailrace_loadtest.kafka import Compression, Partitioner, produce, read
+from tailrace_loadtest.kafka import Compression, produce, read
 from tailrace_loadtest.load import Load
+from tailrace_loadtest.routes import Keys, Partitioner, Routes
 from tailrace_loadtest.truth import Truth
 from tailrace_loadtest.truth import read as read_truth
+from tailrace_loadtest.workers import DECISIONS, EDGES, METRICS, SAMPLED, SPANS, Input
 
 app = typer.Typer(
     help="A load whose truth is known: made, sent, and checked against what came out.",
@@ -44,6 +46,14 @@ Seconds = Annotated[float, typer.Option(help="Of record timestamps, without late
 Wait = Annotated[float, typer.Option(help="The sampler's decision_wait, in seconds.")]
 LateShare = Annotated[float, typer.Option(help="Of the traces: with a fragment after the wait.")]
 Out = Annotated[Path, typer.Option(help="Where the truth goes.")]
+KeyOption = Annotated[
+    str,
+    typer.Option(
+        help="hex: by trace ID, as the collector; mixed: the parts of a trace from producers that "
+        "write and hash keys differently; none: any key, and messages that mix traces."
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="OTLP/JSON records.")]
 Bootstrap = Annotated[str, typer.Option(help="A broker, HOST:PORT.")]
 
 
@@ -69,54 +79,78 @@ def generate(
 def send(
     out: Out,
     bootstrap: Bootstrap = "localhost:9092",
-    topic: Annotated[str, typer.Option(help="It must exist.")] = "otlp_spans",
+    topic: Annotated[
+        list[str] | None, typer.Option(help="It must exist; several share the load.")
+    ] = None,
     spans: Spans = 100_000,
     seed: Seed = 1,
     seconds: Seconds = 10.0,
     decision_wait: Wait = 10.0,
     late_share: LateShare = 0.003,
     paced: Annotated[bool, typer.Option(help="In real time, from now on.")] = False,
-    partitioner: Annotated[str, typer.Option(help="murmur2 (Java) or fnv1a (Go).")] = "murmur2",
+    partitioner: Annotated[
+        str, typer.Option(help="Of hex keys: murmur2 (Java), fnv1a (Go) or crc32 (librdkafka).")
+    ] = "murmur2",
+    keys: KeyOption = "hex",
+    json: Json = False,
     compression: Annotated[str, typer.Option(help="gzip, snappy, lz4, zstd or none.")] = "lz4",
 ) -> None:
-    """Send a load into a topic and write its truth. Timestamps start now."""
+    """Send a load into topics and write its truth. Timestamps start now."""
     _one_of("--partitioner", partitioner, get_args(Partitioner))
+    _one_of("--keys", keys, get_args(Keys))
     _one_of("--compression", compression, (*get_args(Compression), "none"))
     start_ms = int(time.time() * 1000) + 500
     load = _load(spans, seed, seconds, decision_wait, late_share, start_ms)
     truth = Truth(load)
     began = time.perf_counter()
+    topics = topic or [SPANS]
+    routes = Routes(topics, keys, partitioner, is_json=json)  # type: ignore[arg-type]  # checked
     try:
-        asyncio.run(
+        produced = asyncio.run(
             produce(
                 counted(truth),
                 bootstrap,
-                topic,
+                routes,
                 speed=1.0 if paced else None,
-                partitioner=partitioner,  # type: ignore[arg-type]  # checked above
                 compression=None if compression == "none" else compression,  # type: ignore[arg-type]
             )
         )
     except (KafkaError, OSError, LookupError) as error:
-        _fail(f"cannot send to {topic} on {bootstrap}: {error}", 3)
+        _fail(f"cannot send to {' and '.join(topics)} on {bootstrap}: {error}", 3)
     truth.write(out)
     elapsed = time.perf_counter() - began
-    print(f"{topic}: {summary(truth)} in {elapsed:.1f} s")
+    print(
+        f"{' and '.join(topics)}: {produced.records:,} messages of "
+        f"{summary(truth)} in {elapsed:.1f} s"
+    )
 
 
 @app.command()
 def check(
     truth: Annotated[Path, typer.Option(help="The directory that generate or produce wrote.")],
     bootstrap: Bootstrap = "localhost:9092",
-    sampled: Annotated[str, typer.Option(help="The topic of kept traces.")] = "otlp_sampled",
-    decisions: Annotated[str, typer.Option(help="The topic of decisions.")] = "tailrace.decisions",
+    sampled: Annotated[str, typer.Option(help="The topic of kept traces.")] = SAMPLED,
+    decisions: Annotated[str, typer.Option(help="The topic of decisions.")] = DECISIONS,
+    metrics: Annotated[str, typer.Option(help="The topic of metrics; empty: none.")] = METRICS,
+    edges: Annotated[str, typer.Option(help="The topic of edges; empty: none.")] = EDGES,
 ) -> None:
-    """Compare the outputs in Kafka with the truth; exit 1 if they differ."""
+    """Compare the outputs in Kafka with the truth; exit 1 if they differ.
+
+    Edges are those of the truth if service_graph.store.ttl is no less than what produce says, and
+    once all time has passed that they need to expire and be flushed.
+    """
+    topics = [topic for topic in (sampled, decisions, metrics, edges) if topic]
     try:
-        written = asyncio.run(read(bootstrap, [sampled, decisions]))
+        written = asyncio.run(read(bootstrap, topics))
     except (KafkaError, OSError, LookupError, TimeoutError) as error:
-        _fail(f"cannot read {sampled} and {decisions} on {bootstrap}: {error}", 3)
-    report = compare(read_truth(truth), written[sampled], written[decisions])
+        _fail(f"cannot read {', '.join(topics)} on {bootstrap}: {error}", 3)
+    report = compare(
+        read_truth(truth),
+        written[sampled],
+        written[decisions],
+        written.get(metrics),
+        written.get(edges),
+    )
     print(report)
     sys.exit(0 if report.is_right else 1)
 
@@ -127,7 +161,7 @@ def bench(
     seed: Seed = 1,
     seconds: Seconds = 10.0,
 ) -> None:
-    """Measure what a span costs: one worker on one core drains a load, and is checked."""
+    """Measure what a span costs, part by part: one worker on one core, its outputs checked."""
     with _measuring():
         load = _load(spans, seed, seconds, 10.0, 0.003, _past_ms(seconds))
         print(benchmark.bench(load))
@@ -138,12 +172,19 @@ def kill(
     spans: Spans = 200_000,
     seconds: Seconds = 35.0,
     seed: Annotated[int | None, typer.Option(help="Of the chaos and the load.")] = None,
+    keys: KeyOption = "hex",
+    json: Json = False,
 ) -> None:
-    """Kill two workers with -9 again and again, and the broker once, and check everything."""
+    """Kill two workers with -9 again and again, and the broker once, and check everything.
+
+    Decisions, kept traces, RED and edges; with other keys than hex, through re-keying.
+    """
+    _one_of("--keys", keys, get_args(Keys))
+    given = Input.of(keys, is_json=json)  # type: ignore[arg-type]  # checked above
     chosen = random.SystemRandom().randrange(1 << 20) if seed is None else seed
     print(f"seed {chosen}", flush=True)
     with _measuring(), tempfile.TemporaryDirectory(prefix="tailrace-kill-") as directory:
-        outcome = chaos.kill(spans, seconds, chosen, Path(directory))
+        outcome = chaos.kill(spans, seconds, chosen, Path(directory), given)
     print(outcome)
     sys.exit(0 if outcome.is_right else 1)
 
@@ -194,7 +235,9 @@ def summary(truth: Truth) -> str:
         f"{totals['spans']:,} spans, {totals['traces']:,} traces, {totals['records']:,} records"
         f" of {totals['bytes'] / totals['records']:,.0f} bytes;"
         f" sampled: {truth.samples['errors']:,} errors, {truth.samples['slow']:,} slow,"
-        f" {truth.samples['rest']:,} of the rest; {totals['late_records']:,} late records"
+        f" {truth.samples['rest']:,} of the rest; {totals['late_records']:,} late records;"
+        f" {len(truth.red):,} series; {len(truth.edge_calls):,} edges if store.ttl is"
+        f" {truth.load.pairing_s:g}s or more"
     )
 
 

@@ -1,6 +1,7 @@
 """What a span costs: one worker on one core drains a load whose truth is known.
 
-Outputs are checked against the truth before any figure is told. CPU time counts, not wall time.
+The whole job: kept traces and decisions, RED and the service graph, flushed every second. Outputs
+are checked against the truth before any figure is told. CPU time counts, not wall time.
 """
 
 import asyncio
@@ -9,10 +10,10 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tailrace_loadtest.check import Report, check
 from tailrace_loadtest.counting import counted
-from tailrace_loadtest.kafka import produce, read
+from tailrace_loadtest.kafka import produce
 from tailrace_loadtest.load import Load
+from tailrace_loadtest.outputs import check_outputs, wait_for_sums
 from tailrace_loadtest.processes import (
     Process,
     broker,
@@ -20,20 +21,31 @@ from tailrace_loadtest.processes import (
     cpu_seconds,
     free_port,
     peak_rss_bytes,
+    scrape,
     total,
     wait_until,
 )
+from tailrace_loadtest.report import Report
+from tailrace_loadtest.sampling import Sampling
 from tailrace_loadtest.truth import Truth
-from tailrace_loadtest.workers import create_topic, is_settled
+from tailrace_loadtest.workers import create_topic, is_settled, sums_sections, write_config
 
 PARTITIONS = 8
 _DRAIN_S = 900.0
+_SUMS_S = 120.0
 _PARTS = {
-    "decode": "decode OTLP to columns",
-    "sampling": "sampling: buffers, policies, outputs",
-    "idle": "sampling, when decided at the end of the log",
-    "checkpoint": "checkpoint: snapshot and local store",
+    ("spans", "decode"): "decode OTLP to columns",
+    ("spans", "sampling"): "sampling: buffers, policies, outputs",
+    ("spans", "red"): "RED: series, sums, rollups",
+    ("spans", "service_graph"): "service graph: pairs, sums, rollups",
+    ("spans", "idle"): "what is due at the end of the log",
+    ("spans", "checkpoint"): "checkpoint: snapshot and local store",
+    ("rollups", "decode"): "stage 2: decode rollups",
+    ("rollups", "metrics"): "stage 2: series, OTLP metrics, edges",
+    ("rollups", "idle"): "stage 2: what is due at the end of the log",
+    ("rollups", "checkpoint"): "stage 2: checkpoint",
 }
+"""By stage and part."""
 
 
 class Wrong(Exception):
@@ -47,7 +59,7 @@ class Figures:
     spans: int
     records: int
     cpu: float
-    parts: dict[str, float]
+    parts: dict[tuple[str, str], float]
     peak_rss: int
     broker_cpu: float
     report: Report
@@ -86,26 +98,31 @@ async def _bench(load: Load, directory: Path) -> Figures:
         pids = [broker_process.pid, *children(broker_process.pid)]
         broker_before = sum(map(cpu_seconds, pids))
         port = free_port()
+        config = write_config(directory, load.decision_wait_s, Sampling(), sums_sections(load))
         worker = Process(
-            ["worker", "--bootstrap", bootstrap, "--data", str(directory / "worker"),
-             "--web-port", str(port)],
+            ["worker", "-c", str(config), "--bootstrap", bootstrap,
+             "--data", str(directory / "worker"), "--web-port", str(port)],
             directory / "worker.log", (os.cpu_count() or 1) - 1,
         )  # fmt: skip
         try:
             worker.wait_for("ready ")
             before = cpu_seconds(worker.pid)
-            samples = await asyncio.to_thread(
+            await asyncio.to_thread(
                 wait_until, [port], lambda found: is_settled(found, truth), _DRAIN_S
             )
+            await wait_for_sums(bootstrap, truth, _SUMS_S)
+            samples = await asyncio.to_thread(scrape, port)
             cpu = cpu_seconds(worker.pid) - before
             peak = peak_rss_bytes(worker.pid)
             broker_cpu = sum(map(cpu_seconds, pids)) - broker_before
         finally:
             worker.stop()
-        written = await read(bootstrap, ["otlp_sampled", "tailrace.decisions"], timeout_s=600)
-    report = check(truth, written["otlp_sampled"], written["tailrace.decisions"])
+        report = await check_outputs(bootstrap, truth, timeout_s=600)
     if not report.is_right:
         raise Wrong(str(report))
-    parts = {part: total(samples, "tailrace_task_cpu_seconds_total", part=part) for part in _PARTS}
+    parts = {
+        (stage, part): total(samples, "tailrace_task_cpu_seconds_total", stage=stage, part=part)
+        for stage, part in _PARTS
+    }
     spans, records = truth.totals["spans"], truth.totals["records"]
     return Figures(spans, records, cpu, parts, peak, broker_cpu, report)

@@ -1,7 +1,8 @@
 """Chaos with a known truth: workers die of kill -9, a broker dies too, and every output is checked.
 
-What is decided must not depend on any of it. Only the time of an idle partition could: the grace
-is longer than the load may be held up by the broker's absence, and that is asserted.
+What is decided and counted must not depend on any of it. Only the time of an idle partition
+could: the grace is longer than the load may be held up by the broker's absence, and that is
+asserted.
 """
 
 import asyncio
@@ -9,13 +10,13 @@ import random
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from tailrace_loadtest.check import Report, check
 from tailrace_loadtest.counting import counted
-from tailrace_loadtest.kafka import produce, read
+from tailrace_loadtest.kafka import produce
 from tailrace_loadtest.load import Load
+from tailrace_loadtest.outputs import check_outputs, wait_for_sums
 from tailrace_loadtest.processes import (
     Process,
     Samples,
@@ -25,17 +26,17 @@ from tailrace_loadtest.processes import (
     together,
     wait_until,
 )
+from tailrace_loadtest.report import Report
 from tailrace_loadtest.sampling import Sampling
 from tailrace_loadtest.truth import Truth
 from tailrace_loadtest.workers import (
-    DECISIONS,
-    SAMPLED,
-    SPANS,
+    Input,
     Worker,
     create_topic,
     imbalances,
     is_settled,
     ports,
+    sums_sections,
     write_config,
 )
 
@@ -46,6 +47,10 @@ _PAUSE_S = (1.0, 4.0)
 """Between one death and the next."""
 _AWAY_S = (0.0, 2.0)
 _DRAIN_S = 60.0
+_SUMS_S = 60.0
+_LATE_MARGIN_S = 2.0
+_AFTER_S = 4.0
+"""Longer than what is too much may still come after what is enough."""
 _DUE_SLACK_MS = 1_000
 """Records stand in the log at most so much behind later ones."""
 
@@ -89,31 +94,38 @@ class Outcome:
         )
 
 
-def kill(spans: int, seconds: float, seed: int, directory: Path) -> Outcome:
+def kill(
+    spans: int, seconds: float, seed: int, directory: Path, given: Input | None = None
+) -> Outcome:
     """Send *spans* over *seconds* to two workers that are killed again and again meanwhile."""
-    return asyncio.run(_kill(spans, seconds, seed, directory))
+    return asyncio.run(_kill(spans, seconds, seed, directory, given or Input.of()))
 
 
-async def _kill(spans: int, seconds: float, seed: int, directory: Path) -> Outcome:
+async def _kill(spans: int, seconds: float, seed: int, directory: Path, given: Input) -> Outcome:
     began = time.monotonic()
     outcome = Outcome(seed)
-    with _cluster(directory) as chaos:
-        await create_topic(chaos.bootstrap)
+    load = Load(seed, spans, seconds, 0, decision_wait_s=_WAIT_S, late_margin_s=_LATE_MARGIN_S)
+    with _cluster(directory, load, given) as chaos:
+        for topic, partitions in given.partitions.items():
+            await create_topic(chaos.bootstrap, topic, partitions)
         for worker in chaos.workers:
             await asyncio.to_thread(worker.start().wait_for, "ready ")
-        now_ms = int(time.time() * 1000)
-        truth = Truth(Load(seed, spans, seconds, now_ms, decision_wait_s=_WAIT_S))
-        sending = asyncio.create_task(produce(counted(truth), chaos.bootstrap, SPANS, speed=1.0))
+        truth = Truth(replace(load, start_ms=int(time.time() * 1000)))
+        sending = asyncio.create_task(
+            produce(counted(truth), chaos.bootstrap, given.routes, speed=1.0)
+        )
         await asyncio.to_thread(chaos.unleash, random.Random(seed), outcome)
         produced = await sending
         if produced.most_behind_s > _GRACE_S - 2:
             raise Interrupted(f"the load was {produced.most_behind_s:.1f} s late")
-        samples = await asyncio.to_thread(_settled, chaos, truth)
-        outcome.imbalances = imbalances(samples, truth)
-        written = await read(chaos.bootstrap, [SAMPLED, DECISIONS])
-    outcome.report = check(
-        truth, written[SAMPLED], written[DECISIONS], decided_at_slack_ms=_DUE_SLACK_MS
-    )
+        await asyncio.to_thread(_settled, chaos, truth)
+        await wait_for_sums(chaos.bootstrap, truth, _SUMS_S)
+        await asyncio.sleep(_AFTER_S)
+        samples = together(ports(chaos.workers))
+        outcome.imbalances = imbalances(samples, truth, produced.records, given)
+        # Of re-keyed spans, time is that of the input partition that is furthest behind.
+        slack_ms = _DUE_SLACK_MS if given.is_keyed else None
+        outcome.report = await check_outputs(chaos.bootstrap, truth, slack_ms=slack_ms)
     outcome.seconds = time.monotonic() - began
     return outcome
 
@@ -129,8 +141,10 @@ def _settled(chaos: "_Cluster", truth: Truth) -> Samples:
 
 
 @contextmanager
-def _cluster(directory: Path) -> Iterator["_Cluster"]:
+def _cluster(directory: Path, load: Load, given: Input) -> Iterator["_Cluster"]:
     sections = {
+        **sums_sections(load, behind_s=0 if given.is_keyed else _GRACE_S),
+        "input": given.section,
         "engine": {"grace": f"{_GRACE_S:g}s"},
         "kafka": {"session_timeout": "6s"},
     }

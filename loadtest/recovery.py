@@ -140,11 +140,14 @@ class _Run:
     def _check(self, workers: list[Worker]) -> None:
         """Everything that was sent is read, committed, and pending."""
         samples = wait_until(ports(workers), self._has_all, _READ_S)
-        pending = total(samples, "tailrace_spans_pending")
+        pending = total(samples, "tailrace_spans_pending", stage="spans")
         if pending != self.pending:
             raise Lost(f"{pending:,.0f} spans are pending, not {self.pending:,}")
 
     def _has_all(self, samples: Samples) -> bool:
-        tasks = sum(name == "tailrace_spans_pending" for name, _ in samples)
-        decoded = total(samples, "tailrace_spans_decoded_total")
+        tasks = sum(
+            name == "tailrace_spans_pending" and ("stage", "spans") in labels
+            for name, labels in samples
+        )
+        decoded = total(samples, "tailrace_spans_decoded_total", stage="spans")
         return tasks == PARTITIONS and decoded >= self.pending

@@ -1,18 +1,25 @@
 """Workers that a driver starts, ends and starts again: each with its data, log and web port."""
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from tailrace_loadtest.load import Load
 from tailrace_loadtest.processes import Process, Samples, free_port, scrape, total
+from tailrace_loadtest.routes import Keys, Routes
 from tailrace_loadtest.sampling import Sampling
 from tailrace_loadtest.truth import Truth
 
-SPANS, SAMPLED, DECISIONS = "otlp_spans", "otlp_sampled", "tailrace.decisions"
+SPANS = "otlp_spans"
+SAMPLED, DECISIONS = "otlp_sampled", "tailrace.decisions"
+METRICS, EDGES = "otlp_metrics", "tailrace.edges"
 PARTITIONS = 8
+ROLLUP_PARTITIONS = 8
 
 
 def write_config(
@@ -80,6 +87,58 @@ class Worker:
         return scrape(self.port)
 
 
+@dataclass(frozen=True, slots=True)
+class Input:
+    """Topics that a load goes to, with their numbers of partitions, and how."""
+
+    routes: Routes
+    partitions: Mapping[str, int]
+
+    @classmethod
+    def of(cls, keys: Keys = "hex", *, is_json: bool = False) -> "Input":
+        """One topic; or two that have nothing in common, if keys are not what they should be."""
+        partitions = {SPANS: PARTITIONS}
+        if keys != "hex":
+            partitions[f"{SPANS}_2"] = PARTITIONS - 3
+        return cls(Routes(list(partitions), keys, is_json=is_json), partitions)
+
+    @property
+    def is_keyed(self) -> bool:
+        """Whether all of a trace is in one partition."""
+        return self.routes.keys == "hex"
+
+    @property
+    def section(self) -> dict[str, object]:
+        """The section `input` of the config."""
+        return {
+            "topics": list(self.partitions),
+            "encoding": "otlp_json" if self.routes.is_json else "otlp_proto",
+            "keyed_by_trace_id": self.is_keyed,
+        }
+
+    @property
+    def tasks(self) -> dict[str, int]:
+        """Every stage with its number of tasks; the first ones read these topics."""
+        reading = {f"rekey-{topic}": count for topic, count in self.partitions.items()}
+        return {
+            **({} if self.is_keyed else reading),
+            "spans": max(self.partitions.values()),
+            "rollups": ROLLUP_PARTITIONS,
+        }
+
+
+def sums_sections(load: Load, *, behind_s: float = 0.0) -> dict[str, object]:
+    """Sections of a config under which the edges of *load* are those of its truth, flushed often.
+
+    *behind_s*: so much may one of several input partitions be behind when spans are re-keyed.
+    """
+    store = {"ttl": f"{load.pairing_s + behind_s:g}s"}
+    return {
+        "span_metrics": {"metrics_flush_interval": "1s"},
+        "service_graph": {"metrics_flush_interval": "1s", "store": store},
+    }
+
+
 def is_settled(samples: Samples, truth: Truth) -> bool:
     """Whether every span of the load was kept or dropped, and that is committed."""
     settled = total(samples, "tailrace_spans_kept_total")
@@ -87,33 +146,41 @@ def is_settled(samples: Samples, truth: Truth) -> bool:
     return settled >= truth.totals["spans"]
 
 
-def imbalances(samples: Samples, truth: Truth) -> list[str]:
-    """What does not add up in all workers' *samples* once *truth* is settled."""
-    records, spans = truth.totals["records"], truth.totals["spans"]
-    kept = truth.totals["kept_spans"]
-    expected = {
-        "records_total": records,
-        "records_processed_total": records,
-        "records_dead_lettered_total": 0,
-        "spans_decoded_total": spans,
-        "spans_kept_total": kept,
-        "spans_dropped_total": spans - kept,
-        "spans_pending": 0,
-        "traces_open": 0,
-        "balance_problems": 0,
-    }
-    found = {name: total(samples, f"tailrace_{name}") for name in expected}
+def imbalances(samples: Samples, truth: Truth, records: int, given: Input) -> list[str]:
+    """What does not add up in all workers' *samples* once *truth* is settled.
+
+    *records*: how many were sent to the topics of *given*.
+    """
+    spans, kept = truth.totals["spans"], truth.totals["kept_spans"]
+    reading = [stage for stage in given.tasks if stage.startswith("rekey-")] or ["spans"]
+    found, expected = Counter[str](), {"records": records, "records_processed": records}
+    for stage in reading:
+        for name in expected:
+            found[name] += round(total(samples, f"tailrace_{name}_total", stage=stage))
+    of_spans = {"spans_decoded": spans, "spans_kept": kept, "spans_dropped": spans - kept}
+    for name in of_spans:
+        found[name] = round(total(samples, f"tailrace_{name}_total", stage="spans"))
+    nothing = ("records_dead_lettered_total", "spans_pending", "traces_open", "balance_problems")
+    for name in nothing:
+        found[name] = round(total(samples, f"tailrace_{name}"))
+    expected |= of_spans | dict.fromkeys(nothing, 0)
     wrong = [
-        f"{name} is {found[name]:,.0f}, not {right:,}"
+        f"{name} is {found[name]:,}, not {right:,}"
         for name, right in expected.items()
         if found[name] != right
     ]
-    tasks = [
-        dict(labels)["partition"] for name, labels in samples if name == "tailrace_records_total"
-    ]
-    if sorted(map(int, tasks)) != list(range(PARTITIONS)):
-        wrong.append(f"the partitions with a task are {sorted(tasks)}")
+    for stage, count in given.tasks.items():
+        tasks = sorted(_partitions(samples, stage))
+        if tasks != list(range(count)):
+            wrong.append(f"the partitions of {stage} with a task are {tasks}")
     return wrong
+
+
+def _partitions(samples: Samples, stage: str) -> Iterator[int]:
+    for name, pairs in samples:
+        labels = dict(pairs)
+        if name == "tailrace_records_total" and labels["stage"] == stage:
+            yield int(labels["partition"])
 
 
 async def create_topic(bootstrap: str, name: str = SPANS, partitions: int = PARTITIONS) -> None:
