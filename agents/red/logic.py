@@ -105,6 +105,8 @@ class RedLogic:
             is_counted = slots != SKIPPED
             slots, durations = slots[is_counted], durations[is_counted]
             totals.add("red_skipped_spans", rows.stop - rows.start - len(slots))
+        if not len(slots):
+            return  # or batches of nothing would wait for ever
         totals.add("red_spans", len(slots))
         if overflowed := self._memo.overflowed(slots):
             totals.add("red_overflow_spans", overflowed)
