@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import orjson
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -20,6 +21,15 @@ SAMPLED, DECISIONS = "otlp_sampled", "tailrace.decisions"
 METRICS, EDGES = "otlp_metrics", "tailrace.edges"
 PARTITIONS = 8
 ROLLUP_PARTITIONS = 8
+
+
+class Topics(NamedTuple):
+    """Where results go."""
+
+    sampled: str = SAMPLED
+    decisions: str = DECISIONS
+    metrics: str = METRICS
+    edges: str = EDGES
 
 
 def write_config(

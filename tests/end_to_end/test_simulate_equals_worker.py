@@ -1,5 +1,6 @@
 """`tailrace simulate` and the worker: the same arrivals, the same outputs."""
 
+import asyncio
 import time
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,22 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from tailrace.schemas.otlp.json import decode_json
-from tailrace_loadtest.check import Written, check
+from tailrace.streams.broker import EmbeddedBroker
+from tailrace_loadtest.check import check
 from tailrace_loadtest.counting import counted as counted_load
+from tailrace_loadtest.edge_check import EdgeRecords, check_edges
 from tailrace_loadtest.files import write_records
+from tailrace_loadtest.generator import records
+from tailrace_loadtest.kafka import produce
 from tailrace_loadtest.load import Load, Record
-from tailrace_loadtest.processes import Process
+from tailrace_loadtest.outputs import check_outputs, wait_for_sums
+from tailrace_loadtest.processes import Process, wait_until
+from tailrace_loadtest.report import Report, Written
 from tailrace_loadtest.truth import Truth
+from tailrace_loadtest.workers import Topics, Worker, is_settled, sums_sections
+from tests.conftest import FreshTopic
 from tests.end_to_end.conftest import NewPipeline, Row
+from tests.end_to_end.exposition import expected, samples
 from tests.otlp import counted
 
 HOURS_AGO_MS = 2 * 3600 * 1000
@@ -28,16 +38,16 @@ def test_simulate_decides_as_the_worker_does(
 ) -> None:
     start_ms = int(time.time() * 1000) - HOURS_AGO_MS
     truth = Truth(Load(7, 10_000, 20.0, start_ms, late_share=0.02))
-    records = list(counted_load(truth))
-    records.insert(1_000, records[999]._replace(value=NO_OTLP))
-    path = write_records(records, start_ms, tmp_path / "load", as_json=False)
+    sent = list(counted_load(truth))
+    sent.insert(1_000, sent[999]._replace(value=NO_OTLP))
+    path = write_records(sent, start_ms, tmp_path / "load", as_json=False)
 
     pipeline = new_pipeline()
-    times = _times(records, start_ms, arrivals)
-    order = sorted(range(len(records)), key=times.__getitem__)
-    pipeline.send(Row(records[row].value, times[row], records[row].key) for row in order)
+    times = _times(sent, start_ms, arrivals)
+    order = sorted(range(len(sent)), key=times.__getitem__)
+    pipeline.send(Row(sent[row].value, times[row], sent[row].key) for row in order)
     pipeline.worker.start()
-    pipeline.settle(len(records))
+    pipeline.settle(len(sent))
     worker = pipeline.read()
 
     how = "event" if arrivals == "event" else str(path.with_name("arrivals.json"))
@@ -58,6 +68,60 @@ def test_simulate_decides_as_the_worker_does(
     if arrivals != "event":
         report = check(truth, worker[pipeline.sampled], worker[pipeline.decisions])
         assert report.is_right, f"{report}"
+
+
+def test_simulate_counts_as_two_workers_do(
+    broker: EmbeddedBroker, fresh_topic: FreshTopic, tmp_path: Path
+) -> None:
+    start_ms = int(time.time() * 1000) - HOURS_AGO_MS
+    truth = Truth(Load(8, 10_000, 20.0, start_ms, late_share=0.05, error_share=0.1))
+    path = write_records(counted_load(truth), start_ms, tmp_path / "load", as_json=False)
+    spans = fresh_topic("spans", 4)
+    app = spans.removesuffix(".spans")
+    topics = Topics(*(f"{app}.{name}" for name in Topics._fields))
+    config = tmp_path / "config.json"
+    content = {
+        "app": app,
+        "input": {"topics": [spans]},
+        "output": topics._asdict() | {"dead_letters": f"{app}.dead_letters"},
+        **sums_sections(truth.load),
+    }
+    config.write_bytes(orjson.dumps(content))
+    report = _through_two_workers(broker.bootstrap, truth, config, topics, tmp_path)
+    assert report.is_right, f"{report}"
+
+    out = tmp_path / "out"
+    arrivals = path.with_name("arrivals.json")
+    arguments = ["-c", str(config), "--out", str(out), "--arrivals", str(arrivals), str(path)]
+    simulation = Process(["simulate", *arguments], tmp_path / "simulate.log")
+    assert simulation.wait(60) == 0, simulation.output
+    assert samples((out / "metrics.prom").read_text()) == expected(truth)
+    edges, simulated = EdgeRecords(), Report()
+    edges.read(map(_edge_record, _lines(out / "edges.jsonl")), simulated)
+    check_edges(truth, edges, simulated)
+    assert simulated.is_right, f"{simulated}"
+
+
+def _through_two_workers(
+    bootstrap: str, truth: Truth, config: Path, topics: Topics, directory: Path
+) -> Report:
+    spans = orjson.loads(config.read_bytes())["input"]["topics"][0]
+    workers = [Worker(name, directory, bootstrap, config) for name in ("one", "two")]
+    try:
+        for worker in workers:
+            worker.start().wait_for("ready ")
+        asyncio.run(produce(records(truth.load), bootstrap, spans))
+        wait_until([worker.port for worker in workers], lambda found: is_settled(found, truth), 60)
+        asyncio.run(wait_for_sums(bootstrap, truth, 60, topics))
+        return asyncio.run(check_outputs(bootstrap, truth, topics))
+    finally:
+        for worker in workers:
+            worker.kill()
+
+
+def _edge_record(said: dict[str, Any]) -> Written:
+    key = [said["tenant"], said["client"], said["server"], said["connection_type"]]
+    return Written(orjson.dumps(key), orjson.dumps(said))
 
 
 def _times(records: list[Record], start_ms: int, arrivals: str) -> list[int]:
