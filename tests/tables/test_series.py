@@ -72,7 +72,7 @@ class SeriesAreDictionaries(RuleBasedStateMachine):
     @initialize(has_many=st.booleans())
     def meet(self, has_many: bool) -> None:
         if has_many:
-            self.add({key: {"ok": [1]} for key in KEYS[3:]}, 0)
+            self.add({key: {"ok": [1], "took": [SECOND - 1] * 2} for key in KEYS[3:]}, 0)
 
     @rule(series=SERIES, ahead=st.integers(-4, 8))
     def add(self, series: dict[bytes, dict[str, list[int]]], ahead: int) -> None:
