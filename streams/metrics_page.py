@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from tailrace.streams.metrics import Family, families
+from tailrace.streams.declared_metrics import Family, families
 
 _HEAD = """\
 # Metrics
@@ -22,17 +22,22 @@ This page is generated: `make docs`.
 """
 
 _TAIL = """
-Counts of records, spans, traces and dead letters are part of a partition's committed state. They
+Counts of records, spans, traces, edges and dead letters are part of a partition's committed state. They
 survive restarts and moves, and never go back. Sum them over all workers. The other counters start
 at 0, and their meaning says when.
 
 Values of labels:
 
-- `stage`: `spans`. `partition`: the partition's number.
+- `stage`: `spans`, `rollups`, or `rekey-TOPIC` where input is re-keyed. `partition`: the
+  partition's number.
 - `decision`: `sampled` or `not_sampled`. `policy`: the policy that sampled it, else empty.
 - `reason`: `malformed`, `invalid_trace_id`, `invalid_span_id`, `invalid_parent_span_id`,
   `invalid_time` or `span_too_large`.
-- `part`: `decode`, `sampling`, `checkpoint` or `idle`.
+- `part`: `decode`, `sampling`, `red`, `service_graph`, `metrics`, `rekey`, `checkpoint` or `idle`.
+- `side` and `missing`: `client` (producers too) or `server` (consumers too).
+- `kind` of an edge: `paired`, `database`, `virtual_client` (users, who call roots) or
+  `virtual_server` (what was called and sent no span).
+- `family`: `red` or `edges`.
 
 On Linux there are also the Prometheus client's `process_*` metrics: CPU, memory, open files.
 
@@ -40,6 +45,9 @@ What must hold in each partition, at every checkpoint:
 
 - `records` = `records_processed` + `records_dead_lettered`
 - `spans_decoded` = `spans_kept` + `spans_dropped` + `spans_pending`
+- `spans_decoded` = `red_spans` + `red_spans_skipped`
+- `half_edges` = 2 × `edges{kind="paired"}` − `half_edges_shared` + `edges{kind="database"}` +
+  `edges_expired` + `half_edges_repeated` + `half_edges_dropped` + `half_edges_waiting`
 
 `tailrace_balance_problems` is not 0 where it does not, and the log says what is wrong.
 `tailrace_spans_pending` and `tailrace_traces_open` are of now, the totals of the last checkpoint,

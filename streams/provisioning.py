@@ -16,8 +16,9 @@ from aiokafka.errors import KafkaError, KafkaTimeoutError, TopicAlreadyExistsErr
 from tailrace.schemas import topics
 from tailrace.schemas.config import WorkerConfig
 from tailrace.schemas.errors import ConfigError, EnvironmentFailed, Problem
+from tailrace.streams.cluster import Cluster
 from tailrace.streams.ledger import CHANGELOG_MESSAGE_BYTES, REQUEST_BYTES
-from tailrace.streams.spans import STAGE
+from tailrace.streams.stages import ROLLUPS, stage_topics
 from tailrace.tables.trace_buffers import SEGMENT_BYTES
 
 log = structlog.get_logger()
@@ -30,17 +31,20 @@ _RECORD_OVERHEAD_BYTES = 4096
 _LEAST_MESSAGE_BYTES = 16 << 10
 
 
-@dataclass(frozen=True, slots=True)
-class Cluster:
-    """What the worker knows of Kafka before it starts."""
-
-    id: str
-    partitions: int
-    record_bytes: int
-    """How large a record of the output topics may be."""
-    dead_letter_bytes: int
-    message_bytes: Mapping[str, int]
-    """`max.message.bytes` of each topic."""
+_LARGE = {"max.message.bytes": str(CHANGELOG_MESSAGE_BYTES)}
+_PASSING = {
+    "cleanup.policy": "delete",
+    "retention.ms": "86400000",
+    # Stream time may be that of last year, when topics are replayed; retention must not be.
+    "message.timestamp.type": "LogAppendTime",
+}
+_CHANGELOG = _LARGE | {
+    "cleanup.policy": "compact",
+    # The active segment is never compacted: a small one keeps restoring short.
+    "segment.bytes": str(CHANGELOG_MESSAGE_BYTES),
+    # A store that is older than half of it may miss deletions, and is restored whole.
+    "delete.retention.ms": "86400000",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,23 @@ class _Wanted:
     name: str
     partitions: int
     config: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """Every topic by what it is for."""
+
+    inputs: list[_Wanted]
+    internal: list[_Wanted]
+    outputs: list[_Wanted]
+    changelogs: list[_Wanted]
+    dead_letters: _Wanted
+
+    @property
+    def topics(self) -> list[_Wanted]:
+        """All of them."""
+        passing = [*self.inputs, *self.internal, *self.outputs]
+        return [*passing, self.dead_letters, *self.changelogs]
 
 
 async def provision(config: WorkerConfig, kafka: Mapping[str, Any]) -> Cluster:
@@ -81,31 +102,8 @@ async def _provision(admin: AIOKafkaAdminClient, config: WorkerConfig) -> Cluste
     cluster = await admin.describe_cluster()
     replication = config.kafka.replication_factor or min(_MAX_REPLICATION, len(cluster["brokers"]))
     there = await _partitions(admin)
-    partitions = _input_partitions(config, there)
-    inputs = [_Wanted(name, partitions) for name in config.input.topics]
-    outputs = [
-        _Wanted(config.output.sampled, partitions),
-        _Wanted(config.output.decisions, partitions),
-    ]
-    dead_letters = _Wanted(
-        config.output.dead_letters,
-        topics.DEAD_LETTER_PARTITIONS,
-        {"max.message.bytes": str(CHANGELOG_MESSAGE_BYTES)},
-    )
-    changelog = _Wanted(
-        topics.changelog(config.app, STAGE),
-        partitions,
-        {
-            "cleanup.policy": "compact",
-            "max.message.bytes": str(CHANGELOG_MESSAGE_BYTES),
-            # The active segment is never compacted: a small one keeps restoring short.
-            "segment.bytes": str(CHANGELOG_MESSAGE_BYTES),
-            # A store that is older than half of it may miss deletions, and is restored whole.
-            "delete.retention.ms": "86400000",
-        },
-    )
-    wanted = [*inputs, *outputs, dead_letters, changelog]
-    missing = [topic for topic in wanted if topic.name not in there]
+    plan = _plan(config, there)
+    missing = [topic for topic in plan.topics if topic.name not in there]
     if missing and not config.kafka.create_topics:
         raise ConfigError(
             Problem(
@@ -117,25 +115,78 @@ async def _provision(admin: AIOKafkaAdminClient, config: WorkerConfig) -> Cluste
         )
     for topic in missing:
         await _create(admin, topic, replication)
-    if there.get(changelog.name, partitions) < partitions:
-        log.info("adding partitions", topic=changelog.name, partitions=partitions)
-        await admin.create_partitions({changelog.name: NewPartitions(total_count=partitions)})
-    limits = await _message_bytes(admin, [topic.name for topic in wanted])
-    _check_limits(limits, [topic.name for topic in [*outputs, dead_letters]], changelog.name)
-    smallest = min(limits[topic.name] for topic in outputs)
+    for changelog in plan.changelogs:
+        if there.get(changelog.name, changelog.partitions) < changelog.partitions:
+            log.info("adding partitions", topic=changelog.name, partitions=changelog.partitions)
+            wanted = NewPartitions(total_count=changelog.partitions)
+            await admin.create_partitions({changelog.name: wanted})
+    limits = await _message_bytes(admin, [topic.name for topic in plan.topics])
+    _check_limits(limits, plan)
+    room = {
+        topic.name: min(limits[topic.name], REQUEST_BYTES) - _RECORD_OVERHEAD_BYTES
+        for topic in plan.topics
+    }
     return Cluster(
         cluster["cluster_id"],
-        partitions,
-        min(smallest, REQUEST_BYTES) - _RECORD_OVERHEAD_BYTES,
-        limits[dead_letters.name] - _RECORD_OVERHEAD_BYTES,
+        {topic.name: there.get(topic.name, topic.partitions) for topic in plan.topics},
+        min(room[topic.name] for topic in plan.outputs),
+        limits[plan.dead_letters.name] - _RECORD_OVERHEAD_BYTES,
+        room.get(topics.rollups(config.app), 0),
         limits,
     )
 
 
-def _check_limits(limits: Mapping[str, int], written: Sequence[str], changelog: str) -> None:
+def _plan(config: WorkerConfig, there: Mapping[str, int]) -> _Plan:
+    """Return what *config* needs, given how many partitions the topics that are *there* have."""
+    inputs = _inputs(config, there)
+    spans = max(topic.partitions for topic in inputs)
+    internal = []
+    if not config.input.keyed_by_trace_id:
+        name = topics.rekeyed_spans(config.app)
+        spans = there.get(name, spans)
+        internal.append(_Wanted(name, spans, _PASSING | _LARGE))
+    outputs = [_Wanted(config.output.sampled, spans), _Wanted(config.output.decisions, spans)]
+    stages = stage_topics(config)
+    if ROLLUPS in stages:
+        rollups = there.get(topics.rollups(config.app), topics.ROLLUP_PARTITIONS)
+        internal.append(_Wanted(topics.rollups(config.app), rollups, _PASSING))
+        outputs.append(_Wanted(config.output.metrics, rollups))
+        if config.service_graph.enabled:
+            outputs.append(_Wanted(config.output.edges, rollups))
+    counts = {topic.name: topic.partitions for topic in (*inputs, *internal)}
+    changelogs = [
+        _Wanted(topics.changelog(config.app, stage), counts[read[0]], _CHANGELOG)
+        for stage, read in stages.items()
+    ]
+    _refuse_new_rollup_partitions(config, counts, there)
+    dead_letters = _Wanted(config.output.dead_letters, topics.DEAD_LETTER_PARTITIONS, _LARGE)
+    return _Plan(inputs, internal, outputs, changelogs, dead_letters)
+
+
+def _refuse_new_rollup_partitions(
+    config: WorkerConfig, counts: Mapping[str, int], there: Mapping[str, int]
+) -> None:
+    """A series belongs to the partition that its key hashes to: their number must stay."""
+    rollups = topics.rollups(config.app)
+    before = there.get(topics.changelog(config.app, ROLLUPS))
+    if before is not None and rollups in counts and counts[rollups] != before:
+        raise ConfigError(
+            [
+                Problem(
+                    f"topic {rollups}",
+                    f"has {counts[rollups]} partitions and had {before}; series would move and "
+                    f"have two writers. Make it anew with {before} partitions, or give the "
+                    f"config another app",
+                )
+            ]
+        )
+
+
+def _check_limits(limits: Mapping[str, int], plan: _Plan) -> None:
     """Refuse topics in which what must be written cannot be."""
-    least = dict.fromkeys(written, _LEAST_MESSAGE_BYTES)
-    least[changelog] = 2 * SEGMENT_BYTES
+    written = [*plan.internal, *plan.outputs, plan.dead_letters]
+    least = {topic.name: _LEAST_MESSAGE_BYTES for topic in written}
+    least |= {topic.name: 2 * SEGMENT_BYTES for topic in plan.changelogs}
     problems = [
         Problem(
             f"topic {name}",
@@ -148,20 +199,21 @@ def _check_limits(limits: Mapping[str, int], written: Sequence[str], changelog: 
         raise ConfigError(problems)
 
 
-def _input_partitions(config: WorkerConfig, there: Mapping[str, int]) -> int:
+def _inputs(config: WorkerConfig, there: Mapping[str, int]) -> list[_Wanted]:
     counts = {name: there[name] for name in config.input.topics if name in there}
-    if len(set(counts.values())) > 1:
+    if config.input.keyed_by_trace_id and len(set(counts.values())) > 1:
         text = ", ".join(f"{name} has {count}" for name, count in counts.items())
         raise ConfigError(
             [
                 Problem(
                     "input.topics",
                     f"must have the same number of partitions, because partition N of all of "
-                    f"them is one task; {text}",
+                    f"them is one task; {text}. With keyed_by_trace_id: false they need not",
                 )
             ]
         )
-    return next(iter(counts.values()), NEW_INPUT_PARTITIONS)
+    usual = max(counts.values(), default=NEW_INPUT_PARTITIONS)
+    return [_Wanted(name, counts.get(name, usual)) for name in config.input.topics]
 
 
 async def _partitions(admin: AIOKafkaAdminClient) -> dict[str, int]:

@@ -2,47 +2,42 @@
 
 from __future__ import annotations
 
-import struct
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import orjson
 
+from tailrace.agents.metrics import agent as metrics_agent
+from tailrace.agents.metrics.logic import MetricsLogic
 from tailrace.schemas import topics
 from tailrace.schemas.config import WorkerConfig
-from tailrace.schemas.errors import ConfigError, Problem
-from tailrace.schemas.otlp.decoder import Decoder
-from tailrace.schemas.otlp.json import decode_json, encode_json
-from tailrace.schemas.records import Headers, Output
+from tailrace.schemas.config.worker import InputConfig
+from tailrace.schemas.durations import MILLISECOND
+from tailrace.schemas.otlp.json import encode_json
+from tailrace.schemas.records import Output
 from tailrace.streams.batch import Batch
+from tailrace.streams.cluster import Cluster
 from tailrace.streams.ledger import REQUEST_BYTES
-from tailrace.streams.spans import STAGE, SpanTasks
-from tailrace.streams.task import TaskId
+from tailrace.streams.recordings import RecordedMessage, recorded
+from tailrace.streams.rollups import RollupTasks
+from tailrace.streams.spans import SpanTasks
+from tailrace.streams.stages import ROLLUPS, SPANS, stage_topics
+from tailrace.streams.task import Task, TaskId
 from tailrace.tables.store import MemoryDisk, PartitionStore
 
 _TOPIC = "simulate"
 _BATCH_RECORDS = 4000
-_END_OF_TIME_MS = 1 << 60
 _LATEST_MS = 9_000_000_000_000
 """Later arrivals count as this (in 2255): with a wait added, they still are times in ns."""
 
 
 @dataclass(frozen=True, slots=True)
-class SimulatedRecord:
-    """A line of input as if it had come from Kafka."""
-
-    offset: int
-    timestamp: int
-    value: bytes
-    key: bytes | None = None
-    headers: Headers = ()
-
-
-@dataclass(frozen=True, slots=True)
 class Summary:
-    """What a simulation did. `counts` are the totals of its only task."""
+    """What a simulation did. `counts` are the totals of its only partition of spans."""
 
     records: int
     dead_lettered: int
@@ -69,124 +64,97 @@ class Summary:
 
 
 def simulate(config: WorkerConfig, inputs: Sequence[Path], arrivals: str, out: Path) -> Summary:
-    """Write `decisions.jsonl`, `sampled.jsonl` and `dead_letters.jsonl` of *inputs* into *out*.
-
-    *arrivals* is `at-once`, `event`, or the path of a JSON array with seconds from the start, one
-    a line of input. The start is the latest span end of the input.
-    """
-    values = list(read(inputs))
-    records = _records(values, _times(values, arrivals))
-    tasks = SpanTasks(config, REQUEST_BYTES, dead_letter_bytes=sys.maxsize)
-    task = tasks.build(TaskId(STAGE, 0), PartitionStore(MemoryDisk()))
+    """Write into *out* what *config* makes of *inputs*; *arrivals* as `recorded` takes them."""
+    records = recorded(inputs, arrivals)
     out.mkdir(parents=True, exist_ok=True)
-    names = config.output
-    with (
-        (out / "decisions.jsonl").open("wb") as decisions,
-        (out / "sampled.jsonl").open("wb") as sampled,
-        (out / "dead_letters.jsonl").open("wb") as dead_letters,
-    ):
-
-        def write() -> None:
-            outputs = task.snapshot().outputs
-            task.store.finish_checkpoint(0)
-            decisions.writelines(row.value + b"\n" for row in outputs.get(names.decisions, ()))
-            sampled.writelines(
-                encode_json(row.value) + b"\n" for row in outputs.get(names.sampled, ())
-            )
-            dead_letters.writelines(map(_dead_letter, outputs.get(names.dead_letters, ())))
-
+    with ExitStack() as files:
+        results = {
+            name: files.enter_context((out / f"{name}.jsonl").open("wb"))
+            for name in ("decisions", "sampled", "edges", "dead_letters")
+        }
+        simulation = Simulation(config, results)
         for start in range(0, len(records), _BATCH_RECORDS):
-            rows = records[start : start + _BATCH_RECORDS]
-            task.process(Batch(_TOPIC, 0, start, start + len(rows), rows), _LATEST_MS)
-            write()
-        task.advance(_END_OF_TIME_MS)
-        write()
-    totals = task.totals
+            simulation.process(records[start : start + _BATCH_RECORDS])
+        simulation.run_out()
+    (out / "metrics.prom").write_bytes(simulation.exposition())
+    totals = simulation.spans.totals
     return Summary(totals.records, totals.dead_lettered, dict(sorted(totals.counts.items())))
 
 
-def read(inputs: Iterable[Path]) -> Iterator[bytes]:
-    """Yield the messages of all files, one file after the other, as OTLP protobuf."""
-    for path in inputs:
-        if path.suffix not in (".jsonl", ".pb"):
-            raise _wrong(path, "is neither .jsonl (OTLP/JSON lines) nor .pb (framed OTLP)")
-        if not path.is_file():
-            raise _wrong(path, "does not exist or is no file")
-        yield from _json_lines(path) if path.suffix == ".jsonl" else _frames(path)
+class Simulation:
+    """Both stages with one partition each; what the first sends reaches the second at once."""
+
+    def __init__(self, config: WorkerConfig, results: Mapping[str, BinaryIO]) -> None:
+        config = config.model_copy(update={"input": InputConfig(topics=(_TOPIC,))})
+        rollups = topics.rollups(config.app)
+        cluster = Cluster(
+            "simulation", {_TOPIC: 1, rollups: 1}, REQUEST_BYTES, sys.maxsize, REQUEST_BYTES, {}
+        )
+        self._config = config
+        self._results = results
+        self._rollups = rollups
+        tasks = SpanTasks(config, cluster)
+        self.spans: Task[Any] = tasks.build(TaskId(SPANS, 0), PartitionStore(MemoryDisk()))
+        self.series: Task[Any] | None = None
+        if ROLLUPS in stage_topics(config):
+            series = RollupTasks(config, cluster)
+            self.series = series.build(TaskId(ROLLUPS, 0), PartitionStore(MemoryDisk()))
+
+    def process(self, records: Sequence[RecordedMessage]) -> None:
+        """Let *records* arrive, next after those before."""
+        _feed(self.spans, _TOPIC, records)
+        self._pass_on()
+
+    def run_out(self) -> None:
+        """Let time pass until everything that is due has been done."""
+        config = self._config
+        graph, red = config.service_graph, config.span_metrics
+        waits = (config.tail_sampling.decision_wait, graph.store.ttl, config.engine.rollup_interval)
+        flushes = (red.metrics_flush_interval, graph.metrics_flush_interval)
+        self.spans.advance(self.spans.stream_time + sum((*waits, *flushes)) // MILLISECOND + 1)
+        self._pass_on()
+
+    def _pass_on(self) -> None:
+        outputs = _taken(self.spans)
+        rollups = outputs.pop(self._rollups, ())
+        self._write(outputs)
+        if self.series is not None and rollups:
+            at = self.series.positions.get(self._rollups, 0)
+            rows = [
+                RecordedMessage(at + row, each.timestamp, each.value, each.key, each.headers)
+                for row, each in enumerate(rollups)
+            ]
+            _feed(self.series, self._rollups, rows)
+            self._write(_taken(self.series))
+
+    def _write(self, outputs: dict[str, Sequence[Output]]) -> None:
+        names, files = self._config.output, self._results
+        decisions, edges = outputs.get(names.decisions, ()), outputs.get(names.edges, ())
+        files["decisions"].writelines(row.value + b"\n" for row in decisions)
+        files["edges"].writelines(row.value + b"\n" for row in edges)
+        sampled = outputs.get(names.sampled, ())
+        files["sampled"].writelines(encode_json(row.value) + b"\n" for row in sampled)
+        files["dead_letters"].writelines(map(_dead_letter, outputs.get(names.dead_letters, ())))
+
+    def exposition(self) -> bytes:
+        """Return the final cumulative samples as Prometheus text."""
+        if self.series is None:
+            return b""
+        logic = self.series.logics[metrics_agent.NAME]
+        assert isinstance(logic, MetricsLogic)
+        return logic.exposition()
 
 
-def _json_lines(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as lines:
-        for line in lines:
-            if line.strip():
-                yield _message(line)
+def _feed(task: Task[Any], topic: str, records: Sequence[RecordedMessage]) -> None:
+    first, end = records[0].offset, records[-1].offset + 1
+    task.process(Batch(topic, 0, first, end, records), _LATEST_MS)
 
 
-def _message(line: bytes) -> bytes:
-    """Return the message of *line*; what is no OTLP, as it came: it becomes a dead letter."""
-    try:
-        message = decode_json(line)
-    except ValueError:
-        return line
-    if message or line.strip() == b"{}" or b"resourceSpans" in line or b"resource_spans" in line:
-        return message
-    return line
-
-
-def _frames(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while head := file.read(4):
-            at = file.tell() - len(head)
-            length = struct.unpack(">I", head)[0] if len(head) == 4 else -1
-            value = file.read(length) if length >= 0 else b""
-            if len(value) != length:
-                raise _wrong(
-                    path,
-                    f"is cut off at byte {at}; each message follows its length as 4 bytes, big "
-                    f"endian",
-                )
-            yield value
-
-
-def _times(values: Sequence[bytes], arrivals: str) -> list[int]:
-    """Return when each message arrives, in ms since 1970."""
-    ends = _latest_ends(values)
-    if arrivals == "event":
-        return ends
-    start = max(ends, default=0)
-    if arrivals == "at-once":
-        return [start] * len(values)
-    try:
-        seconds = orjson.loads(Path(arrivals).read_bytes())
-    except (OSError, ValueError) as error:
-        raise _wrong(
-            "--arrivals",
-            f"is {arrivals}; it must be at-once, event, or a file with a JSON array of seconds "
-            f"({error})",
-        ) from error
-    is_fit = isinstance(seconds, list) and len(seconds) == len(values)
-    if not is_fit or not all(type(after) in (int, float) for after in seconds):
-        raise _wrong(arrivals, f"must be an array of {len(values)} numbers, one a line of input")
-    return [start + round(after * 1000) for after in seconds]
-
-
-def _latest_ends(values: Sequence[bytes]) -> list[int]:
-    """Return the latest span end of each message in ms, or of the one before if it has none."""
-    batch = Decoder().decode(values)
-    ends = [0] * len(values)
-    edges = batch.fragment_start.tolist()
-    for fragment, message in enumerate(batch.fragment_message.tolist()):
-        rows = batch.end[edges[fragment] : edges[fragment + 1]]
-        ends[message] = max(ends[message], int(rows.max()) // 1_000_000)
-    for index in range(1, len(ends)):
-        ends[index] = ends[index] or ends[index - 1]
-    return ends
-
-
-def _records(values: Sequence[bytes], times: Sequence[int]) -> list[SimulatedRecord]:
-    """Return the messages in order of arrival; those of one instant in the order of the files."""
-    order = sorted(range(len(values)), key=times.__getitem__)
-    return [SimulatedRecord(at, times[row], values[row]) for at, row in enumerate(order)]
+def _taken(task: Task[Any]) -> dict[str, Sequence[Output]]:
+    """Return what *task* has sent since the last time."""
+    snapshot = task.snapshot()
+    task.store.finish_checkpoint(0)
+    return dict(snapshot.outputs)
 
 
 def _dead_letter(output: Output) -> bytes:
@@ -197,7 +165,3 @@ def _dead_letter(output: Output) -> bytes:
         "bytes": len(output.value),
     }
     return orjson.dumps(record) + b"\n"
-
-
-def _wrong(path: Path | str, message: str) -> ConfigError:
-    return ConfigError([Problem(str(path), message)])

@@ -1,158 +1,131 @@
-"""The spans stage: how its records are decoded, and how its tasks are built."""
+"""The spans stage: one pass over the spans, for every capability that wants to see them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from importlib.metadata import version
-
+from tailrace.agents.red import agent as red_agent
+from tailrace.agents.red.logic import RedLogic, RedSettings
 from tailrace.agents.sampling import agent as sampling_agent
 from tailrace.agents.sampling.logic import SamplingLogic, SamplingOutputs
 from tailrace.agents.sampling.policies import SamplingPolicies, build_policies
 from tailrace.agents.sampling.sampler import Sampler, SamplerSettings
 from tailrace.agents.sampling.splits import SplitTraces
+from tailrace.agents.service_graph import agent as service_graph_agent
+from tailrace.agents.service_graph.logic import ServiceGraphLogic, ServiceGraphSettings
 from tailrace.schemas import topics
 from tailrace.schemas.config import WorkerConfig
 from tailrace.schemas.durations import MILLISECOND
 from tailrace.schemas.otlp.decoder import Decoder
-from tailrace.schemas.records import DeadLetter, Headers, Output, Record
-from tailrace.schemas.spans import SpanBatch
-from tailrace.streams.task import Task, TaskId
+from tailrace.schemas.spans import AttributeColumn, SpanBatch
+from tailrace.streams.cluster import Cluster
+from tailrace.streams.dead_letters import DeadLetters
+from tailrace.streams.span_codec import SpanCodec
+from tailrace.streams.stages import RED, SERVICE_GRAPH, rekey_stage, source
+from tailrace.streams.stream_time import RecordTime, SourceTime, StreamTime
+from tailrace.streams.task import Logic, Task, TaskId
 from tailrace.tables.decisions import DecisionTable
+from tailrace.tables.interval_sums import RollupTopic
 from tailrace.tables.store import PartitionStore
 from tailrace.tables.trace_buffers import SegmentCache, TraceBuffers
 
-STAGE = "spans"
-_CUT_HEADER_BYTES = 40
-
-
-class SpanCodec:
-    """Decodes OTLP records to one span batch; what is bad of them becomes dead letters.
-
-    The trace ID inside a record counts, not its key. `key_mismatches` counts records whose key
-    says another.
-    """
-
-    def __init__(self, decoder: Decoder) -> None:
-        self._decoder = decoder
-        self.key_mismatches = 0
-
-    def decode(self, records: Sequence[Record]) -> tuple[SpanBatch, Sequence[DeadLetter]]:
-        batch = self._decoder.decode([record.value for record in records])
-        self._compare_keys(records, batch)
-        return batch, self._dead_letters(batch) if batch.rejected else ()
-
-    @staticmethod
-    def _dead_letters(batch: SpanBatch) -> list[DeadLetter]:
-        settled = set(batch.fragment_message.tolist())
-        letters = []
-        for bad in batch.rejected:
-            whole = bad.message not in settled
-            settled.add(bad.message)
-            letters.append(DeadLetter(bad.message, str(bad.reason), bad.value, whole))
-        return letters
-
-    def _compare_keys(self, records: Sequence[Record], batch: SpanBatch) -> None:
-        ids, messages = batch.fragment_trace_id, batch.fragment_message.tolist()
-        keys = [records[message].key for message in messages]
-        if b"".join(ids).hex().encode() == b"".join(key for key in keys if key is not None):
-            return  # the common case, at the price of one comparison
-        wrong = {
-            message
-            for message, key, trace_id in zip(messages, keys, ids, strict=True)
-            if key is not None and key != trace_id and key.lower() != trace_id.hex().encode()
-        }
-        self.key_mismatches += len(wrong)
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetters:
-    """Makes the records of the dead-letter topic, which a broker must never refuse.
-
-    A value is cut off where *record_bytes* end; the record's own key and headers are left out if
-    they alone are larger. The offset in the headers leads to the whole.
-    """
-
-    topic: str
-    record_bytes: int
-
-    def of_record(
-        self, topic: str, partition: int, record: Record, letter: DeadLetter
-    ) -> tuple[str, Output]:
-        """Return the dead letter of *record*, with where it came from and why it is here."""
-        own = [
-            (topics.TOPIC_HEADER, topic.encode()),
-            (topics.PARTITION_HEADER, b"%d" % partition),
-            (topics.OFFSET_HEADER, b"%d" % record.offset),
-            *self._reason(letter.reason),
-        ]
-        key, headers = record.key, [*record.headers, *own]
-        if self._room(key, headers) < 0:
-            key, headers = None, own
-        return self._fitted(key, letter.value, record.timestamp, headers)
-
-    def of_span(self, value: bytes, at: int) -> tuple[str, Output]:
-        """Return the dead letter of a span that no output record can hold."""
-        return self._fitted(None, value, at, self._reason("span_too_large"))
-
-    def _fitted(
-        self, key: bytes | None, value: bytes, at: int, headers: list[tuple[str, bytes]]
-    ) -> tuple[str, Output]:
-        room = self._room(key, headers)
-        if len(value) > room:
-            headers = [*headers, (topics.BYTES_HEADER, b"%d" % len(value))]
-            value = value[:room]
-        return self.topic, Output(key, value, at, headers)
-
-    def _room(self, key: bytes | None, headers: Headers) -> int:
-        """How many bytes a value may have beside *key* and *headers*."""
-        taken = sum(len(name.encode()) + len(value or b"") + 10 for name, value in headers)
-        return self.record_bytes - taken - len(key or b"") - _CUT_HEADER_BYTES
-
-    @staticmethod
-    def _reason(reason: str) -> list[tuple[str, bytes]]:
-        return [
-            (topics.REASON_HEADER, reason.encode()),
-            (topics.VERSION_HEADER, version("tailrace").encode()),
-        ]
-
 
 class SpanTasks:
-    """Builds the tasks of the spans stage; they share the decoder, the policies and a cache.
+    """Builds the tasks of the spans stage; they share the decoder, the policies and a cache."""
 
-    *record_bytes*: how large an output may be; *dead_letter_bytes*: a dead letter, if not the same.
-    """
-
-    def __init__(
-        self, config: WorkerConfig, record_bytes: int, dead_letter_bytes: int | None = None
-    ) -> None:
+    def __init__(self, config: WorkerConfig, cluster: Cluster) -> None:
         sampling = config.tail_sampling
+        self._config = config
+        self._cluster = cluster
         self._policies: SamplingPolicies = build_policies(sampling.policies)
-        self._decoder = Decoder(self._policies.facts.attributes)
-        self.codec = SpanCodec(self._decoder)
-        self._settings = SamplerSettings(sampling.decision_wait // MILLISECOND, sampling.num_traces)
+        self._red = _red_settings(config)
+        self._graph = _service_graph_settings(config)
+        self._decoder = self._new_decoder()
+        is_rekeyed = not config.input.keyed_by_trace_id
+        is_json = config.input.encoding == "otlp_json" and not is_rekeyed
+        self.codec = SpanCodec(self._decoder, is_json=is_json)
+        self._sampler = SamplerSettings(sampling.decision_wait // MILLISECOND, sampling.num_traces)
         self._retention_ms = sampling.decision_retention // MILLISECOND
-        self._dead_letters = DeadLetters(
-            config.output.dead_letters, dead_letter_bytes or record_bytes
-        )
+        self._dead_letters = DeadLetters(config.output.dead_letters, cluster.dead_letter_bytes)
         self._outputs = SamplingOutputs(
             config.output.sampled,
             config.output.decisions,
-            record_bytes,
+            cluster.record_bytes,
             self._dead_letters.of_span,
         )
         self._cache = SegmentCache()
         self.splits = SplitTraces()
 
+    def _new_decoder(self) -> Decoder:
+        """Return a decoder that reads what some capability asks for, and no more."""
+        columns = [*self._policies.facts.attributes]
+        of_clients: list[AttributeColumn] = []
+        if self._red is not None:
+            columns += self._red.columns
+        if self._graph is not None:
+            columns += self._graph.columns
+            of_clients += self._graph.client_columns
+        return Decoder(columns, of_clients, ids=self._graph is not None)
+
     def build(self, id: TaskId, store: PartitionStore) -> Task[SpanBatch]:
         """Return the task *id* with what *store* has."""
+        logics: dict[str, Logic[SpanBatch]] = {sampling_agent.NAME: self._sampling(store)}
+        topic = self._rollup_topic()
+        if self._red is not None:
+            name = source(RED, id.partition)
+            logics[red_agent.NAME] = RedLogic(self._red, store, topic, name)
+        if self._graph is not None:
+            name = source(SERVICE_GRAPH, id.partition)
+            logics[service_graph_agent.NAME] = ServiceGraphLogic(self._graph, store, topic, name)
+        return Task(id, store, self.codec, logics, self._dead_letters.of_record, self._time())
+
+    def _sampling(self, store: PartitionStore) -> SamplingLogic:
         sampler = Sampler(
-            self._settings,
+            self._sampler,
             self._policies,
             TraceBuffers(store, self._cache),
-            DecisionTable(store, self._retention_ms, self._settings.decision_wait_ms),
+            DecisionTable(store, self._retention_ms, self._sampler.decision_wait_ms),
             self.splits,
         )
-        logic = SamplingLogic(sampler, self._outputs, self._decoder.decode)
-        logics = {sampling_agent.NAME: logic}
-        return Task(id, store, self.codec, logics, self._dead_letters.of_record)
+        return SamplingLogic(sampler, self._outputs, self._decoder.decode)
+
+    def _time(self) -> StreamTime:
+        """Re-keyed records say how far each of their sources has come."""
+        if self._config.input.keyed_by_trace_id:
+            return RecordTime()
+        return SourceTime(
+            [
+                source(rekey_stage(topic), partition)
+                for topic in self._config.input.topics
+                for partition in range(self._cluster.partitions[topic])
+            ]
+        )
+
+    def _rollup_topic(self) -> RollupTopic:
+        name = topics.rollups(self._config.app)
+        return RollupTopic(
+            name,
+            self._cluster.partitions.get(name, 1),
+            self._cluster.rollup_bytes,
+            self._config.engine.rollup_interval // MILLISECOND,
+        )
+
+
+def _red_settings(config: WorkerConfig) -> RedSettings | None:
+    section = config.span_metrics
+    if not section.enabled:
+        return None
+    dimensions = tuple((each.name, each.default) for each in section.dimensions)
+    return RedSettings(dimensions, section.bounds_ns)
+
+
+def _service_graph_settings(config: WorkerConfig) -> ServiceGraphSettings | None:
+    section = config.service_graph
+    if not section.enabled:
+        return None
+    return ServiceGraphSettings(
+        ttl_ms=section.store.ttl // MILLISECOND,
+        max_items=section.store.max_items,
+        bounds_ns=section.bounds_ns,
+        peer_attributes=section.virtual_node_peer_attributes,
+        database_name_attributes=section.database_name_attributes,
+        dimensions=section.dimensions,
+    )

@@ -46,10 +46,10 @@ async def work(config: WorkerConfig) -> None:
         "client_id": f"tailrace-{config.app}",
     }
     cluster = await provision(config, kafka)
-    spans = topology.SpanTasks(config, cluster.record_bytes, cluster.dead_letter_bytes)
+    whole = topology.build(config, cluster)
     data_dir = place.directory / cluster.id / config.app
     engine = Engine(
-        _settings(config, data_dir), topology.stages(config, spans), kafka,
+        _settings(config, data_dir), whole.stages, kafka,
         on_ready=_say_ready, message_bytes=cluster.message_bytes,
     )  # fmt: skip
     group = GroupSettings(
@@ -61,8 +61,8 @@ async def work(config: WorkerConfig) -> None:
     app = build_app(group, kafka, data_dir)
     topology.add_agents(app, config, engine)
     connect(app, engine)
-    background.append(asyncio.create_task(_tell_splits(spans.splits)))
-    metrics = Metrics(engine, spans)
+    background.append(asyncio.create_task(_tell_splits(whole.spans.splits)))
+    metrics = Metrics(engine, whole.spans)
     server = await web.serve(config.web, engine, metrics)
     _calm_collector()
     try:

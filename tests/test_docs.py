@@ -24,12 +24,13 @@ from tailrace.schemas.durations import parse as parse_duration
 from tailrace.schemas.errors import ConfigError
 from tailrace.schemas.spans import Reason
 from tailrace.streams.cli import app as cli
+from tailrace.streams.declared_metrics import families
 from tailrace.streams.engine import Engine, EngineSettings
 from tailrace.streams.ledger import CHANGELOG_MESSAGE_BYTES
-from tailrace.streams.metrics import Metrics, families
+from tailrace.streams.metrics import Metrics
 from tailrace.streams.metrics_page import page
 from tailrace.streams.provisioning import NEW_INPUT_PARTITIONS
-from tailrace.streams.spans import STAGE, SpanTasks
+from tailrace.streams.spans import SpanTasks
 from tailrace.tables.store import _BLOCK_CACHE_BYTES, _WRITE_BUFFER_BYTES
 from tailrace.tables.trace_buffers import SegmentCache
 from tailrace_loadtest.__main__ import app as loadtest_cli
@@ -48,6 +49,7 @@ from tests.pages import (
     rows,
     section,
 )
+from tests.streams.clusters import cluster
 
 ENVIRONMENT = {"TAILRACE_TOKEN": "a-token"}
 
@@ -282,7 +284,7 @@ def test_the_metrics_page_is_that_of_the_declarations() -> None:
 
 async def test_every_metric_that_is_exposed_is_declared(tmp_path: Path) -> None:
     engine = Engine(EngineSettings("app", tmp_path), [], {})
-    metrics = Metrics(engine, SpanTasks(WorkerConfig(), 900_000))
+    metrics = Metrics(engine, SpanTasks(WorkerConfig(), cluster(WorkerConfig())))
     exposed = [(metric.name, metric.type == "counter") for metric in metrics.collect()]
     assert exposed == [(family.name, family.is_counter) for family in families()]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from typing import Any
@@ -19,6 +19,7 @@ from tailrace.streams.spans import SpanTasks
 from tailrace.streams.task import TaskId
 from tailrace.tables.store import MemoryDisk, PartitionStore
 from tests.otlp import MS, Span, flat, message
+from tests.streams.clusters import RECORD_BYTES, cluster
 from tests.streams.deaths import FAR, Row
 
 A, B, C = b"A" * 16, b"B" * 16, b"C" * 16
@@ -28,7 +29,6 @@ tail_sampling:
   decision_wait: 1s
   policies: [{name: all, type: always_sample}]
 """
-RECORD_BYTES = 900_000
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,8 @@ def process(*rows: tuple[bytes | None, bytes | None]) -> Result:
         Row(offset, 1000, key, value, (("origin", b"test"),))
         for offset, (key, value) in enumerate([good, *rows, good])
     ]
-    tasks = SpanTasks(parse(CONFIG), RECORD_BYTES)
+    config = parse(CONFIG)
+    tasks = SpanTasks(config, cluster(config))
     task = tasks.build(TaskId("spans", 3), PartitionStore(MemoryDisk()))
     assert task.process(Batch("otlp_spans", 3, 0, len(records), records), FAR)
     assert task.problems() == []
@@ -234,7 +235,9 @@ def test_a_span_that_no_record_holds_is_a_dead_letter_and_counts_as_kept() -> No
 
 def test_with_room_the_dead_letter_of_a_large_span_is_an_otlp_message() -> None:
     large = weighty(2, RECORD_BYTES)
-    tasks = SpanTasks(parse(CONFIG), RECORD_BYTES, dead_letter_bytes=2 * RECORD_BYTES)
+    config = parse(CONFIG)
+    roomy = replace(cluster(config), dead_letter_bytes=2 * RECORD_BYTES)
+    tasks = SpanTasks(config, roomy)
     task = tasks.build(TaskId("spans", 0), PartitionStore(MemoryDisk()))
     task.process(Batch("in", 0, 0, 1, [Row(0, 0, None, message(large))]), FAR)
     task.advance(5000)
@@ -267,7 +270,8 @@ def _random(size: int) -> bytes:
 )
 def test_no_output_is_larger_than_a_record_may_be(key: bytes | None, value: Any) -> None:
     records = [Row(0, 1000, key, value(), (("origin", bytes(1000)),))]
-    task = SpanTasks(parse(CONFIG), RECORD_BYTES).build(
+    config = parse(CONFIG)
+    task = SpanTasks(config, cluster(config)).build(
         TaskId("spans", 0), PartitionStore(MemoryDisk())
     )
     task.process(Batch("in", 0, 0, 1, records), FAR)

@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 from tailrace.schemas.config import parse
 from tailrace.schemas.records import Output
 from tailrace.schemas.spans import SpanBatch
+from tailrace.schemas.watermarks import WATERMARK_HEADER, read_watermark
 from tailrace.streams.spans import SpanTasks
 from tailrace.streams.task import Task, TaskId
 from tailrace.tables.store import PartitionStore
 from tests.otlp import MS, FlatSpan, Span, flat
 from tests.streams import deaths
+from tests.streams.clusters import cluster
 from tests.streams.deaths import EVENTS, Build, by_topic
 from tests.streams.memory_log import CrashPoint
 from tests.streams.naive_sampler import Limits, NaiveSampler
@@ -33,6 +35,7 @@ from tests.streams.span_traffic import (
 )
 
 DECISIONS, SAMPLED, LETTERS = "tailrace.decisions", "otlp_sampled", "tailrace.dead_letters"
+ROLLUPS = "tailrace-rollups"
 
 
 def builder(limits: Limits) -> Build:
@@ -40,15 +43,24 @@ def builder(limits: Limits) -> Build:
     config = parse(limits.yaml())
 
     def build(store: PartitionStore) -> Task[SpanBatch]:
-        return SpanTasks(config, RECORD_BYTES).build(TaskId("spans", 0), store)
+        return SpanTasks(config, cluster(config, RECORD_BYTES)).build(TaskId("spans", 0), store)
 
     return build
 
 
 def comparable(sent: deaths.Sent) -> dict[str, list[Any]]:
-    """Kept traces and decisions in order; dead letters, which have no order, sorted."""
+    """Kept traces and decisions in order; dead letters, which have no order, sorted.
+
+    Rollups are in order for each source only.
+    """
     letters = sorted(sent.get(LETTERS, []), key=repr)
-    return {**sent, LETTERS: letters}
+    rollups = sorted(sent.get(ROLLUPS, []), key=source)
+    return {**sent, LETTERS: letters, ROLLUPS: rollups}
+
+
+def source(output: Output) -> tuple[str, int | None]:
+    """Whose rollup it is, and where it goes."""
+    return read_watermark(dict(output.headers)[WATERMARK_HEADER]).source, output.partition
 
 
 def nanos(time: str) -> int:
