@@ -48,24 +48,26 @@ _CHANGELOG = _LARGE | {
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
+class Wanted:
+    """A topic as it must be; `config` is set if it has to be created."""
+
     name: str
     partitions: int
     config: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class _Plan:
+class Plan:
     """Every topic by what it is for."""
 
-    inputs: list[_Wanted]
-    internal: list[_Wanted]
-    outputs: list[_Wanted]
-    changelogs: list[_Wanted]
-    dead_letters: _Wanted
+    inputs: list[Wanted]
+    internal: list[Wanted]
+    outputs: list[Wanted]
+    changelogs: list[Wanted]
+    dead_letters: Wanted
 
     @property
-    def topics(self) -> list[_Wanted]:
+    def topics(self) -> list[Wanted]:
         """All of them."""
         passing = [*self.inputs, *self.internal, *self.outputs]
         return [*passing, self.dead_letters, *self.changelogs]
@@ -102,7 +104,7 @@ async def _provision(admin: AIOKafkaAdminClient, config: WorkerConfig) -> Cluste
     cluster = await admin.describe_cluster()
     replication = config.kafka.replication_factor or min(_MAX_REPLICATION, len(cluster["brokers"]))
     there = await _partitions(admin)
-    plan = _plan(config, there)
+    plan = planned(config, there)
     missing = [topic for topic in plan.topics if topic.name not in there]
     if missing and not config.kafka.create_topics:
         raise ConfigError(
@@ -136,7 +138,7 @@ async def _provision(admin: AIOKafkaAdminClient, config: WorkerConfig) -> Cluste
     )
 
 
-def _plan(config: WorkerConfig, there: Mapping[str, int]) -> _Plan:
+def planned(config: WorkerConfig, there: Mapping[str, int]) -> Plan:
     """Return what *config* needs, given how many partitions the topics that are *there* have."""
     inputs = _inputs(config, there)
     spans = max(topic.partitions for topic in inputs)
@@ -144,23 +146,23 @@ def _plan(config: WorkerConfig, there: Mapping[str, int]) -> _Plan:
     if not config.input.keyed_by_trace_id:
         name = topics.rekeyed_spans(config.app)
         spans = there.get(name, spans)
-        internal.append(_Wanted(name, spans, _PASSING | _LARGE))
-    outputs = [_Wanted(config.output.sampled, spans), _Wanted(config.output.decisions, spans)]
+        internal.append(Wanted(name, spans, _PASSING | _LARGE))
+    outputs = [Wanted(config.output.sampled, spans), Wanted(config.output.decisions, spans)]
     stages = stage_topics(config)
     if ROLLUPS in stages:
         rollups = there.get(topics.rollups(config.app), topics.ROLLUP_PARTITIONS)
-        internal.append(_Wanted(topics.rollups(config.app), rollups, _PASSING))
-        outputs.append(_Wanted(config.output.metrics, rollups))
+        internal.append(Wanted(topics.rollups(config.app), rollups, _PASSING))
+        outputs.append(Wanted(config.output.metrics, rollups))
         if config.service_graph.enabled:
-            outputs.append(_Wanted(config.output.edges, rollups))
+            outputs.append(Wanted(config.output.edges, rollups))
     counts = {topic.name: topic.partitions for topic in (*inputs, *internal)}
     changelogs = [
-        _Wanted(topics.changelog(config.app, stage), counts[read[0]], _CHANGELOG)
+        Wanted(topics.changelog(config.app, stage), counts[read[0]], _CHANGELOG)
         for stage, read in stages.items()
     ]
     _refuse_new_rollup_partitions(config, counts, there)
-    dead_letters = _Wanted(config.output.dead_letters, topics.DEAD_LETTER_PARTITIONS, _LARGE)
-    return _Plan(inputs, internal, outputs, changelogs, dead_letters)
+    dead_letters = Wanted(config.output.dead_letters, topics.DEAD_LETTER_PARTITIONS, _LARGE)
+    return Plan(inputs, internal, outputs, changelogs, dead_letters)
 
 
 def _refuse_new_rollup_partitions(
@@ -182,7 +184,7 @@ def _refuse_new_rollup_partitions(
         )
 
 
-def _check_limits(limits: Mapping[str, int], plan: _Plan) -> None:
+def _check_limits(limits: Mapping[str, int], plan: Plan) -> None:
     """Refuse topics in which what must be written cannot be."""
     written = [*plan.internal, *plan.outputs, plan.dead_letters]
     least = {topic.name: _LEAST_MESSAGE_BYTES for topic in written}
@@ -199,7 +201,7 @@ def _check_limits(limits: Mapping[str, int], plan: _Plan) -> None:
         raise ConfigError(problems)
 
 
-def _inputs(config: WorkerConfig, there: Mapping[str, int]) -> list[_Wanted]:
+def _inputs(config: WorkerConfig, there: Mapping[str, int]) -> list[Wanted]:
     counts = {name: there[name] for name in config.input.topics if name in there}
     if config.input.keyed_by_trace_id and len(set(counts.values())) > 1:
         text = ", ".join(f"{name} has {count}" for name, count in counts.items())
@@ -213,7 +215,7 @@ def _inputs(config: WorkerConfig, there: Mapping[str, int]) -> list[_Wanted]:
             ]
         )
     usual = max(counts.values(), default=NEW_INPUT_PARTITIONS)
-    return [_Wanted(name, counts.get(name, usual)) for name in config.input.topics]
+    return [Wanted(name, counts.get(name, usual)) for name in config.input.topics]
 
 
 async def _partitions(admin: AIOKafkaAdminClient) -> dict[str, int]:
@@ -221,7 +223,7 @@ async def _partitions(admin: AIOKafkaAdminClient) -> dict[str, int]:
     return {topic["topic"]: len(topic["partitions"]) for topic in described}
 
 
-async def _create(admin: AIOKafkaAdminClient, topic: _Wanted, replication: int) -> None:
+async def _create(admin: AIOKafkaAdminClient, topic: Wanted, replication: int) -> None:
     new = NewTopic(topic.name, topic.partitions, replication, topic_configs=dict(topic.config))
     response = await admin.create_topics([new])
     for name, code, message, *_ in response.topic_errors:

@@ -26,10 +26,9 @@ from tailrace.schemas.spans import Reason
 from tailrace.streams.cli import app as cli
 from tailrace.streams.declared_metrics import families
 from tailrace.streams.engine import Engine, EngineSettings
-from tailrace.streams.ledger import CHANGELOG_MESSAGE_BYTES
 from tailrace.streams.metrics import Metrics
 from tailrace.streams.metrics_page import page
-from tailrace.streams.provisioning import NEW_INPUT_PARTITIONS
+from tailrace.streams.provisioning import NEW_INPUT_PARTITIONS, planned
 from tailrace.streams.spans import SpanTasks
 from tailrace.tables.store import _BLOCK_CACHE_BYTES, _WRITE_BUFFER_BYTES
 from tailrace.tables.trace_buffers import SegmentCache
@@ -244,17 +243,20 @@ def test_the_readme_counts_the_missing_policies() -> None:
 
 
 def test_the_topics_page_names_every_topic_and_setting() -> None:
-    config = WorkerConfig()
-    output = config.output
     table = {code(row[0])[0]: row for row in rows(read("docs/topics.md"), 4) if code(row[0])}
-    changelog = topics.changelog(config.app, STAGE)
-    assert [*table] == [
-        *config.input.topics, output.sampled, output.decisions, output.dead_letters, changelog,
-    ]  # fmt: skip
-    assert table[config.input.topics[0]][1] == str(NEW_INPUT_PARTITIONS)
-    assert table[output.dead_letters][1] == str(topics.DEAD_LETTER_PARTITIONS)
-    for name in (output.dead_letters, changelog):
-        assert f"max.message.bytes={CHANGELOG_MESSAGE_BYTES}" in table[name][2]
+    plan = planned(parse("input: {keyed_by_trace_id: false}"), {})
+    changelog = "tailrace-…-changelog"
+    named = {each.name: each for each in plan.topics if each not in plan.changelogs}
+    assert table.keys() == {*named, changelog}
+    for name, topic in named.items():
+        assert set(code(table[name][2])) == {f"{key}={is_}" for key, is_ in topic.config.items()}
+    for topic in plan.changelogs:
+        settings = set(code(table[changelog][2]))
+        assert settings == {f"{key}={is_}" for key, is_ in topic.config.items()}
+        assert f"`{topic.name.replace('otlp_spans', 'TOPIC')}`" in read("docs/topics.md")
+    assert table["otlp_spans"][1] == str(NEW_INPUT_PARTITIONS)
+    assert table["tailrace-rollups"][1] == str(topics.ROLLUP_PARTITIONS)
+    assert table["tailrace.dead_letters"][1] == str(topics.DEAD_LETTER_PARTITIONS)
 
 
 def test_the_topics_page_names_every_header_and_reason() -> None:
