@@ -104,7 +104,7 @@ def kill(
 async def _kill(spans: int, seconds: float, seed: int, directory: Path, given: Input) -> Outcome:
     began = time.monotonic()
     outcome = Outcome(seed)
-    load = Load(seed, spans, seconds, 0, decision_wait_s=_WAIT_S, late_margin_s=_LATE_MARGIN_S)
+    load = _load(spans, seconds, seed, given)
     with _cluster(directory, load, given) as chaos:
         for topic, partitions in given.partitions.items():
             await create_topic(chaos.bootstrap, topic, partitions)
@@ -128,6 +128,12 @@ async def _kill(spans: int, seconds: float, seed: int, directory: Path, given: I
         outcome.report = await check_outputs(chaos.bootstrap, truth, slack_ms=slack_ms)
     outcome.seconds = time.monotonic() - began
     return outcome
+
+
+def _load(spans: int, seconds: float, seed: int, given: Input) -> Load:
+    """Of re-keyed spans it depends on the partitions that are behind whether they are late."""
+    load = Load(seed, spans, seconds, 0, decision_wait_s=_WAIT_S, late_margin_s=_LATE_MARGIN_S)
+    return load if given.is_keyed else replace(load, late_share=0)
 
 
 def _settled(chaos: "_Cluster", truth: Truth) -> Samples:
