@@ -1,17 +1,25 @@
-"""The demo on a screen: a live page on a terminal, plain lines elsewhere."""
+"""The demo on a screen: a live page on a terminal, a block of lines every few seconds elsewhere."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from tailrace.streams.demo import tables
 from tailrace.streams.demo.state import Flow
+
+_PLAIN_WIDTH = 100
+_BLOCK_EVERY_S = 5
+_PLAIN_EDGES = 6
+_FLOW_LINES = 4
+_SIDE_BY_SIDE = 112
+"""Columns that services and edges need beside each other."""
+_SEVERAL = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,102 +30,141 @@ class Worker:
     pending: float = 0
     open_traces: float = 0
     lag: float = 0
+    rollup_lag: float = 0
     checkpoint_ms: float = 0
     spans_a_second: float = 0
 
+    @property
+    def is_idle(self) -> bool:
+        """True if nothing waits to be read or decided."""
+        return not (self.pending or self.lag or self.rollup_lag)
 
-def page(flow: Flow, worker: Worker, seconds_left: float | None) -> Group:
-    """Return the whole live page."""
-    rest = "" if seconds_left is None else f" · {max(0, seconds_left):.0f} s left"
+
+def page(
+    flow: Flow, worker: Worker, seconds_left: float | None, width: int, height: int
+) -> RenderableType:
+    """Return the whole live page, in at most *height* lines of *width* columns."""
+    rest = "" if seconds_left is None else f" · {max(0, seconds_left):.0f} s of load left"
     head = Text.assemble(
         ("tailrace demo", "bold"), f"  worker pid {flow.worker_pid}{rest} · Ctrl-C ends"
     )
-    return Group(
-        head,
-        Panel(_flow(flow, worker), title="flow", title_align="left"),
-        Panel(_kept(flow), title="traces kept last", title_align="left"),
-        Text(flow.note or _hint(flow), style="yellow"),
-    )
+    hint = Text(flow.note or _hint(flow), style="yellow", no_wrap=True, overflow="ellipsis")
+    around = 1 + _FLOW_LINES + 1 + 2
+    return Group(head, _flow(flow, worker), "", *_body(flow, width, height - around), "", hint)
 
 
 def _hint(flow: Flow) -> str:
-    return (
-        f"Try it: kill -9 {flow.worker_pid}   (it starts again; nothing is lost or decided twice)"
-    )
+    return f"Try it: kill -9 {flow.worker_pid}  (it starts again, and no number goes wrong)"
+
+
+def _body(flow: Flow, width: int, height: int) -> Iterator[RenderableType]:
+    """Yield services, edges and kept traces as far as there is room for them."""
+    rates = flow.services.rates()
+    if not rates:
+        yield Text("rates and edges come with the first flush of metrics …", style="dim")
+        return
+    edges = flow.edges.rates(flow.services.as_of_ns)
+    kept = len(flow.newest) + 2
+    if width >= _SIDE_BY_SIDE:
+        rows = max(len(rates), min(len(edges), height - 2 - kept))
+        beside = Table.grid(padding=(0, 4))
+        beside.add_row(tables.services(rates), tables.edges(edges, rows, rates[0].seconds))
+        used = 2 + rows
+        below: list[RenderableType] = [beside]
+    else:
+        columns = 1 if height > 2 * len(rates) + kept + 4 else _SEVERAL
+        services = -(-len(rates) // columns)
+        rows = max(1, min(len(rates), height - services - 4))
+        below = [tables.services(rates, columns), "", tables.edges(edges, rows, rates[0].seconds)]
+        used = 1 + services + 3 + rows
+    yield Text(about(flow), style="dim", no_wrap=True, overflow="ellipsis")
+    yield from below
+    left = min(height - used, kept) - 2
+    if left > 0:
+        yield ""
+        yield tables.kept(list(flow.newest)[-left:])
+
+
+def about(flow: Flow) -> str:
+    """Return what the rates are of."""
+    seconds, edges = flow.services.rates()[0].seconds, len(flow.edges.totals())
+    return f"the last {seconds:.0f} s: services by what they handled; the busiest of {edges} edges"
 
 
 def _flow(flow: Flow, worker: Worker) -> Group:
-    table = Table.grid(padding=(0, 3))
-    for justify in ("left", "right", "left", "right"):
-        table.add_column(justify=justify)
-    decided = sum(flow.decided.values())
-    kept = flow.decided["sampled"]
-    share = f"{kept / decided:.1%}" if decided else "-"
-    by = ", ".join(f"{name} {count:,}" for name, count in flow.kept_by.most_common()) or "-"
-    rows = [
-        (
-            "messages sent",
-            f"{flow.sent.records:,}",
-            "spans a second",
-            f"{worker.spans_a_second:,.0f}",
-        ),
-        ("traces waiting", f"{worker.open_traces:,.0f}", "lag, records", f"{worker.lag:,.0f}"),
-        ("traces decided", f"{decided:,}", "last checkpoint", f"{worker.checkpoint_ms:.0f} ms"),
-        ("traces kept", f"{kept:,} ({share})", "decided twice", f"{flow.repeated}"),
-    ]
+    table = Table.grid(padding=(0, 2))
+    for width in (15, 16, 15, 24):
+        table.add_column(width=width, no_wrap=True)
+    rows = (
+        ("spans/s", f"{worker.spans_a_second:,.0f}", "lag, records", _lag(worker)),
+        ("traces waiting", f"{worker.open_traces:,.0f}", "checkpoint",
+         f"{worker.checkpoint_ms:.0f} ms"),
+        ("traces decided", f"{flow.traces:,}", "decided twice", f"{flow.repeated}"),
+    )  # fmt: skip
     for row in rows:
-        table.add_row(
-            *(Text(cell, "dim" if index % 2 == 0 else "") for index, cell in enumerate(row))
-        )
-    return Group(table, Text(f"kept by: {by}"))
+        table.add_row(*(Text(cell, "" if index % 2 else "dim") for index, cell in enumerate(row)))
+    # In a line of its own: policies may be many.
+    kept = Text(no_wrap=True, overflow="ellipsis").append(f"{'traces kept':17}", "dim")
+    kept.append(f"{_kept(flow):18}").append(f"{'kept by':17}", "dim").append(_policies(flow))
+    return Group(table, kept)
 
 
-def _kept(flow: Flow) -> Table:
-    table = Table(box=None, pad_edge=False, expand=True)
-    for name in ("trace", "why", "root", "spans", "ms"):
-        table.add_column(name, justify="right" if name in ("spans", "ms") else "left")
-    for decision in reversed(flow.newest):
-        table.add_row(*_cells(decision))
-    return table
+def _lag(worker: Worker) -> str:
+    return f"spans {worker.lag:,.0f}, rollups {worker.rollup_lag:,.0f}"
 
 
-def _cells(decision: Mapping[str, object]) -> tuple[str, ...]:
-    root = decision["root"]
-    name = f"{root['service']} {root['name']}" if isinstance(root, dict) else "-"
-    probability = decision["probability"]
-    why = str(decision["policy"]) + ("" if probability == 1 else f" ({probability:.0%})")
-    duration = f"{decision['duration_ms']:,.0f}"
-    return str(decision["trace_id"])[:16], why, name, str(decision["spans"]), duration
+def _kept(flow: Flow) -> str:
+    return f"{flow.decided['sampled']:,} ({flow.kept_share})"
 
 
-def line(flow: Flow, worker: Worker) -> str:
-    """Return the same in one line, where there is no terminal."""
-    kept = ", ".join(f"{name} {count}" for name, count in flow.kept_by.most_common())
-    return (
-        f"worker pid {flow.worker_pid}; messages sent {flow.sent.records:,}, "
-        f"spans a second {worker.spans_a_second:,.0f}; "
-        f"traces waiting {worker.open_traces:,.0f}, decided {sum(flow.decided.values()):,}, "
-        f"kept {flow.decided['sampled']:,} ({kept or 'none yet'}); lag {worker.lag:,.0f} records"
+def _policies(flow: Flow) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in flow.kept_by.most_common()) or "-"
+
+
+def block(flow: Flow, worker: Worker, elapsed_s: float) -> Iterator[RenderableType]:
+    """Yield the same as lines, where there is no terminal."""
+    yield (
+        f"\nafter {elapsed_s:.0f} s: {worker.spans_a_second:,.0f} spans/s, "
+        f"lag in records: {_lag(worker)}; worker pid {flow.worker_pid}"
     )
+    yield (
+        f"traces: {worker.open_traces:,.0f} waiting, {flow.traces:,} decided, "
+        f"{_kept(flow)} kept by {_policies(flow)}"
+    )
+    rates = flow.services.rates()
+    if rates:
+        yield f"{about(flow)}:"
+        yield tables.services(rates, _SEVERAL)
+        edges = flow.edges.rates(flow.services.as_of_ns)
+        yield tables.edges(edges, _PLAIN_EDGES, rates[0].seconds)
 
 
 class Screen:
-    """Shows the page on a terminal as it changes, and lines every few seconds elsewhere."""
-
-    _LINE_EVERY = 4
+    """Shows the page on a terminal as it changes, and a block of lines now and then elsewhere."""
 
     def __init__(self) -> None:
         self.console = Console()
+        self._is_live = self.console.is_terminal and not self.console.is_dumb_terminal
+        if not self._is_live:
+            self.console.width = max(self.console.width, _PLAIN_WIDTH)
         self._live: Live | None = None
-        self._shown = 0
+        self._next_block_s = float(_BLOCK_EVERY_S)
+        self._noted = ""
 
-    def say(self, text: str) -> None:
-        """Write a line of its own."""
-        self.console.print(text, highlight=False, soft_wrap=True)
+    def say(self, *what: RenderableType) -> None:
+        """Write lines of their own, or tables."""
+        for each in what:
+            if isinstance(each, str):
+                self.console.print(each, highlight=False, markup=False, soft_wrap=True)
+                continue
+            with self.console.capture() as lines:
+                self.console.print(each)
+            for line in lines.get().splitlines():
+                self.console.out(line.rstrip(), highlight=False)
 
     def __enter__(self) -> Screen:
-        if self.console.is_terminal:
-            self._live = Live(console=self.console, refresh_per_second=4, transient=True)
+        if self._is_live:
+            self._live = Live(console=self.console, auto_refresh=False, screen=True)
             self._live.start()
         return self
 
@@ -125,10 +172,17 @@ class Screen:
         if self._live is not None:
             self._live.stop()
 
-    def show(self, flow: Flow, worker: Worker, seconds_left: float | None) -> None:
-        """Show the state of now; called twice a second."""
+    def show(
+        self, flow: Flow, worker: Worker, elapsed_s: float, seconds_left: float | None
+    ) -> None:
+        """Show the state of now; *elapsed_s*: since the load began."""
         if self._live is not None:
-            self._live.update(page(flow, worker, seconds_left))
-        elif self._shown % self._LINE_EVERY == 0:
-            self.say(line(flow, worker))
-        self._shown += 1
+            width, height = self.console.size
+            self._live.update(page(flow, worker, seconds_left, width, height), refresh=True)
+            return
+        if flow.note != self._noted:
+            self._noted = flow.note
+            self.say(f"\n{flow.note}")
+        if elapsed_s >= self._next_block_s:
+            self._next_block_s += _BLOCK_EVERY_S
+            self.say(*block(flow, worker, elapsed_s))
