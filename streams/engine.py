@@ -38,11 +38,15 @@ _STALE_STORE_S = 12 * 3600
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One stage of the topology: its input topics, and how a task of it is built."""
+    """One stage of the topology: its input topics, and how a task of it is built.
+
+    A checkpoint without outputs only shortens recovery: it may wait for `quiet_s`.
+    """
 
     name: str
     topics: tuple[str, ...]
     build: Callable[[TaskId, PartitionStore], Task[Any]]
+    quiet_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,11 +285,17 @@ class Engine:
             except Exception as error:
                 runner.failed(error)
                 continue
-            if now - runner.last_checkpoint_at >= self.settings.checkpoint_interval_s:
+            if now - runner.last_checkpoint_at >= self._checkpoint_after_s(runner):
                 runner.checkpoint_soon()
         if now - self._watched_at >= _WATCH_S:
             self._watched_at = now
             self._watch(now)
+
+    def _checkpoint_after_s(self, runner: Runner) -> float:
+        interval_s = self.settings.checkpoint_interval_s
+        if runner.task.has_outputs:
+            return interval_s
+        return max(interval_s, self._stages[runner.id.stage].quiet_s)
 
     def _advance(self, runner: Runner) -> None:
         """Move an idle task to the time of the fetch that found the end, less the grace."""

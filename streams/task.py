@@ -153,6 +153,11 @@ class Task(Generic[Decoded]):
         return self._changed
 
     @property
+    def has_outputs(self) -> bool:
+        """True when somebody may wait for what a checkpoint would write."""
+        return bool(self._outbox.topics)
+
+    @property
     def unwritten_bytes(self) -> int:
         """About how much the next checkpoint writes."""
         return self.store.dirty_bytes + self._outbox.bytes

@@ -20,6 +20,9 @@ from tailrace.streams.rollups import RollupTasks
 from tailrace.streams.spans import SpanTasks
 from tailrace.streams.stages import ROLLUPS, SPANS, is_rekeyed, stage_topics
 
+_QUIET_S = 5.0
+"""Rollups come every second, and are soon read again; what they lead to is written at once."""
+
 
 @dataclass(frozen=True, slots=True)
 class Topology:
@@ -39,7 +42,7 @@ def build(config: WorkerConfig, cluster: Cluster) -> Topology:
         elif name == SPANS:
             stages.append(Stage(name, inputs, spans.build))
         else:
-            stages.append(Stage(name, inputs, RollupTasks(config, cluster).build))
+            stages.append(Stage(name, inputs, RollupTasks(config, cluster).build, _QUIET_S))
     return Topology(stages, spans)
 
 

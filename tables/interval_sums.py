@@ -69,6 +69,7 @@ class IntervalSums:
         self.generation += 1
         self._slots: dict[bytes, int] = {}
         self._keys: list[bytes] = []
+        self._places: list[int] = []
         self._rows = self.layout.empty(64)
         self._is_open = np.zeros(64, np.bool_)
 
@@ -94,6 +95,7 @@ class IntervalSums:
         if slot is None:
             slot = self._slots[key] = len(self._keys)
             self._keys.append(key)
+            self._places.append(zlib.crc32(key) % self._topic.partitions)
             if slot == len(self._rows):
                 self._rows = np.concatenate([self._rows, self.layout.empty(slot)])
                 self._is_open = np.concatenate([self._is_open, np.zeros(slot, np.bool_)])
@@ -143,10 +145,11 @@ class IntervalSums:
         # By key, because slots are given in another order by every process.
         in_order = sorted(self._open_slots().tolist(), key=self._keys.__getitem__)
         slots, stamp = np.array(in_order, np.int64), watermark.time
-        places = self._places(slots)
+        places = np.array([self._places[slot] for slot in in_order], np.int64)
         for partition in range(self._topic.partitions):
             # Only the last record of a partition says that this was all.
-            values = [encode(self._rollup(part)) for part in self._parts(slots, places, partition)]
+            parts = self._parts(slots[places == partition])
+            values = [encode(self._rollup(part)) for part in parts]
             for value in values[:-1]:
                 outbox.send(self._topic.name, Output(None, value, stamp, (), partition))
             last = values[-1] if values else b""
@@ -158,20 +161,17 @@ class IntervalSums:
             self._is_idle = is_idle
             self._mark(is_idle)
 
-    def _places(self, slots: Ints) -> Ints:
-        """Return the rollup partition of each of *slots*."""
-        hashes = (zlib.crc32(self._keys[slot]) for slot in slots.tolist())
-        return np.fromiter(hashes, np.int64, len(slots)) % self._topic.partitions
-
-    def _parts(self, slots: Ints, places: Ints, partition: int) -> Iterator[Ints]:
-        """Yield the slots that belong to *partition*, as many at a time as a record holds."""
-        mine = slots[places == partition]
-        sizes = np.fromiter((len(self._keys[slot]) for slot in mine.tolist()), np.int64, len(mine))
+    def _parts(self, slots: Ints) -> Iterator[Ints]:
+        """Yield *slots*, as many at a time as a record holds."""
+        if not len(slots):
+            return
+        sizes = np.array([len(self._keys[slot]) for slot in slots.tolist()], np.int64)
         ends = np.cumsum(sizes + 4 + 8 * self.layout.width)
         room = self._topic.record_bytes // 2  # what a part exceeds it by is less than it
-        cuts = np.flatnonzero(np.diff(ends // room)) + 1
-        if len(mine):
-            yield from np.split(mine, cuts)
+        if ends[-1] <= room:
+            yield slots
+        else:
+            yield from np.split(slots, np.flatnonzero(np.diff(ends // room)) + 1)
 
     def _close(self, slots: Ints) -> None:
         if len(self._keys) > _KEPT_SERIES:
