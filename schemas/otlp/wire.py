@@ -14,6 +14,19 @@ def varint(number: int) -> bytes:
     return bytes(encoded)
 
 
+class _Lengths(dict[int, bytes]):
+    """Varints by number; those that are common are made once."""
+
+    def __missing__(self, number: int) -> bytes:
+        encoded = varint(number)
+        if number < 1 << 14:
+            self[number] = encoded
+        return encoded
+
+
+LENGTHS = _Lengths()
+
+
 def field(number: int, payload: bytes) -> bytes:
     """*payload* as field *number* (below 16)."""
     return bytes((number << 3 | LENGTH_DELIMITED,)) + varint(len(payload)) + payload
