@@ -9,7 +9,7 @@ import orjson
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from tailrace.schemas.otlp.json import decode_json
+from tailrace.schemas.otlp.json import read_json
 from tailrace.streams.broker import EmbeddedBroker
 from tailrace_loadtest.check import check
 from tailrace_loadtest.counting import counted as counted_load
@@ -60,7 +60,7 @@ def test_simulate_decides_as_the_worker_does(
     assert decisions == _lines(out / "decisions.jsonl")
     sampled = (out / "sampled.jsonl").read_bytes().splitlines()
     assert counted([record.value or b"" for record in worker[pipeline.sampled]]) == counted(
-        list(map(decode_json, sampled))
+        list(map(read_json, sampled))
     )
     letters = list(map(_letter, worker[pipeline.dead_letters]))
     assert letters == _lines(out / "dead_letters.jsonl")

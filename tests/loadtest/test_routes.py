@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from tailrace.schemas.otlp.json import decode_json
+from tailrace.schemas.otlp.json import read_json
 from tailrace_loadtest.generator import records
 from tailrace_loadtest.load import Load, Record
 from tailrace_loadtest.routes import Keys, Message, Partitioner, Routes, partition_of
@@ -90,7 +90,7 @@ def test_without_keys_messages_mix_traces_and_come_no_earlier_than_their_parts(
 def test_json_says_what_the_protobuf_says(load: list[Record]) -> None:
     for said, meant in zip(sent(load, "none", is_json=True), sent(load, "none"), strict=True):
         assert said._replace(value=b"") == meant._replace(value=b"")
-        assert spans([decode_json(said.value)]) == spans([meant.value])
+        assert spans([read_json(said.value)]) == spans([meant.value])
 
 
 @pytest.mark.parametrize(
