@@ -1,0 +1,1 @@
+"""The service graph: who calls whom, how often, how often in vain, and how long that takes."""

@@ -1,0 +1,207 @@
+"""From spans to half edges.
+
+Columns of ids become the numbers of prototypes by one look-up a span: the ids of its service and of
+the database or peer that it names, side by side in one integer; with dimensions, one look-up more
+for each. Only ids that were not yet seen together are turned into a prototype.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from tailrace.agents.service_graph.settings import Columns, ServiceGraphSettings
+from tailrace.schemas.spans import SpanBatch
+from tailrace.schemas.strings import ABSENT, Strings, Values, text_of
+from tailrace.tables.half_edge_rows import (
+    CLIENT,
+    DATABASE,
+    FAILED,
+    KEY_BYTES,
+    MESSAGING,
+    ROOT,
+    Halves,
+    Ints,
+    Keys,
+    Prototype,
+    Prototypes,
+)
+
+NAME_BYTES = 1 << 10
+"""How long a name may be; longer ones are cut."""
+_KEPT_IDS = 100_000
+_INTERNAL = 1
+_SIDES = np.array([0, 0, 0, CLIENT, CLIENT | MESSAGING, MESSAGING], np.uint8)
+"""By kind of span."""
+_NO_PARENT = bytes(8)
+_LOW = (1 << 32) - 1
+
+
+class _Folds(dict[int, int]):
+    """Two ids side by side, to one id for both."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pairs: list[int] = []
+
+    def __missing__(self, pair: int) -> int:
+        number = self[pair] = len(self.pairs)
+        self.pairs.append(pair)
+        return number
+
+
+class _Numbers(dict[int, int]):
+    """Numbers of prototypes by ids that *strings* and *values* gave."""
+
+    def __init__(
+        self, dimensions: Sequence[str], prototypes: Prototypes, strings: Strings, values: Values
+    ) -> None:
+        super().__init__()
+        self._dimensions = dimensions
+        self._folds = [_Folds() for _ in dimensions]
+        self._prototypes = prototypes
+        self._generation = prototypes.generation
+        self._strings, self._values = strings, values
+        # Interned here, so that they are known by their ids.
+        self.unnamed = strings.intern("")
+        self.blanks = values.intern(""), values.intern(None)
+
+    def serves(self, batch: SpanBatch) -> bool:
+        """True if ids of *batch* and numbers mean what they did."""
+        return (
+            self._values is batch.values
+            and self._strings is batch.strings
+            and self._generation == self._prototypes.generation
+            and len(self) <= _KEPT_IDS
+        )
+
+    def of(self, service: Ints, others: Sequence[Ints]) -> npt.NDArray[np.int32]:
+        """Return the number of each half, by its service, its target and its dimensions."""
+        *folded, last = others
+        ids = service
+        for folds, other in zip(self._folds, folded, strict=True):
+            pairs = (ids << 32 | (other + 1)).tolist()
+            ids = np.fromiter(map(folds.__getitem__, pairs), np.int64, len(pairs))
+        pairs = (ids << 32 | (last + 1)).tolist()
+        return np.fromiter(map(self.__getitem__, pairs), np.int32, len(pairs))
+
+    def __missing__(self, pair: int) -> int:
+        ids, other = pair >> 32, pair & _LOW
+        others = [other - 1]
+        for folds in reversed(self._folds):
+            ids, other = folds.pairs[ids] >> 32, folds.pairs[ids] & _LOW
+            others.append(other - 1)
+        *values, target = others
+        dimensions = tuple(
+            (name, cut(text_of(self._values[value])))
+            for name, value in zip(self._dimensions, reversed(values), strict=True)
+            if value != ABSENT
+        )
+        prototype = Prototype(
+            cut(self._strings[ids]),
+            "" if target == ABSENT else cut(text_of(self._values[target])),
+            dimensions,
+        )
+        number = self[pair] = self._prototypes.number(prototype)
+        return number
+
+
+def cut(text: str, limit: int = NAME_BYTES) -> str:
+    """Return as much of *text* as *limit* bytes hold."""
+    if len(text) * 4 <= limit:
+        return text
+    return text.encode()[:limit].decode(errors="ignore")
+
+
+class HalfReader:
+    """Reads half edges, in terms of *prototypes*, from spans."""
+
+    def __init__(self, settings: ServiceGraphSettings, prototypes: Prototypes) -> None:
+        self._dimensions = settings.dimensions
+        self._dimension_columns = settings.dimension_columns
+        self._target_columns = (*settings.database_columns, *settings.peer_columns)
+        self._database_columns = len(settings.database_columns)
+        self._prototypes = prototypes
+        self._numbers: _Numbers | None = None
+
+    def read(self, batch: SpanBatch, times: Sequence[int]) -> tuple[Halves | None, int]:
+        """Return the halves of *batch*, None if there are none, and how many lack a service.
+
+        `times[i]` is stream time (ms) at message i.
+        """
+        rows = np.flatnonzero(batch.kind > _INTERNAL)
+        numbers = self._numbers
+        if numbers is None or not numbers.serves(batch):
+            numbers = self._numbers = _Numbers(
+                self._dimensions, self._prototypes, batch.strings, batch.values
+            )
+        service = batch.service[rows]
+        is_named = service != numbers.unnamed
+        unnamed = len(rows) - int(np.count_nonzero(is_named))
+        if unnamed:
+            rows, service = rows[is_named], service[is_named]
+        if not len(rows):
+            return None, unnamed
+        states = _SIDES[batch.kind[rows]]
+        is_client = (states & CLIENT) != 0
+        states |= (batch.status[rows] >> 1) * np.uint8(FAILED)
+        states |= (batch.is_root[rows] & ~is_client) * np.uint8(ROOT)
+        target, is_database = self._targets(batch, rows, is_client, numbers.blanks)
+        states |= is_database * np.uint8(DATABASE)
+        others = [_first_present(batch, each, rows) for each in self._dimension_columns]
+        found = numbers.of(service.astype(np.int64), [target, *others])
+        fragments = np.searchsorted(batch.fragment_start, rows, "right") - 1
+        keys = _keys(batch, rows, fragments, is_client)
+        durations = np.maximum(batch.end[rows] - batch.start[rows], 0)
+        at = np.array(times, np.int64)[batch.fragment_message[fragments]]
+        return Halves(keys, found, durations, at, states), unnamed
+
+    def _targets(
+        self,
+        batch: SpanBatch,
+        rows: npt.NDArray[np.intp],
+        is_client: npt.NDArray[np.bool_],
+        blanks: Sequence[int],
+    ) -> tuple[Ints, npt.NDArray[np.bool_]]:
+        """Return the value by which each client calls its callee, and if that is a database.
+
+        An empty value is none.
+        """
+        if not self._target_columns:
+            return np.full(len(rows), ABSENT, np.int64), np.zeros(len(rows), np.bool_)
+        table = np.array([batch.attributes[column] for column in self._target_columns])[:, rows]
+        is_there = (table != ABSENT) & is_client
+        for blank in blanks:
+            is_there &= table != blank
+        place, every = is_there.argmax(0), np.arange(len(rows))
+        is_found = is_there[place, every]
+        target = np.where(is_found, table[place, every], ABSENT).astype(np.int64)
+        return target, is_found & (place < self._database_columns)
+
+
+def _keys(
+    batch: SpanBatch,
+    rows: npt.NDArray[np.intp],
+    fragments: npt.NDArray[np.intp],
+    is_client: npt.NDArray[np.bool_],
+) -> Keys:
+    """Return the keys of halves; those of roots mean nothing."""
+    words = np.empty((len(rows), KEY_BYTES // 8), np.uint64)
+    trace_ids = np.frombuffer(b"".join(batch.fragment_trace_id), np.uint64).reshape(-1, 2)
+    words[:, :2] = trace_ids[fragments]
+    span_ids = np.frombuffer(b"".join(batch.span_id), np.uint64)
+    parents = np.frombuffer(
+        b"".join([each or _NO_PARENT for each in batch.parent_span_id]), np.uint64
+    )
+    words[:, 2] = np.where(is_client, span_ids[rows], parents[rows])
+    return words.view(f"V{KEY_BYTES}")[:, 0]
+
+
+def _first_present(batch: SpanBatch, columns: Columns, rows: npt.NDArray[np.intp]) -> Ints:
+    """Return for each of *rows* the first value that one of *columns* has, or ABSENT."""
+    table = np.array([batch.attributes[column] for column in columns])[:, rows]
+    place = (table != ABSENT).argmax(0)
+    found: Ints = table[place, np.arange(len(rows))].astype(np.int64)
+    return found

@@ -1,0 +1,185 @@
+"""Half edges as columns: one side each of a call, by serial number in order of arrival."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.int64]
+Keys = npt.NDArray[np.void]
+KEY_BYTES: Final = 24
+
+CLIENT: Final = 1
+"""A client or producer; else a server or consumer."""
+ROOT: Final = 2
+"""A server without parent: no client of it will come."""
+DATABASE: Final = 4
+"""A client of a database: no server of it will come."""
+MESSAGING: Final = 8
+FAILED: Final = 16
+PAIRED: Final = 32
+"""The other side came. A client is kept for further servers, until it expires."""
+LEFT: Final = 64
+"""It waits for nobody: a client that came twice, or a half that had no room."""
+
+_FIRST_CAPACITY = 1024
+_KEPT_PROTOTYPES = 50_000
+"""With more, those that no half refers to are forgotten."""
+
+
+class Prototype(NamedTuple):
+    """What many halves have in common; `target` is the database or peer that a client names."""
+
+    service: str
+    target: str
+    dimensions: tuple[tuple[str, str], ...] = ()
+
+
+class Prototypes:
+    """Prototypes by number. Numbers lose their meaning when `generation` changes."""
+
+    def __init__(self) -> None:
+        self.generation = 0
+        self._numbers: dict[Prototype, int] = {}
+        self._prototypes: list[Prototype] = []
+        self._limit = _KEPT_PROTOTYPES
+
+    def __len__(self) -> int:
+        return len(self._prototypes)
+
+    def __getitem__(self, number: int) -> Prototype:
+        return self._prototypes[number]
+
+    @property
+    def are_many(self) -> bool:
+        """True if it is time to forget some."""
+        return len(self._prototypes) > self._limit
+
+    def number(self, prototype: Prototype) -> int:
+        """Return the number of *prototype*, which may be new."""
+        number = self._numbers.setdefault(prototype, len(self._prototypes))
+        if number == len(self._prototypes):
+            self._prototypes.append(prototype)
+        return number
+
+    def keep(self, used: Ints) -> None:
+        """Forget all but *used*, ascending; `used[i]` becomes number i."""
+        self.generation += 1
+        self._prototypes = [self._prototypes[number] for number in used.tolist()]
+        self._numbers = {prototype: number for number, prototype in enumerate(self._prototypes)}
+        self._limit = max(_KEPT_PROTOTYPES, 2 * len(self._prototypes))
+
+
+class Halves(NamedTuple):
+    """Halves as they arrive: `times` (ms of stream time) never go back, `durations` are in ns.
+
+    A key is the 16 bytes of the trace ID and the 8 bytes of the client's span ID. That of a half
+    for which no other side will come means nothing.
+    """
+
+    keys: Keys
+    prototypes: npt.NDArray[np.int32]
+    durations: Ints
+    times: Ints
+    states: npt.NDArray[np.uint8]
+
+    def part(self, rows: slice) -> Halves:
+        """Return those of *rows*."""
+        return Halves(
+            self.keys[rows],
+            self.prototypes[rows],
+            self.durations[rows],
+            self.times[rows],
+            self.states[rows],
+        )
+
+
+class HalfRows:
+    """The halves that are remembered. Those with serials before `first` are gone."""
+
+    def __init__(self, first: int = 0) -> None:
+        self.first = first
+        self._start = 0
+        self._end = 0
+        self._keys = np.empty(_FIRST_CAPACITY, f"V{KEY_BYTES}")
+        self._prototypes = np.empty(_FIRST_CAPACITY, np.int32)
+        self._durations = np.empty(_FIRST_CAPACITY, np.int64)
+        self._times = np.empty(_FIRST_CAPACITY, np.int64)
+        self._states = np.empty(_FIRST_CAPACITY, np.uint8)
+
+    def __len__(self) -> int:
+        return self._end - self._start
+
+    @property
+    def next(self) -> int:
+        """The serial of the next half."""
+        return self.first + self._end - self._start
+
+    @property
+    def keys(self) -> Keys:
+        """Row 0 is the half `first`, here and in what follows. A view: to be used at once."""
+        return self._keys[self._start : self._end]
+
+    @property
+    def prototypes(self) -> npt.NDArray[np.int32]:
+        """Numbers of prototypes."""
+        return self._prototypes[self._start : self._end]
+
+    @property
+    def durations(self) -> Ints:
+        """In ns, 0 or more."""
+        return self._durations[self._start : self._end]
+
+    @property
+    def times(self) -> Ints:
+        """Ascending: when each came, in ms of stream time."""
+        return self._times[self._start : self._end]
+
+    @property
+    def states(self) -> npt.NDArray[np.uint8]:
+        """Bits."""
+        return self._states[self._start : self._end]
+
+    def time(self, serial: int) -> int:
+        """Return when the half *serial* came."""
+        return int(self._times[self._start + serial - self.first])
+
+    def first_since(self, time: int) -> int:
+        """Return the serial of the first that came at *time* or later."""
+        times = self.times
+        if not len(times) or times[0] >= time:
+            return self.first
+        return self.first + int(np.searchsorted(times, time))
+
+    def append(self, halves: Halves) -> int:
+        """Add *halves*; return the serial of the first of them."""
+        first, count = self.next, len(halves.keys)
+        if self._end + count > len(self._times):
+            self._move(max(_FIRST_CAPACITY, 2 * (len(self) + count)))
+        rows = slice(self._end, self._end + count)
+        self._keys[rows] = halves.keys
+        self._prototypes[rows] = halves.prototypes
+        self._durations[rows] = halves.durations
+        self._times[rows] = halves.times
+        self._states[rows] = halves.states
+        self._end += count
+        return first
+
+    def drop(self, count: int) -> None:
+        """Forget the oldest *count*."""
+        self.first += count
+        self._start += count
+
+    def _move(self, capacity: int) -> None:
+        size = len(self)
+
+        def moved(column: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+            larger = np.empty(capacity, column.dtype)
+            larger[:size] = column[self._start : self._end]
+            return larger
+
+        for name in ("_keys", "_prototypes", "_durations", "_times", "_states"):
+            setattr(self, name, moved(getattr(self, name)))
+        self._start, self._end = 0, size

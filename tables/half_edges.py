@@ -1,0 +1,248 @@
+"""Half edges: calls of which one side was seen, and waits for the other.
+
+A half that came at t (ms of stream time) expires when stream time passes t + *ttl*. Laws:
+
+- A server pairs with the client of its key, in whichever order they come, if the earlier one had
+  not expired when the later one came. A client pairs with every server under it: with those that
+  wait when it comes, and until it expires with those that come. A server pairs with one client.
+- Of two clients with one key the first counts: the second is the same span again.
+- Every half becomes one side of a call, expires, or waits (`pending`).
+- A checkpoint writes what came since the last one and is still wanted, and which older halves were
+  paired since; never what was written before.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from tailrace.tables.half_edge_blocks import Block, has_key
+from tailrace.tables.half_edge_journal import HalfEdgeJournal
+from tailrace.tables.half_edge_pairs import HalfEdgePairs, tokens
+from tailrace.tables.half_edge_rows import (
+    CLIENT,
+    DATABASE,
+    FAILED,
+    KEY_BYTES,
+    LEFT,
+    PAIRED,
+    ROOT,
+    HalfRows,
+    Halves,
+    Ints,
+    Prototypes,
+)
+from tailrace.tables.store import PartitionStore
+
+NOBODY = -1
+_DONE = PAIRED | LEFT | DATABASE
+
+
+class Calls(NamedTuple):
+    """Calls as columns.
+
+    The prototype of each side or NOBODY; how long the call took there, in ns; when it was complete,
+    in ms; the bits of the side that came last, FAILED if either failed.
+    """
+
+    client: Ints
+    server: Ints
+    client_ns: Ints
+    server_ns: Ints
+    at: Ints
+    states: npt.NDArray[np.uint8]
+
+
+class Met(NamedTuple):
+    """What became of halves as they came. `shared`: pairs whose client had paired before."""
+
+    pairs: int = 0
+    shared: int = 0
+    repeated: int = 0
+    dropped: int = 0
+
+
+class HalfEdges:
+    """The half edges of one partition. Times in ms of stream time."""
+
+    def __init__(self, store: PartitionStore, ttl_ms: int) -> None:
+        self.prototypes = Prototypes()
+        self.pending = 0
+        """Halves that wait for another side, or just to expire."""
+        self._ttl_ms = ttl_ms
+        self._journal = HalfEdgeJournal(store)
+        self._rows = HalfRows()
+        self._pairs = HalfEdgePairs(self._rows, ttl_ms)
+        self._taken = 0  # the serial after the last that `calls` has seen
+        self._sealed = 0  # the serial after the last that `seal` has seen
+        self._paired_since: list[Ints] = []
+
+    def add(self, halves: Halves) -> Met:
+        """Let *halves* come, one or more."""
+        mine = self._append(halves)
+        keyed = has_key(halves.states)
+        pairs, shared, repeated = self._pairs.meet(
+            halves.keys[keyed].tolist(), mine[keyed].tolist(), int(halves.times[-1])
+        )
+        waiting = int(np.count_nonzero((halves.states & DATABASE) == 0))
+        self.pending += waiting - repeated - 2 * pairs + shared
+        return Met(pairs, shared, repeated)
+
+    def add_within(self, halves: Halves, limit: int) -> Met:
+        """Let *halves* come, all at one time; what is due before that is done already.
+
+        A half that would have to wait beside *limit* others is dropped.
+        """
+        mine, now = self._append(halves).tolist(), int(halves.times[-1])
+        total = Met()
+        for key, token, state in zip(
+            halves.keys.tolist(), mine, halves.states.tolist(), strict=True
+        ):
+            if state & DATABASE:
+                continue
+            waits = bool(state & ROOT) or self._pairs.would_wait(key, token)
+            if waits and self.pending >= limit:
+                self._pairs.leave(token)
+                total = total._replace(dropped=total.dropped + 1)
+                continue
+            pairs = shared = repeated = 0
+            if not state & ROOT:
+                pairs, shared, repeated = self._pairs.meet([key], [token], now)
+            self.pending += 1 - repeated - 2 * pairs + shared
+            total = total._replace(
+                pairs=total.pairs + pairs,
+                shared=total.shared + shared,
+                repeated=total.repeated + repeated,
+            )
+        return total
+
+    def _append(self, halves: Halves) -> Ints:
+        """Remember *halves*; return their tokens."""
+        first = self._rows.append(halves)
+        return tokens(np.arange(first, self._rows.next), halves.states)
+
+    def calls(self) -> Calls:
+        """Take the calls that were completed since this was last asked."""
+        rows, first = self._rows, self._rows.first
+        pairs, states = self._pairs.take(), rows.states
+        waited, came = pairs.waited - first, pairs.came - first
+        client = np.where(pairs.is_client, came, waited)
+        server = np.where(pairs.is_client, waited, came)
+        is_new = (pairs.waited < self._sealed) & ((states[waited] & PAIRED) == 0)
+        self._paired_since.append(pairs.waited[is_new])
+        bits = states[came] | (states[waited] & FAILED)
+        states[waited] |= PAIRED
+        states[came] |= PAIRED
+        states[pairs.left - first] |= LEFT
+        seen, self._taken = self._taken - first, rows.next
+        alone = np.flatnonzero(states[seen:] & DATABASE) + seen
+        client, ends = np.concatenate((client, alone)), np.concatenate((server, alone))
+        nobody = np.full(len(alone), NOBODY)
+        return Calls(
+            rows.prototypes[client].astype(np.int64),
+            np.concatenate((rows.prototypes[server], nobody)),
+            rows.durations[client],
+            rows.durations[ends],
+            np.concatenate((rows.times[came], rows.times[alone])),
+            np.concatenate((bits, states[alone])),
+        )
+
+    def expired(self, now: int) -> Calls:
+        """Take the halves that waited in vain until before *now*, in order; after `calls`.
+
+        Each is complete when it expires.
+        """
+        rows = self._rows
+        count = rows.first_since(now - self._ttl_ms) - rows.first
+        states = rows.states[:count].copy()
+        self._forget(states)
+        waited = np.flatnonzero((states & _DONE) == 0)
+        prototypes, durations = rows.prototypes[waited].astype(np.int64), rows.durations[waited]
+        is_client = (states[waited] & CLIENT) != 0
+        calls = Calls(
+            np.where(is_client, prototypes, NOBODY),
+            np.where(is_client, NOBODY, prototypes),
+            np.where(is_client, durations, 0),
+            np.where(is_client, 0, durations),
+            rows.times[waited] + self._ttl_ms,
+            states[waited],
+        )
+        self.pending -= len(waited)
+        rows.drop(count)
+        return calls
+
+    def _forget(self, states: npt.NDArray[np.uint8]) -> None:
+        """Nobody finds the oldest halves any more, whose *states* these are."""
+        held = np.flatnonzero(_is_wanted(states) & has_key(states))
+        self._pairs.forget(self._rows.keys[held].tolist(), (held + self._rows.first).tolist())
+
+    def forget_prototypes(self) -> None:
+        """Forget the prototypes that no half has any more, if they are many; after `calls`."""
+        if self.prototypes.are_many:
+            column = self._rows.prototypes
+            used = np.unique(column)
+            column[:] = np.searchsorted(used, column)
+            self.prototypes.keep(used.astype(np.int64))
+
+    def seal(self) -> None:
+        """Put into the store what is only in memory; after `calls`."""
+        rows = self._rows
+        fresh = max(self._sealed, rows.first) - rows.first
+        wanted = np.flatnonzero(_is_wanted(rows.states[fresh:])) + fresh
+        paired = np.concatenate([np.zeros(0, np.int64), *self._paired_since])
+        self._sealed, self._paired_since = rows.next, []
+        block = Block(
+            rows.next,
+            wanted + rows.first,
+            [self.prototypes[number] for number in rows.prototypes[wanted].tolist()],
+            rows.durations[wanted],
+            rows.times[wanted],
+            rows.states[wanted],
+            rows.keys[wanted],
+            paired[paired >= rows.first],
+        )
+        self._journal.write(block, rows.first)
+
+    def restore(self) -> None:
+        """Read what is in the store; once, before anything else."""
+        first, blocks = self._journal.read()
+        rows = self._rows = HalfRows(first)
+        end = max([first, *(block.end for block in blocks)])
+        self._fill(blocks, end - first)
+        self._pairs = HalfEdgePairs(rows, self._ttl_ms)
+        self._taken = self._sealed = end
+        states = rows.states
+        self.pending = int(np.count_nonzero((states & _DONE) == 0))
+        held = np.flatnonzero(_is_wanted(states) & has_key(states))
+        mine = tokens(held + first, states[held])
+        has_paired = (states[held] & PAIRED) != 0
+        self._pairs.restore(rows.keys[held].tolist(), mine.tolist(), has_paired.tolist())
+
+    def _fill(self, blocks: list[Block], count: int) -> None:
+        """Put *blocks* into the rows; halves that are in none have left."""
+        first, keys = self._rows.first, np.zeros(count, f"V{KEY_BYTES}")
+        prototypes, states = np.zeros(count, np.int32), np.full(count, LEFT, np.uint8)
+        durations, times = np.zeros(count, np.int64), np.zeros(count, np.int64)
+        for block in blocks:
+            numbers = np.array(
+                [self.prototypes.number(each) for each in block.prototypes], np.int32
+            )
+            alive = np.flatnonzero(block.serials >= first)
+            at = block.serials[alive] - first
+            durations[at], times[at] = block.durations[alive], block.times[alive]
+            states[at], prototypes[at] = block.states[alive], numbers[alive]
+            keys[at] = block.keys[alive]
+        for block in blocks:
+            states[block.paired[block.paired >= first] - first] |= PAIRED
+        times = np.maximum.accumulate(times)
+        self._rows.append(Halves(keys, prototypes, durations, times, states))
+
+
+def _is_wanted(states: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    """False for halves that have left, and for servers that have paired: a client is kept."""
+    is_left = (states & (LEFT | DATABASE)) != 0
+    is_served = (states & (CLIENT | PAIRED)) == PAIRED
+    wanted: npt.NDArray[np.bool_] = ~(is_left | is_served)
+    return wanted

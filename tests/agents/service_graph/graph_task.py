@@ -1,0 +1,86 @@
+"""Tasks with nothing but a service graph, and what they counted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from tailrace.agents.service_graph import agent
+from tailrace.agents.service_graph.logic import ServiceGraphLogic
+from tailrace.agents.service_graph.settings import ServiceGraphSettings
+from tailrace.schemas.otlp.decoder import Decoder
+from tailrace.schemas.records import DeadLetter, Output, Record
+from tailrace.schemas.series import EdgeSeries
+from tailrace.schemas.spans import SpanBatch
+from tailrace.schemas.sums import decode, histogram
+from tailrace.schemas.watermarks import Watermark, read_watermark
+from tailrace.streams.task import Task, TaskId
+from tailrace.tables.interval_sums import RollupTopic
+from tailrace.tables.store import PartitionStore
+from tests.agents.service_graph.naive_graph import Counted
+from tests.agents.service_graph.traffic import INTERVAL_MS
+from tests.streams import deaths
+from tests.streams.deaths import Build
+
+ROLLUPS = RollupTopic("rollups", 3, 100_000, INTERVAL_MS)
+
+
+class Codec:
+    """Decodes; who refuses what is not asked here."""
+
+    def __init__(self, settings: ServiceGraphSettings, interned_limit_bytes: int) -> None:
+        self._decoder = Decoder(
+            settings.columns,
+            settings.client_columns,
+            ids=True,
+            interned_limit_bytes=interned_limit_bytes,
+        )
+
+    def decode(self, records: Sequence[Record]) -> tuple[SpanBatch, Sequence[DeadLetter]]:
+        return self._decoder.decode([record.value for record in records]), ()
+
+
+def no_letter(*_: object) -> tuple[str, Output]:
+    raise AssertionError("nothing is refused")
+
+
+def builder(settings: ServiceGraphSettings, interned_limit_bytes: int = 32 << 20) -> Build:
+    """Builds tasks as a new process would, with nothing shared between two."""
+
+    def build(store: PartitionStore) -> Task[SpanBatch]:
+        logic = ServiceGraphLogic(settings, store, ROLLUPS, "service_graph-0")
+        codec = Codec(settings, interned_limit_bytes)
+        return Task(TaskId("spans", 0), store, codec, {agent.NAME: logic}, no_letter)
+
+    return build
+
+
+def counted(sent: deaths.Sent) -> Counted:
+    """What the rollups of *sent* hold; nothing that is 0."""
+    found: Counted = Counter()
+    for output in sent.get(ROLLUPS.name, []):
+        if not output.value:
+            continue
+        rollup = decode(output.value)
+        assert rollup.end - rollup.start == INTERVAL_MS
+        for key, row in zip(rollup.keys, rollup.rows, strict=True):
+            edge = tuple(EdgeSeries.of_key(key))
+            for name in rollup.layout.histograms:
+                seen = histogram(rollup.layout, row, name)
+                found[rollup.start, edge, f"{name} sum"] += seen.sum_ns
+                for bucket, count in enumerate(seen.buckets):
+                    found[rollup.start, edge, f"{name} bucket {bucket}"] += count
+    return +found
+
+
+def watermarks(sent: deaths.Sent) -> list[list[Watermark]]:
+    """For each partition of the rollup topic, what it was told."""
+    return [
+        [
+            read_watermark(value)
+            for output in sent.get(ROLLUPS.name, [])
+            for _, value in output.headers
+            if output.partition == partition
+        ]
+        for partition in range(ROLLUPS.partitions)
+    ]

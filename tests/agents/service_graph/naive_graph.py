@@ -1,0 +1,192 @@
+"""The service graph written as plainly as possible, for laws to compare with: a list of halves."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tailrace.agents.service_graph.settings import ServiceGraphSettings
+from tests.agents.service_graph.traffic import (
+    BOUNDS_NS,
+    CLIENT,
+    CONSUMER,
+    ERROR,
+    INTERVAL_MS,
+    PRODUCER,
+    ROOTS,
+    SERVER,
+    Sent,
+    Span,
+    rows,
+)
+
+Counted = Counter[tuple[int, tuple[Any, ...], str]]
+"""What was counted: the interval's start, the edge, and a sum or a bucket, to how much."""
+
+
+@dataclass
+class Half:
+    """A span that waits, or a client that is kept for more servers."""
+
+    span: Span
+    due: int
+    has_paired: bool = False
+
+    @property
+    def is_client(self) -> bool:
+        return self.span.kind in (CLIENT, PRODUCER)
+
+    @property
+    def key(self) -> tuple[bytes, bytes] | None:
+        """None: it has no other side."""
+        if self.is_client:
+            return self.span.trace_id, self.span.span_id
+        return None if self.span.parent in ROOTS else (self.span.trace_id, self.span.parent)
+
+
+@dataclass
+class NaiveGraph:
+    """Feed it records in order; `counted` and `counts` then are what must have been counted."""
+
+    settings: ServiceGraphSettings
+    counted: Counted = field(default_factory=Counter)
+    counts: Counter[str] = field(default_factory=Counter)
+    now: int = 0
+    halves: list[Half] = field(default_factory=list)
+
+    def record(self, timestamp: int, spans: Iterable[Span]) -> None:
+        """One record with its good *spans*."""
+        self.now = max(self.now, timestamp)
+        self.expire_before(self.now)
+        for span in spans:
+            if span.kind not in (SERVER, CLIENT, PRODUCER, CONSUMER):
+                continue
+            if span.service:
+                self._arrive(Half(span, self.now + self.settings.ttl_ms))
+            else:
+                self.counts["half_edges_unnamed"] += 1
+
+    def expire_before(self, now: int) -> None:
+        """Time goes on to *now*."""
+        for half in list(self.halves):
+            if half.due < now:
+                self.halves.remove(half)
+                if not half.has_paired:
+                    self._expire(half)
+
+    @property
+    def pending(self) -> int:
+        return sum(not half.has_paired for half in self.halves)
+
+    def _arrive(self, half: Half) -> None:
+        self.counts["half_edges.client" if half.is_client else "half_edges.server"] += 1
+        database = half.is_client and self._named(half.span, self._database_values(half.span))
+        if database:
+            self.counts["edges.database"] += 1
+            self._edge(half.span, half.span, database, "database", self.now)
+            return
+        same = [each for each in self.halves if half.key is not None and each.key == half.key]
+        others = [each for each in same if each.is_client != half.is_client]
+        if half.is_client and len(others) < len(same):
+            self.counts["half_edges_repeated"] += 1
+            return
+        limit = self.settings.max_items
+        if not others and limit is not None and self.pending >= limit:
+            self.counts["half_edges_dropped"] += 1
+            return
+        for other in others:
+            self._pair(half, other)
+        if half.is_client or not others:
+            self.halves.append(half)
+
+    def _pair(self, half: Half, other: Half) -> None:
+        client, server = (half, other) if half.is_client else (other, half)
+        self.counts["edges.paired"] += 1
+        if client.has_paired:
+            self.counts["half_edges_shared"] += 1
+        client.has_paired = True
+        if server is other:
+            self.halves.remove(server)
+        kind = "messaging_system" if half.span.kind in (PRODUCER, CONSUMER) else ""
+        self._edge(client.span, server.span, server.span.service, kind, self.now)
+
+    def _expire(self, half: Half) -> None:
+        missing = "server" if half.is_client else "client"
+        self.counts[f"edges_expired.{missing}"] += 1
+        if not self.settings.peer_attributes:
+            return
+        if half.is_client:
+            self.counts["edges.virtual_server"] += 1
+            peers = self._peer_values(half.span)
+            callee = self._named(half.span, peers) or "unknown"
+            self._edge(half.span, None, callee, "virtual_node", half.due)
+        elif half.key is None:
+            self.counts["edges.virtual_client"] += 1
+            self._edge(None, half.span, half.span.service, "virtual_node", half.due)
+
+    def _edge(
+        self, client: Span | None, server: Span | None, callee: str, kind: str, at: int
+    ) -> None:
+        caller = "user" if client is None else client.service
+        labels = []
+        for name in self.settings.dimensions:
+            for side, span in (("client", client), ("server", server)):
+                if span is None or (side == "server" and kind == "database"):
+                    continue
+                values = _values(self.settings.names(name), span.resource, span.attributes)
+                labels += [(f"{side}_{name}", text(value)) for value in values[:1]]
+        edge = ("default", caller, callee, kind, tuple(labels))
+        failed = any(span is not None and span.status == ERROR for span in (client, server))
+        for side, span in (("client", client), ("server", server)):
+            ns = 0 if span is None else max(0, span.ns)
+            of = (at // INTERVAL_MS * INTERVAL_MS, edge)
+            histogram = f"{side}_failed" if failed else side
+            self.counted[(*of, f"{histogram} sum")] += ns
+            self.counted[(*of, f"{histogram} bucket {bisect_left(BOUNDS_NS, ns)}")] += 1
+
+    def _named(self, span: Span, values: Sequence[Any]) -> str:
+        """The first of *values* that is not blank."""
+        return next((text(value) for value in values if text(value)), "")
+
+    def _database_values(self, span: Span) -> list[Any]:
+        return [
+            value
+            for key in self.settings.database_name_attributes
+            for value in _values(self.settings.names(key), span.resource, span.attributes)
+        ]
+
+    def _peer_values(self, span: Span) -> list[Any]:
+        return [
+            value
+            for key in self.settings.peer_attributes
+            for value in _values(self.settings.names(key), span.attributes)
+        ]
+
+
+def _values(keys: Sequence[str], *attributes: Mapping[str, Any]) -> list[Any]:
+    return [each[key] for each in attributes for key in keys if key in each]
+
+
+def text(value: Any) -> str:
+    """*value* as a label."""
+    if value is None:
+        return ""
+    return {True: "true", 2: "2"}[value] if isinstance(value, bool | int | float) else str(value)
+
+
+def expected(settings: ServiceGraphSettings, sent: Sequence[Sent], end: int) -> NaiveGraph:
+    """What comes of *sent* when time then goes on to *end*."""
+    graph = NaiveGraph(settings)
+    for row, record in zip(rows(sent), sent, strict=True):
+        good = [
+            span
+            for span in record.spans or ()
+            if len(span.trace_id) == 16 and len(span.span_id) == 8
+        ]
+        first_of = {span.trace_id: index for index, span in reversed(list(enumerate(good)))}
+        graph.record(row.timestamp, sorted(good, key=lambda span: first_of[span.trace_id]))
+    graph.expire_before(end)
+    return graph
