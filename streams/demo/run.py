@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
+from tailrace.schemas.config import load
+from tailrace.schemas.durations import SECOND
 from tailrace.schemas.errors import EnvironmentFailed
 from tailrace.streams.broker.embedded import EmbeddedBroker
 from tailrace.streams.demo.state import TOPICS, Evidence, Flow
@@ -24,10 +26,6 @@ from tailrace_loadtest.truth import Truth
 from tailrace_loadtest.workers import SPANS
 
 SPANS_A_SECOND = 3_000
-_WAIT_S = 2.0
-"""The decision_wait and store.ttl of config.yaml. No fragment is late, so those of a trace come
-within half of it, and the halves of every call meet."""
-_GRACE_S = 2.0
 _TAIL_S = 11
 """Starting, and from the end of the load to the last flush: the time to live of what stays alone,
 the grace of idle partitions, a rollup, a flush and a checkpoint."""
@@ -37,7 +35,7 @@ _DRAIN_S = 60.0
 _AFTER_S = 1.5
 """Longer than what is too much may still come after what is enough."""
 _SHOW_S = 0.5
-_CONFIG = Path(__file__).with_name("config.yaml")
+CONFIG = Path(__file__).with_name("config.yaml")
 
 
 def run_demo(seconds: int | None) -> None:
@@ -68,6 +66,7 @@ class Demo:
         self._load_is_over = asyncio.Event()
         self._ending = False
         self._worker: Process | None = None
+        self._config = load(CONFIG)
         self._before = (time.monotonic(), 0.0)
         self._began = 0.0
 
@@ -79,14 +78,13 @@ class Demo:
         self._start_worker()
         await asyncio.to_thread(self._wait_for_ready)
         flowing = max(seconds - _TAIL_S, seconds // 3) if seconds else None
-        truth = Truth(_load(flowing)) if flowing else None
+        wait_s = self._config.tail_sampling.decision_wait / SECOND
+        truth = Truth(part(1, flowing, _now_ms(), wait_s)) if flowing else None
         self._flow.evidence = Evidence() if truth else None
         following = asyncio.create_task(self._follow())
-        load = counted(truth) if truth else _endless()
+        flow = self._until_over(counted(truth) if truth else _endless(wait_s))
         sending = asyncio.create_task(
-            produce(
-                self._until_over(load), self._bootstrap, SPANS, speed=1.0, produced=self._flow.sent
-            )
+            produce(flow, self._bootstrap, SPANS, speed=1.0, produced=self._flow.sent)
         )
         self._began = time.monotonic()
         with self._screen:
@@ -100,8 +98,8 @@ class Demo:
         await following
         self._tell(truth, is_drained=is_drained)
 
-    def _until_over(self, load: Iterator[Record]) -> Iterator[Record]:
-        for record in load:
+    def _until_over(self, whole: Iterator[Record]) -> Iterator[Record]:
+        for record in whole:
             if self._load_is_over.is_set():
                 return
             yield record
@@ -136,7 +134,7 @@ class Demo:
 
     def _start_worker(self) -> None:
         self._worker = Process(
-            ["worker", "-c", str(_CONFIG), "--bootstrap", self._bootstrap,
+            ["worker", "-c", str(CONFIG), "--bootstrap", self._bootstrap,
              "--data", str(self._directory / "worker"), "--web-port", str(self._port)],
             self._directory / "worker.log",
         )  # fmt: skip
@@ -160,7 +158,7 @@ class Demo:
         try:
             samples = scrape(self._port)
         except OSError:
-            return Worker()
+            return Worker(is_up=False)
         now, spans = time.monotonic(), total(samples, "tailrace_spans_decoded_total")
         before, self._before = self._before, (now, spans)
         return Worker(
@@ -192,11 +190,11 @@ class Demo:
         self._screen.say(verdict(report, truth))
 
     def _fail(self, differences: str) -> None:
-        behind = self._flow.sent.most_behind_s
-        if behind > _GRACE_S / 2:
+        behind, grace = self._flow.sent.most_behind_s, self._config.engine.grace / SECOND
+        if behind > grace / 2:
             raise EnvironmentFailed(
                 f"this machine was too busy: a record was sent {behind:.1f} s after its time, and "
-                f"what is idle for {_GRACE_S:g} s is decided. So the outputs differ from the load",
+                f"engine.grace is {grace:g} s. So the outputs differ from what was meant to be",
                 f"Run it again with less beside it.\n{differences}",
             )
         raise RuntimeError(f"what came out differs from what was sent: {differences}")
@@ -205,22 +203,22 @@ class Demo:
         return (self._directory / "worker.log").read_text()[-2000:]
 
 
-def _load(seconds: float) -> Load:
-    """Return a load that starts now and lasts *seconds*."""
-    return Load(
-        spans=round(seconds * SPANS_A_SECOND), seconds=seconds, start_ms=int(time.time() * 1000),
-        decision_wait_s=_WAIT_S, late_share=0.0,
-    )  # fmt: skip
+def part(seed: int, seconds: float, start_ms: int, wait_s: float) -> Load:
+    """Return a load without late fragments: those of a trace come within half of the wait.
+
+    So the halves of every call meet within a short time to live.
+    """
+    spans = round(seconds * SPANS_A_SECOND)
+    return Load(seed, spans, seconds, start_ms, decision_wait_s=wait_s, late_share=0.0)
 
 
-def _endless() -> Iterator[Record]:
+def _endless(wait_s: float) -> Iterator[Record]:
     """Yield loads that follow each other from now on."""
-    start_ms = int(time.time() * 1000)
+    start_ms = _now_ms()
     for seed in count(1):
-        yield from records(
-            Load(
-                seed, _PART_S * SPANS_A_SECOND, _PART_S,
-                start_ms=start_ms + (seed - 1) * _PART_S * 1000,
-                decision_wait_s=_WAIT_S, late_share=0.0,
-            )
-        )  # fmt: skip
+        yield from records(part(seed, _PART_S, start_ms, wait_s))
+        start_ms += _PART_S * 1000
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)

@@ -26,6 +26,7 @@ _SEVERAL = 2
 class Worker:
     """What the worker says of itself; zeros while it is away."""
 
+    is_up: bool = True
     spans: float = 0
     pending: float = 0
     open_traces: float = 0
@@ -37,7 +38,7 @@ class Worker:
     @property
     def is_idle(self) -> bool:
         """True if nothing waits to be read or decided."""
-        return not (self.pending or self.lag or self.rollup_lag)
+        return self.is_up and not (self.pending or self.lag or self.rollup_lag)
 
 
 def page(
@@ -110,6 +111,8 @@ def _flow(flow: Flow, worker: Worker) -> Group:
 
 
 def _lag(worker: Worker) -> str:
+    if not worker.is_up:
+        return "the worker is starting"
     return f"spans {worker.lag:,.0f}, rollups {worker.rollup_lag:,.0f}"
 
 
@@ -124,7 +127,7 @@ def _policies(flow: Flow) -> str:
 def block(flow: Flow, worker: Worker, elapsed_s: float) -> Iterator[RenderableType]:
     """Yield the same as lines, where there is no terminal."""
     yield (
-        f"\nafter {elapsed_s:.0f} s: {worker.spans_a_second:,.0f} spans/s, "
+        f"\nafter {elapsed_s:.0f} s: {worker.spans_a_second:,.0f} spans/s; "
         f"lag in records: {_lag(worker)}; worker pid {flow.worker_pid}"
     )
     yield (

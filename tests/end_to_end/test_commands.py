@@ -178,10 +178,20 @@ def test_a_data_directory_in_use_is_named_with_the_remedy(
 
 @pytest.mark.kafka
 @pytest.mark.slow
-def test_the_demo_ends_by_itself_and_says_that_it_was_checked(tmp_path: Path) -> None:
-    process = Process(["demo"], tmp_path / "log", environment={"DEMO_SECONDS": "12"})
+def test_the_demo_shows_everything_checks_it_and_ends_by_itself(tmp_path: Path) -> None:
+    process = Process(["demo"], tmp_path / "log", environment={"DEMO_SECONDS": "16"})
     try:
         assert process.wait(120) == 0, process.output
     finally:
         process.kill()
-    assert "checked against the load: every decision is right" in process.output
+    said = process.output
+    assert "checked against the load: every decision is right" in said
+    assert "count what was sent, to the digit" in said
+    live, _, told = said.partition("messages sent")
+    for part in (live, told):
+        assert re.search(r"^gateway +[\d,.]+ +[\d.]+% +[\d,]+\b", part, re.MULTILINE), said
+        assert re.search(
+            r"^gateway → catalog +request +[\d,.]+ +[\d.]+% +[\d,.]+$", part, re.MULTILINE
+        )
+    assert re.search(r"\d kept by|by rest", live), said
+    assert "lag in records: spans" in live
