@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tailrace.agents.service_graph import agent
 from tailrace.agents.service_graph.logic import ServiceGraphLogic
@@ -73,7 +73,7 @@ def counted(sent: deaths.Sent) -> Counted:
     return +found
 
 
-def watermarks(sent: deaths.Sent) -> list[list[Watermark]]:
+def watermarks(sent: Mapping[str, Sequence[Output]]) -> list[list[Watermark]]:
     """For each partition of the rollup topic, what it was told."""
     return [
         [

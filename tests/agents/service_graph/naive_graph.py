@@ -174,7 +174,7 @@ def text(value: Any) -> str:
     """*value* as a label."""
     if value is None:
         return ""
-    return {True: "true", 2: "2"}[value] if isinstance(value, bool | int | float) else str(value)
+    return {"True": "true", "2.0": "2"}.get(str(value), str(value))
 
 
 def expected(settings: ServiceGraphSettings, sent: Sequence[Sent], end: int) -> NaiveGraph:
