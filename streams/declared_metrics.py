@@ -140,6 +140,8 @@ TASK_METRICS = (
                lambda r: r.committed.processed, True),
     TaskMetric("records_dead_lettered", "Records without a good part.",
                lambda r: r.committed.dead_lettered, True),
+    TaskMetric("records_early", "Re-keyed records that were processed before their time, because "
+               "another source was too far behind.", _total("records_early"), True, _OF_SAMPLING),
     TaskMetric("spans_decoded", "Spans decoded.", _total("spans_decoded"), True,
                (SAMPLING, REKEY)),
     TaskMetric("spans_kept", "Spans written as part of kept traces.", _total("spans_kept"), True,

@@ -22,9 +22,9 @@ This page is generated: `make docs`.
 """
 
 _TAIL = """
-Counts of records, spans, traces, edges and dead letters are part of a partition's committed state. They
-survive restarts and moves, and never go back. Sum them over all workers. The other counters start
-at 0, and their meaning says when.
+Counts of records, spans, traces, edges and dead letters are part of a partition's committed state.
+They survive restarts and moves, and never go back. Sum them over all workers. The other counters
+start at 0, and their meaning says when.
 
 Values of labels:
 
@@ -46,7 +46,7 @@ What must hold in each partition, at every checkpoint:
 - `records` = `records_processed` + `records_dead_lettered`
 - `spans_decoded` = `spans_kept` + `spans_dropped` + `spans_pending`
 - `spans_decoded` = `red_spans` + `red_spans_skipped`
-- `half_edges` = 2 × `edges{kind="paired"}` − `half_edges_shared` + `edges{kind="database"}` +
+- `half_edges` = 2 * `edges{kind="paired"}` - `half_edges_shared` + `edges{kind="database"}` +
   `edges_expired` + `half_edges_repeated` + `half_edges_dropped` + `half_edges_waiting`
 
 `tailrace_balance_problems` is not 0 where it does not, and the log says what is wrong.

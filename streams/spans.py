@@ -15,12 +15,14 @@ from tailrace.schemas import topics
 from tailrace.schemas.config import WorkerConfig
 from tailrace.schemas.durations import MILLISECOND
 from tailrace.schemas.otlp.decoder import Decoder
+from tailrace.schemas.semconv import names
 from tailrace.schemas.spans import AttributeColumn, SpanBatch
 from tailrace.streams.cluster import Cluster
 from tailrace.streams.dead_letters import DeadLetters
+from tailrace.streams.merging import MergedTime
 from tailrace.streams.span_codec import SpanCodec
 from tailrace.streams.stages import RED, SERVICE_GRAPH, rekey_stage, source
-from tailrace.streams.stream_time import RecordTime, SourceTime, StreamTime
+from tailrace.streams.stream_time import RecordTime, StreamTime
 from tailrace.streams.task import Logic, Task, TaskId
 from tailrace.tables.decisions import DecisionTable
 from tailrace.tables.interval_sums import RollupTopic
@@ -88,10 +90,10 @@ class SpanTasks:
         return SamplingLogic(sampler, self._outputs, self._decoder.decode)
 
     def _time(self) -> StreamTime:
-        """Re-keyed records say how far each of their sources has come."""
+        """Re-keyed records are put in the order of their sources' time."""
         if self._config.input.keyed_by_trace_id:
             return RecordTime()
-        return SourceTime(
+        return MergedTime(
             [
                 source(rekey_stage(topic), partition)
                 for topic in self._config.input.topics
@@ -114,7 +116,7 @@ def _red_settings(config: WorkerConfig) -> RedSettings | None:
     if not section.enabled:
         return None
     dimensions = tuple((each.name, each.default) for each in section.dimensions)
-    return RedSettings(dimensions, section.bounds_ns)
+    return RedSettings(dimensions, section.bounds_ns, names)
 
 
 def _service_graph_settings(config: WorkerConfig) -> ServiceGraphSettings | None:
@@ -128,4 +130,5 @@ def _service_graph_settings(config: WorkerConfig) -> ServiceGraphSettings | None
         peer_attributes=section.virtual_node_peer_attributes,
         database_name_attributes=section.database_name_attributes,
         dimensions=section.dimensions,
+        names=names,
     )

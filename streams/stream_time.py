@@ -1,18 +1,27 @@
 """Stream time: what time it is for a task, told by its records alone.
 
 Time never goes back. Where records come from producers, it is the running maximum of their
-timestamps. Where they come from tasks of ours, they carry watermarks, and it is the lowest
-watermark of the sources that are not idle: what one source has not said yet may still come.
+timestamps. Where they come from tasks of ours, they carry watermarks, and what one source has not
+said yet may still come: sums wait for the lowest watermark of the sources that are not idle, and
+spans are put in the order of their own time as far as that has come.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from itertools import accumulate
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from tailrace.schemas.records import Record
 from tailrace.schemas.watermarks import WATERMARK_HEADER, Watermark, read_watermark
+
+
+class Arranged(NamedTuple):
+    """Records to process, and stream time (ms) at each; `early` came out before their time."""
+
+    records: Sequence[Record]
+    times: list[int]
+    early: int = 0
 
 
 class StreamTime(Protocol):
@@ -25,8 +34,15 @@ class StreamTime(Protocol):
         """True if time may move without a record, once there are no more of them."""
         ...
 
-    def observe(self, records: Sequence[Record], latest: int) -> list[int]:
-        """Return the time at each of *records*, and let it be what it is at the last."""
+    def arrange(self, records: Sequence[Record], latest: int) -> Arranged:
+        """Take *records*; return those that may be processed now, in order.
+
+        `now` is then what it is at the last of these.
+        """
+        ...
+
+    def position(self, end: int) -> int:
+        """Return where to read on after a restart, when everything before *end* was taken."""
         ...
 
     def state(self) -> Mapping[str, Any]:
@@ -50,12 +66,16 @@ class RecordTime:
     def __init__(self) -> None:
         self.now = 0
 
-    def observe(self, records: Sequence[Record], latest: int) -> list[int]:
-        """Return the running maximum at each record."""
+    def arrange(self, records: Sequence[Record], latest: int) -> Arranged:
+        """Return all of *records*, at the running maximum."""
         stamps = (min(record.timestamp, latest) for record in records)
         times = list(accumulate(stamps, max, initial=self.now))[1:]
         self.now = times[-1] if times else self.now
-        return times
+        return Arranged(records, times)
+
+    def position(self, end: int) -> int:
+        """Nothing is kept back."""
+        return end
 
     def state(self) -> Mapping[str, Any]:
         """Only the time itself."""
@@ -67,34 +87,64 @@ class RecordTime:
 
 
 class SourceTime:
-    """The lowest watermark of *sources*; it stands still until each of them has been heard."""
+    """The lowest watermark of *sources*; it stands still until each of them has been heard.
+
+    For records whose own time does not matter: they are processed as they come.
+    """
 
     def __init__(self, sources: Collection[str]) -> None:
         self.now = 0
-        self._marks: dict[str, Watermark | None] = dict.fromkeys(sources)
+        self._sources = Sources(sources)
 
     @property
     def may_idle(self) -> bool:
-        """True when every source is idle: none of them will say anything about the past."""
-        return all(mark is not None and mark.is_idle for mark in self._marks.values())
+        """True when every source is idle."""
+        return self._sources.are_idle
 
-    def observe(self, records: Sequence[Record], latest: int) -> list[int]:
-        """Return the time at each record, its own watermark heard."""
+    def arrange(self, records: Sequence[Record], latest: int) -> Arranged:
+        """Return all of *records*, each at the lowest watermark with its own heard."""
         times = []
         last = None
         for record in records:
-            for name, value in record.headers:
-                if name == WATERMARK_HEADER and value != last:
-                    last = value
-                    self._hear(value)
+            mark = watermark_of(record)
+            if mark is not None and mark != last:
+                last = mark
+                self._sources.hear(mark)
+                self.now = max(self.now, self._sources.heard_to)
             times.append(self.now)
-        return times
+        return Arranged(records, times)
 
-    def _hear(self, value: bytes) -> None:
-        try:
-            mark = read_watermark(value)
-        except ValueError:
-            return  # whoever wrote it is no source of ours
+    def position(self, end: int) -> int:
+        """Nothing is kept back."""
+        return end
+
+    def state(self) -> Mapping[str, Any]:
+        """The time, and what each source has said."""
+        return {"time": self.now, "sources": self._sources.state()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what was heard."""
+        self.now = state["time"]
+        self._sources.restore(state.get("sources", {}))
+
+
+class Sources:
+    """What each of *names* has said last. `heard_to`: the lowest of their watermarks."""
+
+    def __init__(self, names: Collection[str]) -> None:
+        self.heard_to = 0
+        self._marks: dict[str, Watermark | None] = dict.fromkeys(names)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._marks
+
+    @property
+    def are_idle(self) -> bool:
+        """True when every source is idle: none of them will say anything about the past."""
+        return all(mark is not None and mark.is_idle for mark in self._marks.values())
+
+    def hear(self, mark: Watermark) -> None:
+        """Take note of *mark*; one of a stranger says nothing."""
         if mark.source not in self._marks:
             return  # another config's
         before = self._marks[mark.source]
@@ -102,8 +152,8 @@ class SourceTime:
             mark = mark._replace(time=before.time)
         self._marks[mark.source] = mark
         # Only the source that held time back, or one that fell idle, can let it go on.
-        if before is None or before.is_idle or mark.is_idle or before.time <= self.now:
-            self.now = max(self.now, self._lowest())
+        if before is None or before.is_idle or mark.is_idle or before.time <= self.heard_to:
+            self.heard_to = max(self.heard_to, self._lowest())
 
     def _lowest(self) -> int:
         marks = [mark for mark in self._marks.values() if mark is not None]
@@ -113,13 +163,28 @@ class SourceTime:
         return min(busy) if busy else max((mark.time for mark in marks), default=0)
 
     def state(self) -> Mapping[str, Any]:
-        """The time, and what each source has said."""
+        """Return what `restore` needs, as JSON."""
         heard = {mark.source: mark[1:] for mark in self._marks.values() if mark is not None}
-        return {"time": self.now, "sources": heard}
+        return {**heard, _HEARD_TO: self.heard_to}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from what was heard; of sources that are none any more, nothing is kept."""
-        self.now = state["time"]
-        for source, (time, is_idle) in state.get("sources", {}).items():
-            if source in self._marks:
-                self._marks[source] = Watermark(source, time, is_idle)
+        """Go on from *state*; of sources that are none any more, nothing is kept."""
+        self.heard_to = state.get(_HEARD_TO, 0)
+        for name in self._marks.keys() & state.keys():
+            time, is_idle = state[name]
+            self._marks[name] = Watermark(name, time, is_idle)
+
+
+_HEARD_TO = ""
+"""Beside the names of sources, of which none is empty."""
+
+
+def watermark_of(record: Record) -> Watermark | None:
+    """Return what the header of *record* says; None if it has none that can be read."""
+    for name, value in record.headers:
+        if name == WATERMARK_HEADER:
+            try:
+                return read_watermark(value)
+            except ValueError:
+                return None  # whoever wrote it is no source of ours
+    return None

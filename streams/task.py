@@ -171,19 +171,21 @@ class Task(Generic[Decoded]):
             return False
         if batch.records and batch.records[0].offset < batch.start:
             return False  # the log went back; what it holds now was never behind this position
-        decoded, dead_letters = self._codec.decode(batch.records)
-        times = self._time.observe(batch.records, latest)
-        self._arrivals = Arrivals(batch.records, times, decoded)
+        records, times, early = self._time.arrange(batch.records, latest)
+        decoded, dead_letters = self._codec.decode(records)
+        self._arrivals = Arrivals(records, times, decoded)
         self._waiting_for = set(self.logics)
         for letter in dead_letters:
-            record = batch.records[letter.record]
+            record = records[letter.record]
             topic, output = self._dead_letter(batch.topic, batch.partition, record, letter)
             self._outbox.send(topic, output)
             self.totals.add(f"dead_letters.{letter.reason}", 1)
         whole = sum(letter.whole for letter in dead_letters)
-        self.totals.records += len(batch.records)
+        self.totals.records += len(records)
         self.totals.dead_lettered += whole
-        self.totals.processed += len(batch.records) - whole
+        self.totals.processed += len(records) - whole
+        if early:
+            self.totals.add("records_early", early)
         self.positions[batch.topic] = batch.end
         self._changed = True
         return True
@@ -221,9 +223,10 @@ class Task(Generic[Decoded]):
         for logic in self.logics.values():
             logic.before_checkpoint()
         totals = self.totals
+        positions = {topic: self._time.position(end) for topic, end in self.positions.items()}
         position = {
             "version": _POSITION_VERSION,
-            "offsets": self.positions,
+            "offsets": positions,
             **self._time.state(),
             "totals": {
                 "records": totals.records,
@@ -235,9 +238,7 @@ class Task(Generic[Decoded]):
         self.store.put(POSITION_KEY, orjson.dumps(position))
         outbox, self._outbox = self._outbox, Outbox()
         self._changed = False
-        return Snapshot(
-            self.store.begin_checkpoint(), outbox.topics, dict(self.positions), deepcopy(totals)
-        )
+        return Snapshot(self.store.begin_checkpoint(), outbox.topics, positions, deepcopy(totals))
 
     def problems(self) -> list[str]:
         """Return every sum of this task that does not add up."""

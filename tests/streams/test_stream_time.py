@@ -55,7 +55,7 @@ def lowest(heard: list[Row]) -> int:
 
 @given(rows)
 def test_it_is_the_lowest_watermark_of_the_sources_that_are_not_idle(heard: list[Row]) -> None:
-    times = SourceTime(SOURCES).observe(heard, LATEST)
+    times = SourceTime(SOURCES).arrange(heard, LATEST).times
     assert times == [lowest(heard[: end + 1]) for end in range(len(heard))]
 
 
@@ -66,12 +66,12 @@ def test_time_depends_neither_on_batches_nor_on_restarts(
     def clock() -> StreamTime:
         return SourceTime(SOURCES) if kind == "sources" else RecordTime()
 
-    whole = clock().observe(heard, LATEST)
+    whole = clock().arrange(heard, LATEST).times
     edges = sorted({0, *(cut for cut in cuts if cut < len(heard)), len(heard)})
     parts: list[int] = []
     now = clock()
     for start, end in pairwise(edges):
-        parts += now.observe(heard[start:end], LATEST)
+        parts += now.arrange(heard[start:end], LATEST).times
         restarted = clock()
         restarted.restore(orjson.loads(orjson.dumps(now.state())))
         now = restarted
@@ -80,24 +80,28 @@ def test_time_depends_neither_on_batches_nor_on_restarts(
 
 def test_it_stands_still_until_every_source_has_been_heard() -> None:
     clock = SourceTime(SOURCES)
-    assert clock.observe([said("a-0", 7), said("a-1", 9)], LATEST) == [0, 0]
+    assert clock.arrange([said("a-0", 7), said("a-1", 9)], LATEST).times == [0, 0]
     assert not clock.may_idle
-    assert clock.observe([said("b-0", 8)], LATEST) == [7]
+    assert clock.arrange([said("b-0", 8)], LATEST).times == [7]
 
 
 def test_it_may_move_by_itself_only_when_every_source_is_idle() -> None:
     clock = SourceTime(SOURCES)
-    clock.observe([said(source, 5, is_idle=True) for source in SOURCES], LATEST)
+    clock.arrange([said(source, 5, is_idle=True) for source in SOURCES], LATEST)
     assert clock.may_idle
-    clock.observe([said("a-1", 6)], LATEST)
+    clock.arrange([said("a-1", 6)], LATEST)
     assert not clock.may_idle
 
 
 def test_a_watermark_that_is_none_changes_nothing() -> None:
     clock = SourceTime(["a-0"])
     odd = Row(headers=(("tailrace.watermark", b"a-0 soon"),))
-    assert clock.observe([odd, said("a-0", 3)], LATEST) == [0, 3]
+    assert clock.arrange([odd, said("a-0", 3)], LATEST).times == [0, 3]
 
 
 def test_a_timestamp_from_the_future_counts_as_the_latest_that_may_be() -> None:
-    assert RecordTime().observe([Row(5), Row(LATEST + 1), Row(9)], LATEST) == [5, LATEST, LATEST]
+    assert RecordTime().arrange([Row(5), Row(LATEST + 1), Row(9)], LATEST).times == [
+        5,
+        LATEST,
+        LATEST,
+    ]
