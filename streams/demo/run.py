@@ -6,7 +6,7 @@ import asyncio
 import signal
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 
@@ -63,7 +63,8 @@ class Demo:
         self._directory = directory
         self._port = free_port()
         self._flow = Flow()
-        self._load_is_over = asyncio.Event()
+        self._interrupted = asyncio.Event()
+        self._is_drained = False
         self._ending = False
         self._worker: Process | None = None
         self._config = load(CONFIG)
@@ -74,54 +75,77 @@ class Demo:
         """Let it flow; then wait until all has come out, and tell how it went."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._load_is_over.set)
+            loop.add_signal_handler(number, self._interrupted.set)
         self._start_worker()
         await asyncio.to_thread(self._wait_for_ready)
-        flowing = max(seconds - _TAIL_S, seconds // 3) if seconds else None
+        if self._interrupted.is_set():
+            raise KeyboardInterrupt
         wait_s = self._config.tail_sampling.decision_wait / SECOND
-        truth = Truth(part(1, flowing, _now_ms(), wait_s)) if flowing else None
-        self._flow.evidence = Evidence() if truth else None
         following = asyncio.create_task(self._follow())
-        flow = self._until_over(counted(truth) if truth else _endless(wait_s))
+        if seconds is None:
+            await self._show_while(_endless(wait_s), None)
+        else:
+            flowing = max(seconds - _TAIL_S, seconds // 3)
+            truth = Truth(part(1, flowing, _now_ms(), wait_s))
+            evidence = self._flow.evidence = Evidence()
+            await self._show_while(counted(truth), flowing, lambda: evidence.is_whole(truth))
+        self._ending = True
+        await following
+        self._screen.say(*summary(self._flow))
+        if seconds is None:
+            self._screen.say("checked only if it ends by itself: DEMO_SECONDS=20 make demo")
+        elif self._interrupted.is_set():
+            raise KeyboardInterrupt
+        else:
+            self._judge(evidence, truth)
+
+    async def _show_while(
+        self,
+        load: Iterator[Record],
+        flowing: float | None,
+        is_whole: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Send *load* and show what it becomes, until all has come out or Ctrl-C."""
+        sent = self._flow.sent
+        records = self._until_interrupted(load)
         sending = asyncio.create_task(
-            produce(flow, self._bootstrap, SPANS, speed=1.0, produced=self._flow.sent)
+            produce(records, self._bootstrap, SPANS, speed=1.0, produced=sent)
         )
         self._began = time.monotonic()
         with self._screen:
             while not sending.done():
                 await self._show(flowing)
             await sending
-            if self._load_is_over.is_set():
-                truth = self._flow.evidence = None  # what was not sent cannot come out
-            is_drained = await self._drain(truth)
-        self._ending = True
-        await following
-        self._tell(truth, is_drained=is_drained)
+            if not self._interrupted.is_set():
+                await self._drain(is_whole)
+            if self._interrupted.is_set():
+                await asyncio.to_thread(self.stop_worker)
+                await asyncio.sleep(_AFTER_S)
 
-    def _until_over(self, whole: Iterator[Record]) -> Iterator[Record]:
-        for record in whole:
-            if self._load_is_over.is_set():
+    def _until_interrupted(self, load: Iterator[Record]) -> Iterator[Record]:
+        for record in load:
+            if self._interrupted.is_set():
                 return
             yield record
 
     async def _follow(self) -> None:
         await follow(self._bootstrap, TOPICS, self._flow.add, lambda: self._ending)
 
-    async def _drain(self, truth: Truth | None) -> bool:
-        """Wait until everything is decided and counted; False if that takes too long."""
+    async def _drain(self, is_whole: Callable[[], bool]) -> None:
+        """Wait until everything is decided and counted, but not for ever."""
         deadline = time.monotonic() + _DRAIN_S
         self._flow.note = "the load has ended; waiting for the last decisions, metrics and edges"
-        while time.monotonic() < deadline:
+        while time.monotonic() < deadline and not self._interrupted.is_set():
             worker = await self._show(None)
-            evidence = self._flow.evidence
-            is_counted = not truth or not evidence or evidence.is_whole(truth)
-            if worker.spans and worker.is_idle and is_counted:
+            if worker.spans and worker.is_idle and is_whole():
+                self._is_drained = True
                 await asyncio.sleep(_AFTER_S)
-                return True
-        return False
+                return
 
     async def _show(self, flowing: float | None) -> Worker:
-        if self._worker is not None and not self._worker.is_running:
+        has_died = self._worker is not None and not self._worker.is_running
+        # A terminal sends Ctrl-C to the worker, too.
+        if self._worker is not None and has_died and not self._interrupted.is_set():
             self._flow.note = f"the worker was killed (pid {self._worker.pid}); started it again"
             self._start_worker()
             self._flow.note += f" (pid {self._flow.worker_pid})"
@@ -146,6 +170,8 @@ class Demo:
         try:
             self._worker.wait_for("ready ")
         except RuntimeError as error:
+            if self._interrupted.is_set():
+                return
             raise EnvironmentFailed("the demo's worker did not start", str(error)) from error
 
     def stop_worker(self) -> None:
@@ -174,17 +200,14 @@ class Demo:
             spans_a_second=max(0.0, (spans - before[1]) / (now - before[0])),
         )  # fmt: skip
 
-    def _tell(self, truth: Truth | None, *, is_drained: bool) -> None:
-        self._screen.say(*summary(self._flow))
-        if not is_drained:
+    def _judge(self, evidence: Evidence, truth: Truth) -> None:
+        """Say that what came out is right, or raise."""
+        if not self._is_drained:
             raise EnvironmentFailed(
                 "the worker did not process everything in time",
                 f"Its log ends with:\n{self._log_end()}",
             )
-        if truth is None or self._flow.evidence is None:
-            self._screen.say("ended early, so not checked; DEMO_SECONDS=20 make demo checks itself")
-            return
-        report = self._flow.evidence.compare(truth)
+        report = evidence.compare(truth)
         if not report.is_right:
             self._fail(str(report))
         self._screen.say(verdict(report, truth))
