@@ -8,6 +8,7 @@ for each. Only ids that were not yet seen together are turned into a prototype.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import compress
 
 import numpy as np
 import numpy.typing as npt
@@ -35,7 +36,6 @@ _KEPT_IDS = 100_000
 _INTERNAL = 1
 _SIDES = np.array([0, 0, 0, CLIENT, CLIENT | MESSAGING, MESSAGING], np.uint8)
 """By kind of span."""
-_NO_PARENT = bytes(8)
 _LOW = (1 << 32) - 1
 
 
@@ -121,7 +121,10 @@ class HalfReader:
     def __init__(self, settings: ServiceGraphSettings, prototypes: Prototypes) -> None:
         self._dimensions = settings.dimensions
         self._dimension_columns = settings.dimension_columns
-        self._target_columns = (*settings.database_columns, *settings.peer_columns)
+        # A peer attribute that names databases too is done with when it does not.
+        self._target_columns = tuple(
+            dict.fromkeys((*settings.database_columns, *settings.peer_columns))
+        )
         self._database_columns = len(settings.database_columns)
         self._prototypes = prototypes
         self._numbers: _Numbers | None = None
@@ -155,7 +158,7 @@ class HalfReader:
         fragments = np.searchsorted(batch.fragment_start, rows, "right") - 1
         keys = _keys(batch, rows, fragments, is_client)
         durations = np.maximum(batch.end[rows] - batch.start[rows], 0)
-        at = np.array(times, np.int64)[batch.fragment_message[fragments]]
+        at = _times(batch, times, fragments)
         return Halves(keys, found, durations, at, states), unnamed
 
     def _targets(
@@ -169,16 +172,26 @@ class HalfReader:
 
         An empty value is none.
         """
-        if not self._target_columns:
+        columns = [batch.attributes[column] for column in self._target_columns]
+        table = np.array(columns).reshape(-1, len(batch))
+        used = np.flatnonzero(table.max(1) > ABSENT)
+        if not len(used):
             return np.full(len(rows), ABSENT, np.int64), np.zeros(len(rows), np.bool_)
-        table = np.array([batch.attributes[column] for column in self._target_columns])[:, rows]
+        table = table[used][:, rows]
         is_there = (table != ABSENT) & is_client
         for blank in blanks:
             is_there &= table != blank
         place, every = is_there.argmax(0), np.arange(len(rows))
         is_found = is_there[place, every]
         target = np.where(is_found, table[place, every], ABSENT).astype(np.int64)
-        return target, is_found & (place < self._database_columns)
+        return target, is_found & (used[place] < self._database_columns)
+
+
+def _times(batch: SpanBatch, times: Sequence[int], fragments: npt.NDArray[np.intp]) -> Ints:
+    if times[0] == times[-1]:
+        return np.full(len(fragments), times[0], np.int64)
+    found: Ints = np.array(times, np.int64)[batch.fragment_message[fragments]]
+    return found
 
 
 def _keys(
@@ -192,11 +205,20 @@ def _keys(
     trace_ids = np.frombuffer(b"".join(batch.fragment_trace_id), np.uint64).reshape(-1, 2)
     words[:, :2] = trace_ids[fragments]
     span_ids = np.frombuffer(b"".join(batch.span_id), np.uint64)
-    parents = np.frombuffer(
-        b"".join([each or _NO_PARENT for each in batch.parent_span_id]), np.uint64
-    )
-    words[:, 2] = np.where(is_client, span_ids[rows], parents[rows])
+    words[:, 2] = np.where(is_client, span_ids[rows], _parents(batch)[rows])
     return words.view(f"V{KEY_BYTES}")[:, 0]
+
+
+def _parents(batch: SpanBatch) -> npt.NDArray[np.uint64]:
+    """Return the parent of each span as a word; that of roots is 0."""
+    has_parent = ~batch.is_root
+    count = int(np.count_nonzero(has_parent))
+    joined = b"".join(batch.parent_span_id)
+    if len(joined) != 8 * count:  # some roots say so with 8 zero bytes
+        joined = b"".join(compress(batch.parent_span_id, has_parent.tolist()))
+    words = np.zeros(len(batch), np.uint64)
+    words[has_parent] = np.frombuffer(joined, np.uint64)
+    return words
 
 
 def _first_present(batch: SpanBatch, columns: Columns, rows: npt.NDArray[np.intp]) -> Ints:

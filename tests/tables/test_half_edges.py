@@ -94,6 +94,7 @@ def test_a_server_that_paired_costs_nothing_and_its_client_is_kept() -> None:
     partition.begin()
     assert partition.edges.pending == 0
     partition.come(TTL_MS, (1, SERVER))
+    assert partition.edges.pending == 0
     calls = partition.edges.calls()
     assert (calls.client_ns.tolist(), calls.server_ns.tolist()) == ([1], [1])
     assert partition.expire(TTL_MS + 1) == []

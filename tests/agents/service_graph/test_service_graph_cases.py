@@ -238,6 +238,19 @@ CASES: dict[str, tuple[ServiceGraphSettings, list[Sent], list[Edge]]] = {
         at_once(CALL.but(attributes={"db.namespace": "orders"})),
         [Edge("foo", "orders", "database", (), 1, 0, SECOND, SECOND)],
     ),
+    "a server behind one that expires still waits for its client": (
+        DEFAULTS,
+        [
+            Sent(0, (SERVED,)),
+            Sent(INTERVAL_MS, (SERVED.but(service="baz"),)),
+            Sent(DEFAULTS.ttl_ms - 1, (CALL.but(trace_id=OTHER, attributes=DB),)),
+            Sent(1, (CALL,)),
+        ],
+        [
+            Edge("foo", "baz", "", (), 1, 0, SECOND, 2 * SECOND),
+            Edge("foo", "orders", "database", (), 1, 0, SECOND, SECOND),
+        ],
+    ),
     "a side waits for the ttl, and not a millisecond longer": (
         DEFAULTS,
         [
