@@ -26,7 +26,7 @@ def summary(flow: Flow) -> Iterator[RenderableType]:
     services = flow.services.totals()
     if services:
         edges = flow.edges.totals()
-        yield "\nby service, what it handled (SERVER and CONSUMER spans); p95 as Prometheus has it:"
+        yield "\nby service, what it handled (SERVER, CONSUMER); p95 is linear within its bucket:"
         yield tables.services(services, is_total=True)
         yield f"\nthe busiest {min(_SHOWN_EDGES, len(edges))} of {len(edges)} edges:"
         yield tables.edges(edges, _SHOWN_EDGES, 0.0, is_total=True)
