@@ -24,8 +24,8 @@ from tailrace.tables.series_rows import NEVER
 
 _CHUNK = 4096
 """Series that are encoded at once."""
-_FRAMES_BYTES = 64
-"""Above the lengths of all fields that enclose one resource's points."""
+_FRAME_BYTES = 16
+"""At most what encloses the points of one instrument, or all of one resource, beside names."""
 _CUMULATIVE = b"\x10\x02"
 _MONOTONIC = b"\x18\x01"
 
@@ -58,7 +58,7 @@ class MetricsWriter:
         ]
         self._scope = field(1, field(1, family.scope.encode()))
         self._empty_bytes = (
-            len(self._scope) + sum(map(len, self._frames)) + _FRAMES_BYTES * (1 + len(self._frames))
+            len(self._scope) + sum(map(len, self._frames)) + _FRAME_BYTES * (1 + len(self._frames))
         )
         self._number_of: dict[bytes, int] = {}
         self._resources: list[bytes] = []
