@@ -104,7 +104,9 @@ class EdgeSums(dict[int, int]):
             self._generations = self._current()
         codes = edges.codes.tolist()
         slots = np.fromiter(map(self.__getitem__, codes), np.int64, len(codes))
-        present, groups = np.unique(slots, return_inverse=True)
+        is_present = np.zeros(int(slots.max()) + 1, np.bool_)
+        is_present[slots] = True
+        present, groups = np.flatnonzero(is_present), (np.cumsum(is_present) - 1)[slots]
         rows = self._layout.empty(len(present))
         for client, server, chosen in (
             (CLIENT, SERVER, ~edges.is_failed),
