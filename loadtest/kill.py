@@ -45,6 +45,8 @@ _GRACE_S = 12.0
 _KILLS = 7
 _PAUSE_S = (1.0, 4.0)
 """Between one death and the next."""
+_REKEYED_PAUSE_S = (4.0, 7.0)
+"""The same where spans are re-keyed: until they have come through, none is pending."""
 _AWAY_S = (0.0, 2.0)
 _DRAIN_S = 60.0
 _SUMS_S = 60.0
@@ -114,7 +116,8 @@ async def _kill(spans: int, seconds: float, seed: int, directory: Path, given: I
         sending = asyncio.create_task(
             produce(counted(truth), chaos.bootstrap, given.routes, speed=1.0)
         )
-        await asyncio.to_thread(chaos.unleash, random.Random(seed), outcome)
+        pause_s = _PAUSE_S if given.is_keyed else _REKEYED_PAUSE_S
+        await asyncio.to_thread(chaos.unleash, random.Random(seed), pause_s, outcome)
         produced = await sending
         if produced.most_behind_s > _GRACE_S - 2:
             raise Interrupted(f"the load was {produced.most_behind_s:.1f} s late")
@@ -179,12 +182,12 @@ class _Cluster:
     bootstrap: str = ""
     workers: list[Worker] = field(default_factory=list)
 
-    def unleash(self, rng: random.Random, outcome: Outcome) -> None:
+    def unleash(self, rng: random.Random, pause_s: tuple[float, float], outcome: Outcome) -> None:
         """Kill workers one after the other; the broker once in between, with a worker."""
         loses_data, broker_dies = rng.sample(range(1, _KILLS), 2)
         began = time.monotonic()
         for number in range(_KILLS):
-            time.sleep(rng.uniform(*_PAUSE_S))
+            time.sleep(rng.uniform(*pause_s))
             worker = rng.choice(self.workers)
             what = f"{time.monotonic() - began:5.1f} s: {worker.name} killed"
             if number == broker_dies:

@@ -61,7 +61,7 @@ def _message(line: bytes) -> bytes:
     try:
         return read_json(line)
     except ValueError:
-        return line
+        return line.rstrip(b"\n") + b"\n"  # an end that no protobuf message has
 
 
 def _frames(path: Path) -> Iterator[bytes]:

@@ -53,9 +53,6 @@ def read_json(value: bytes) -> bytes:
     return encoded
 
 
-decode_json = read_json  # its name so far
-
-
 def _said(wrong: Wrong) -> str:
     path = "".join(
         f"[{step}]" if isinstance(step, int) else f".{step}" for step in reversed(wrong.path)

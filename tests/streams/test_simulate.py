@@ -13,7 +13,7 @@ from hypothesis import given, settings
 
 from tailrace.schemas.config import parse
 from tailrace.schemas.errors import ConfigError
-from tailrace.schemas.otlp.json import decode_json, encode_json
+from tailrace.schemas.otlp.json import encode_json, read_json
 from tailrace.streams.simulate import Summary, simulate
 from tests.otlp import ERROR, MS, Span, counted, message
 from tests.streams.span_traffic import Sent, traffic
@@ -135,7 +135,7 @@ def test_kept_spans_are_written_as_the_collectors_file_exporter_writes_them(tmp_
     source = as_frames(tmp_path / "in.pb", [message(*spans)])
     simulate(CONFIG, [source], "at-once", tmp_path / "out")
     [line] = (tmp_path / "out" / "sampled.jsonl").read_bytes().splitlines()
-    assert counted([decode_json(line)]) == counted([message(*spans[:2])])
+    assert counted([read_json(line)]) == counted([message(*spans[:2])])
 
 
 def test_a_garbage_line_is_a_dead_letter_and_the_others_are_read(tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_a_garbage_line_is_a_dead_letter_and_the_others_are_read(tmp_path: Path)
     summary = simulate(CONFIG, [source], "at-once", tmp_path / "out")
     assert lines(tmp_path / "out" / "dead_letters.jsonl") == [
         {"offset": 1, "reason": "malformed", "bytes": 16},
-        {"offset": 3, "reason": "malformed", "bytes": 20},
+        {"offset": 3, "reason": "malformed", "bytes": 21},
     ]
     assert (summary.records, summary.dead_lettered) == (4, 2)
     assert decided(tmp_path / "out") == [("A", "not_sampled", 2, "21.000", False)]

@@ -64,6 +64,7 @@ def batch_of(
         status=np.array([STATUS[span.status] for span in rows], np.uint8),
         is_root=nothing.astype(np.bool_),
         service=nothing,
+        resource=nothing,
         name=nothing,
         attributes={
             column: np.array([_id(span, column, values) for span in rows], np.int32)
