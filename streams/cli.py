@@ -21,7 +21,7 @@ _NOT_WRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 app = typer.Typer(
     name="tailrace",
-    help="Tail sampling for traces on Kafka, exactly once.",
+    help="Tail sampling, RED metrics and a service graph from spans on Kafka, exactly once.",
     epilog="Exit codes: 0 done · 1 the input is wrong · 2 usage · 3 the environment failed"
     " (broker unreachable, disk full) · 70 a defect in tailrace · 130 interrupted",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -117,16 +117,24 @@ def worker(
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(file_okay=False, help="Directory of the worker's state; one a worker."),
+        typer.Option(
+            file_okay=False,
+            help="Directory of the worker's state; one a worker; overrides the config.",
+        ),
     ] = None,
     web_port: Annotated[
         int | None,
-        typer.Option(min=0, max=65535, help="Port of the web server; 0: any free one."),
+        typer.Option(
+            min=0,
+            max=65535,
+            help="Port of the web server; 0: any free one; overrides the config.",
+        ),
     ] = None,
 ) -> None:
     """Run one worker until SIGTERM or Ctrl-C.
 
-    Without a config: errors, traces of 1 s or longer, and 10 % of the rest.
+    Without a config it keeps errors, traces of 1 s or longer and 10 % of the rest, and writes
+    metrics and edges of all spans every minute.
 
     Prints "ready" and its partitions once it processes. Start more workers with the same config
     to share the partitions. On SIGTERM it commits what is done and exits with 0.
@@ -182,14 +190,15 @@ def simulate(
         str,
         typer.Option(
             help="When messages come: at-once; event: at their latest span end; or a file with a"
-            " JSON array of seconds from the start, one a line of input."
+            " JSON array of seconds from the start, one for each message."
         ),
     ] = "at-once",
     as_json: Annotated[bool, typer.Option("--json", help="Say the summary as JSON.")] = False,
 ) -> None:
     """What would this config do to my data? Runs it over files, without Kafka.
 
-    Writes decisions.jsonl, sampled.jsonl and dead_letters.jsonl.
+    Writes decisions.jsonl, sampled.jsonl, edges.jsonl and dead_letters.jsonl, and metrics.prom:
+    the metrics at the end, as Prometheus would see them.
     """
     import json
     from dataclasses import asdict
@@ -218,7 +227,10 @@ def demo(
         typer.Option(min=5, envvar="DEMO_SECONDS", help="How long; without it until Ctrl-C."),
     ] = None,
 ) -> None:
-    """Start a broker, a worker and a span load on this machine, and show what flows."""
+    """Start a broker, a worker and a span load on this machine, and show what flows.
+
+    With --seconds it ends by itself, and checks all that came out against the load.
+    """
     from tailrace.streams.demo.run import run_demo
 
     run_demo(seconds)
