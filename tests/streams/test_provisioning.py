@@ -10,15 +10,20 @@ from typing import Any
 
 import pytest
 from aiokafka.admin import NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.admin.new_partitions import NewPartitions
 from structlog.testing import capture_logs
 
+from tailrace.schemas import topics
 from tailrace.schemas.config import WorkerConfig
 from tailrace.schemas.errors import ConfigError, EnvironmentFailed
 from tailrace.streams.broker import EmbeddedBroker
+from tailrace.streams.cluster import Cluster
 from tailrace.streams.ledger import CHANGELOG_MESSAGE_BYTES, REQUEST_BYTES
-from tailrace.streams.provisioning import NEW_INPUT_PARTITIONS, Cluster, provision
+from tailrace.streams.provisioning import NEW_INPUT_PARTITIONS, provision
 from tests.streams.kafka_job import admin
 
+OUTPUTS, SUMS = ("sampled", "decisions"), ("metrics", "edges")
 _numbers = itertools.count(1)
 
 
@@ -31,23 +36,32 @@ class House:
         self.inputs = [self.name(each) for each in inputs]
 
     def name(self, stem: str) -> str:
-        return f"{self.app}{'-' if stem.endswith('changelog') else '.'}{stem}"
+        is_internal = stem.endswith("changelog") or stem in ("rollups", "spans")
+        return f"{self.app}{'-' if is_internal else '.'}{stem}"
 
-    def config(self, *, create_topics: bool = True) -> WorkerConfig:
+    def config(self, *, create_topics: bool = True, is_keyed: bool = True) -> WorkerConfig:
         return WorkerConfig.model_validate(
             {
                 "app": self.app,
                 "kafka": {"bootstrap_servers": self.bootstrap, "create_topics": create_topics},
-                "input": {"topics": self.inputs},
-                "output": {
-                    each: self.name(each) for each in ("sampled", "decisions", "dead_letters")
-                },
+                "input": {"topics": self.inputs, "keyed_by_trace_id": is_keyed},
+                "output": {each: self.name(each) for each in (*OUTPUTS, *SUMS, "dead_letters")},
             }
         )
 
-    async def provision(self, *, create_topics: bool = True) -> Cluster:
+    async def provision(self, *, create_topics: bool = True, is_keyed: bool = True) -> Cluster:
         kafka = {"bootstrap_servers": self.bootstrap}
-        return await provision(self.config(create_topics=create_topics), kafka)
+        config = self.config(create_topics=create_topics, is_keyed=is_keyed)
+        return await provision(config, kafka)
+
+    def everything(self, inputs: int) -> dict[str, int]:
+        """What a keyed input with so many partitions needs."""
+        return {
+            "in": inputs,
+            **dict.fromkeys([*OUTPUTS, "spans-changelog"], inputs),
+            **dict.fromkeys(["rollups", *SUMS, "rollups-changelog"], topics.ROLLUP_PARTITIONS),
+            "dead_letters": 1,
+        }
 
     async def create(self, stem: str, partitions: int, **config: str) -> None:
         async with admin(self.bootstrap) as client:
@@ -63,6 +77,14 @@ class House:
                 return
             await asyncio.sleep(0.05)
         raise AssertionError(f"{await self.topics()} instead of {expected}")
+
+    async def config_of(self, stem: str) -> dict[str, str]:
+        """Return how the topic *stem* is configured."""
+        async with admin(self.bootstrap) as client:
+            resource = ConfigResource(ConfigResourceType.TOPIC, self.name(stem))
+            (response,) = await client.describe_configs([resource])
+        ((*_, entries),) = response.resources
+        return {entry[0]: entry[1] for entry in entries}
 
     async def topics(self) -> dict[str, int]:
         """Return every topic of this house by stem, with its number of partitions."""
@@ -84,29 +106,37 @@ async def test_what_is_missing_is_created_and_said(broker: EmbeddedBroker) -> No
     await house.create("in", 3)
     with capture_logs() as logs:
         cluster = await house.provision()
-    assert cluster.partitions == 3
+    everything = house.everything(3)
+    assert cluster.partitions == {house.name(stem): n for stem, n in everything.items()}
     assert 0 < cluster.record_bytes < REQUEST_BYTES
-    await house.has(
-        {"in": 3, "sampled": 3, "decisions": 3, "dead_letters": 1, "spans-changelog": 3}
-    )
+    assert 0 < cluster.rollup_bytes < REQUEST_BYTES
+    await house.has(everything)
     created = said(logs, "created topic")
-    changelog = created[house.name("spans-changelog")]
-    assert set(created) == {
-        house.name("sampled"), house.name("decisions"), house.name("dead_letters"),
-        house.name("spans-changelog"),
-    }  # fmt: skip
-    assert changelog["cleanup.policy"] == "compact"
-    assert changelog["max.message.bytes"] == str(CHANGELOG_MESSAGE_BYTES)
-    assert changelog["partitions"] == 3
+    assert set(created) == set(map(house.name, everything)) - {house.name("in")}
+    for stem, partitions in (("spans-changelog", 3), ("rollups-changelog", 8)):
+        changelog = created[house.name(stem)]
+        assert changelog["cleanup.policy"] == "compact"
+        assert changelog["max.message.bytes"] == str(CHANGELOG_MESSAGE_BYTES)
+        assert changelog["partitions"] == partitions
+
+
+async def test_what_passes_between_stages_is_kept_for_a_day_by_the_brokers_clock(
+    broker: EmbeddedBroker,
+) -> None:
+    house = House(broker)
+    await house.provision(is_keyed=False)
+    for stem in ("rollups", "spans"):
+        config = await house.config_of(stem)
+        assert config["cleanup.policy"] == "delete"
+        assert config["retention.ms"] == str(24 * 3600 * 1000)
+        assert config["message.timestamp.type"] == "LogAppendTime"
 
 
 async def test_a_second_worker_changes_nothing_and_sees_the_same(broker: EmbeddedBroker) -> None:
     house = House(broker)
     first = await house.provision()
-    assert first.partitions == NEW_INPUT_PARTITIONS
-    await house.has(
-        {"in": 8, "sampled": 8, "decisions": 8, "dead_letters": 1, "spans-changelog": 8}
-    )
+    assert first.partitions[house.name("in")] == NEW_INPUT_PARTITIONS
+    await house.has(house.everything(NEW_INPUT_PARTITIONS))
     with capture_logs() as logs:
         assert await house.provision(create_topics=False) == first
     assert logs == []
@@ -121,12 +151,23 @@ async def test_where_creation_is_forbidden_every_missing_topic_is_listed(
     with pytest.raises(ConfigError) as refused:
         await house.provision(create_topics=False)
     assert {problem.path for problem in refused.value.problems} == {"kafka.create_topics"}
-    decisions, letters, changelog = (problem.message for problem in refused.value.problems)
-    assert f"topic {house.name('decisions')} is missing; create it with 3 part" in decisions
-    assert f"topic {house.name('dead_letters')} is missing; create it with 1 part" in letters
-    assert f"topic {house.app}-spans-changelog is missing; create it with 3 part" in changelog
-    assert "cleanup.policy=compact" in changelog
-    assert f"max.message.bytes={CHANGELOG_MESSAGE_BYTES}" in changelog
+    missing = house.everything(3).keys() - {"in", "sampled"}
+    assert len(refused.value.problems) == len(missing)
+    asked = {
+        stem: problem.message
+        for problem in refused.value.problems
+        for stem in missing
+        if f"topic {house.name(stem)} is missing; create it with " in problem.message
+    }
+    assert asked.keys() == missing
+    assert asked["decisions"].endswith("create it with 3 partitions")
+    assert asked["dead_letters"].startswith("is false, and topic")
+    assert "create it with 1 partitions" in asked["dead_letters"]
+    assert "create it with 8 partitions" in asked["rollups"]
+    assert "message.timestamp.type=LogAppendTime" in asked["rollups"]
+    assert "create it with 3 partitions" in asked["spans-changelog"]
+    assert "cleanup.policy=compact" in asked["rollups-changelog"]
+    assert f"max.message.bytes={CHANGELOG_MESSAGE_BYTES}" in asked["rollups-changelog"]
     assert await house.topics() == {"in": 3, "sampled": 3}
 
 
@@ -144,12 +185,51 @@ async def test_inputs_with_different_numbers_of_partitions_are_refused(
     assert await house.topics() == {"one": 3, "two": 4}
 
 
+async def test_inputs_that_are_rekeyed_may_differ_in_their_numbers_of_partitions(
+    broker: EmbeddedBroker,
+) -> None:
+    house = House(broker, ("one", "two"))
+    await house.create("one", 3)
+    await house.create("two", 5)
+    cluster = await house.provision(is_keyed=False)
+    everything = {
+        **house.everything(5),
+        "one": 3,
+        "two": 5,
+        "spans": 5,
+        f"rekey-{house.name('one')}-changelog": 3,
+        f"rekey-{house.name('two')}-changelog": 5,
+    }
+    del everything["in"]
+    await house.has(everything)
+    assert cluster.partitions == {house.name(stem): n for stem, n in everything.items()}
+
+
+async def test_rollups_with_another_number_of_partitions_are_refused_with_the_remedy(
+    broker: EmbeddedBroker,
+) -> None:
+    house = House(broker)
+    await house.provision()
+    await house.has(house.everything(NEW_INPUT_PARTITIONS))
+    async with admin(house.bootstrap) as client:
+        wanted = NewPartitions(total_count=topics.ROLLUP_PARTITIONS + 1)
+        await client.create_partitions({house.name("rollups"): wanted})
+    await house.has({"rollups": 9})
+    with pytest.raises(ConfigError) as refused:
+        await house.provision()
+    (problem,) = refused.value.problems
+    assert problem.path == f"topic {house.name('rollups')}"
+    assert "has 9 partitions and had 8" in problem.message
+    assert "Make it anew with 8 partitions, or give the config another app" in problem.message
+    await house.has({"rollups-changelog": 8})
+
+
 async def test_a_missing_input_gets_as_many_partitions_as_the_other(
     broker: EmbeddedBroker,
 ) -> None:
     house = House(broker, ("one", "two"))
     await house.create("one", 3)
-    assert (await house.provision()).partitions == 3
+    assert (await house.provision()).partitions[house.name("two")] == 3
     await house.has({"two": 3})
 
 

@@ -1,0 +1,106 @@
+"""Which topics a config needs, and with how many partitions, given those that are there."""
+
+from __future__ import annotations
+
+import pytest
+
+from tailrace.schemas.config import parse
+from tailrace.schemas.errors import ConfigError
+from tailrace.streams.provisioning import planned
+
+KEYED = {
+    "otlp_spans": 6,
+    "otlp_sampled": 6,
+    "tailrace.decisions": 6,
+    "tailrace.dead_letters": 1,
+    "tailrace-spans-changelog": 6,
+}
+SUMS = {"tailrace-rollups": 8, "tailrace-rollups-changelog": 8, "otlp_metrics": 8}
+EDGES = {"tailrace.edges": 8}
+REKEYED = {"tailrace-spans": 6, "tailrace-rekey-otlp_spans-changelog": 6}
+
+
+def plan(text: str, **there: int) -> dict[str, int]:
+    """What *text* needs, each topic once, where *there* and six partitions of spans are."""
+    config = parse(text or "{}")
+    topics = planned(config, {"otlp_spans": 6, **there}).topics
+    assert len({topic.name for topic in topics}) == len(topics)
+    return {topic.name: topic.partitions for topic in topics}
+
+
+@pytest.mark.parametrize(
+    ("text", "needed"),
+    [
+        pytest.param("", KEYED | SUMS | EDGES, id="by default both stages"),
+        pytest.param(
+            "service_graph: {enabled: false}", KEYED | SUMS, id="no edges without a service graph"
+        ),
+        pytest.param(
+            "span_metrics: {enabled: false}", KEYED | SUMS | EDGES, id="edges are metrics, too"
+        ),
+        pytest.param(
+            "{span_metrics: {enabled: false}, service_graph: {enabled: false}}",
+            KEYED,
+            id="nothing of the second stage when nobody counts",
+        ),
+        pytest.param(
+            "input: {keyed_by_trace_id: false}",
+            KEYED | SUMS | EDGES | REKEYED,
+            id="one stage more when spans are not keyed by trace ID",
+        ),
+        pytest.param(
+            "app: other\noutput: {metrics: m, edges: e}",
+            {
+                **{name.replace("tailrace-", "other-"): n for name, n in KEYED.items()},
+                "other-rollups": 8,
+                "other-rollups-changelog": 8,
+                "m": 8,
+                "e": 8,
+            },
+            id="named after the app and by the config",
+        ),
+    ],
+)
+def test_a_config_needs(text: str, needed: dict[str, int]) -> None:
+    assert plan(text) == needed
+
+
+UNKEYED = "input: {topics: [otlp_spans, more], keyed_by_trace_id: false}"
+
+
+def test_each_input_is_rekeyed_by_as_many_tasks_as_it_has_partitions() -> None:
+    found = plan(UNKEYED, more=9)
+    assert found["tailrace-rekey-otlp_spans-changelog"] == 6
+    assert found["tailrace-rekey-more-changelog"] == 9
+    assert found["tailrace-spans"] == found["tailrace-spans-changelog"] == 9
+    assert found["otlp_sampled"] == found["tailrace.decisions"] == 9
+
+
+def test_rekeyed_spans_stay_where_they_are_when_an_input_grows() -> None:
+    found = plan(UNKEYED, more=12, **{"tailrace-spans": 9})
+    assert found["tailrace-spans"] == found["tailrace-spans-changelog"] == 9
+    assert found["tailrace-rekey-more-changelog"] == 12
+
+
+def test_rollups_may_have_been_made_with_any_number_of_partitions() -> None:
+    found = plan("", **{"tailrace-rollups": 3})
+    assert found["tailrace-rollups-changelog"] == found["otlp_metrics"] == 3
+    assert found["tailrace.edges"] == 3
+    again = {name: n for name, n in found.items() if name != "otlp_spans"}
+    assert plan("", **again) == found
+
+
+@pytest.mark.parametrize("rollups", [4, 16])
+def test_another_number_of_partitions_of_rollups_is_refused(rollups: int) -> None:
+    with pytest.raises(ConfigError, match=f"has {rollups} partitions and had 8; series would move"):
+        plan("", **{"tailrace-rollups": rollups, "tailrace-rollups-changelog": 8})
+
+
+def test_rollups_that_were_deleted_are_not_made_with_another_number() -> None:
+    with pytest.raises(ConfigError, match="has 8 partitions and had 4"):
+        plan("", **{"tailrace-rollups-changelog": 4})
+
+
+def test_a_changelog_left_over_says_nothing_when_nobody_counts() -> None:
+    off = "{span_metrics: {enabled: false}, service_graph: {enabled: false}}"
+    assert plan(off, **{"tailrace-rollups-changelog": 4}) == KEYED
