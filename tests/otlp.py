@@ -25,6 +25,7 @@ class Span:
     status: int = 0
     scope: str = "library"
     attributes: Mapping[str, str] = field(default_factory=dict)
+    kind: int = 0
 
     def but(self, **changes: Any) -> "Span":
         """The same span with *changes*."""
@@ -60,6 +61,7 @@ def message(*spans: Span) -> bytes:
 def _write(target: Any, span: Span) -> None:
     target.trace_id, target.span_id = span.trace_id, span.span_id
     target.parent_span_id, target.name = span.parent, span.name
+    target.kind = span.kind
     target.start_time_unix_nano, target.end_time_unix_nano = span.start, span.end
     if span.status:
         target.status.code = span.status

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from tailrace.schemas import topics
 from tailrace.schemas.config import WorkerConfig
 from tailrace.streams.cluster import Cluster
@@ -15,8 +17,12 @@ def cluster(
     *,
     partitions: int = 1,
     rollup_partitions: int = 1,
+    inputs: Mapping[str, int] | None = None,
 ) -> Cluster:
-    """A cluster in which the topics of *config* have so many partitions."""
+    """A cluster in which the topics of *config* have so many partitions.
+
+    *inputs*: those of the input topics, where they have others than the spans by trace ID.
+    """
     spans = dict.fromkeys([*config.input.topics, topics.rekeyed_spans(config.app)], partitions)
-    counts = spans | {topics.rollups(config.app): rollup_partitions}
+    counts = spans | dict(inputs or {}) | {topics.rollups(config.app): rollup_partitions}
     return Cluster("test", counts, record_bytes, record_bytes, RECORD_BYTES, {})

@@ -51,33 +51,81 @@ _SPANS = st.builds(
     start=st.integers(0, 4).map(lambda step: BEGIN_MS * MS + step * 20 * MS),
     status=st.sampled_from([0, 0, 0, 1, ERROR]),
 )
+CLIENT, SERVER, PRODUCER, CONSUMER = 3, 2, 4, 5
+
+
+def _side(kind: int, span_id: bytes, parent: bytes, **attributes: str) -> Span:
+    named = {name.replace("_", "."): value for name, value in attributes.items()}
+    return Span(b"", span_id, kind=kind, parent=parent, attributes=named)
+
+
+_SIDES = [
+    _side(1, b"internal", b"parentid"),
+    _side(CLIENT, b"call one", b""),
+    _side(SERVER, b"server 1", b"call one"),
+    _side(CLIENT, b"call one", b""),
+    _side(SERVER, b"server 1", b"call one"),
+    _side(CLIENT, b"call two", b"parentid"),
+    _side(CLIENT, b"call two", b"parentid", peer_service="stock"),
+    _side(CLIENT, b"call two", b"parentid", db_name="orders"),
+    _side(SERVER, b"server 2", b"call two"),
+    _side(SERVER, b"server 3", b""),
+    _side(SERVER, b"server 4", bytes(8)),
+    _side(PRODUCER, b"sent one", b""),
+    _side(CONSUMER, b"consumer", b"sent one"),
+]
+"""What a client's ID begins with says what kind of call it is."""
+
+
+def _call(side: Span, other: Span, trace_id: bytes) -> Span:
+    return side.but(
+        trace_id=trace_id,
+        service=other.service,
+        name=other.name,
+        start=other.start,
+        status=other.status,
+    )
+
+
+CALLS = st.builds(
+    _call,
+    st.sampled_from(_SIDES),
+    _SPANS,
+    st.sampled_from([*TRACES[:2], *TRACES[:3], b"fifteen bytes.."]),
+)
+"""Both sides of calls, in few traces, so that they meet."""
+
 _DURATIONS = st.sampled_from([0, 1, 20, 40, 51, 60, 100, -30])
 _WEIGHTS = st.sampled_from([0, 0, 0, 400, 1500])
 _STEPS = st.sampled_from([0, 0, 1, 500, 999, 1000, 1000, 1001, 1500, 2001, 2500, 4500, -1, -700])
 
 
 @st.composite
-def traffic(draw: st.DrawFn) -> list[Sent]:
-    """Records; every span of theirs is unlike all others, though span IDs repeat."""
-    records = draw(st.lists(st.tuples(_STEPS, st.lists(_drawn, max_size=5)), max_size=12))
+def traffic(
+    draw: st.DrawFn, spans: st.SearchStrategy[Span] = _SPANS, most_records: int = 12
+) -> list[Sent]:
+    """Records of *spans*; every one is unlike all others, though span IDs repeat."""
+    drawn_spans = st.lists(st.tuples(spans, _DURATIONS, _WEIGHTS), max_size=5)
+    records = draw(st.lists(st.tuples(_STEPS, drawn_spans), max_size=most_records))
     sent = []
     for number, (step, drawn) in enumerate(records):
         if not drawn:
             garbage = draw(st.sampled_from(GARBAGE))
             sent.append(Sent(step, (), garbage, is_garbage=True))
             continue
-        spans = tuple(
+        whole = tuple(
             span.but(
                 end=max(0, span.start + duration * MS),
-                attributes={"number": f"{number}.{index}", "weight": "w" * weight},
+                attributes={
+                    **span.attributes,
+                    "number": f"{number}.{index}",
+                    "weight": "w" * weight,
+                },
             )
             for index, (span, duration, weight) in enumerate(drawn)
         )
-        sent.append(Sent(step, spans))
+        sent.append(Sent(step, whole))
     return sent
-
-
-_drawn = st.tuples(_SPANS, _DURATIONS, _WEIGHTS)
 
 
 def rows(sent: Sequence[Sent]) -> list[Row]:
