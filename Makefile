@@ -26,7 +26,7 @@ setup: .venv/.ready  ## everything installed, as uv.lock says
 	@$(UV) sync --quiet --locked --all-extras --python $(PYTHON)
 	@touch $@
 
-demo: setup  ## a broker, a worker, a load: watch spans become kept traces
+demo: setup  ## a broker, a worker, a load: watch spans become kept traces, metrics and edges
 	@$(RUN) -m tailrace demo
 
 test: lint types arch  ## every check and every test

@@ -12,7 +12,9 @@ from typing import Any
 import orjson
 import pytest
 import typer.main
+import yaml
 from pydantic import SecretStr
+from typer.testing import CliRunner
 
 from tailrace.agents.sampling.policies import BUILDERS
 from tailrace.schemas import topics
@@ -92,6 +94,33 @@ def test_the_whole_file_with_defaults_is_the_default() -> None:
 @pytest.mark.parametrize("block", named(blocks("json")))
 def test_every_json_example_is_json(block: Block) -> None:
     orjson.loads(block.text)
+
+
+def test_the_simulation_of_the_readme_says_what_stands_below_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = section("README.md", "Try a config on files")
+    shown = {found[1]: found[2] for found in FENCE.finditer(text)}
+    message = orjson.dumps(orjson.loads(shown["json spans.jsonl"]))
+    Path("spans.jsonl").write_bytes(message + b"\n")
+    done = CliRunner().invoke(cli, shlex.split(shown["sh"])[1:])
+    assert done.stdout == shown["text"]
+    assert Path("results/edges.jsonl").read_text() == shown["json results/edges.jsonl"]
+    metrics = Path("results/metrics.prom").read_text().splitlines()
+    assert {*shown["text results/metrics.prom"].splitlines()} <= {*metrics}
+
+
+def test_every_alert_is_a_rule_about_metrics_that_are_there() -> None:
+    [block] = blocks("yaml prometheus")
+    names = {family.sample_name for family in families()}
+    [group] = yaml.safe_load(block.text)["groups"]
+    assert group["rules"]
+    for rule in group["rules"]:
+        assert {"alert", "expr"} <= rule.keys() <= {"alert", "expr", "for"}
+        asked = {*re.findall(r"tailrace_[a-z_]+", rule["expr"])}
+        assert asked, rule
+        assert asked <= names, rule
 
 
 def command_lines() -> list[Any]:
