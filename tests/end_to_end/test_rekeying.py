@@ -100,8 +100,9 @@ async def send(bootstrap: str, sent: list[Message]) -> None:
 
 
 def is_settled(samples: Samples) -> bool:
-    """True when every span was kept, and that is committed."""
-    return total(samples, "tailrace_spans_kept_total") == TRACES * len(PRODUCERS)
+    """True when every span was kept or dropped, and that is committed."""
+    names = ("tailrace_spans_kept_total", "tailrace_spans_dropped_total")
+    return sum(total(samples, name) for name in names) == TRACES * len(PRODUCERS)
 
 
 async def read_sums(bootstrap: str, topic: str) -> tuple[CumulativeSeries, Report]:
