@@ -33,6 +33,8 @@ from tailrace_loadtest.workers import create_topic, is_settled, sums_sections, w
 PARTITIONS = 8
 _DRAIN_S = 900.0
 _SUMS_S = 120.0
+_ASK_EVERY_S = 2.0
+"""An answer takes the worker some 20 ms."""
 _PARTS = {
     ("spans", "decode"): "decode OTLP to columns",
     ("spans", "sampling"): "sampling: buffers, policies, outputs",
@@ -108,7 +110,7 @@ async def _bench(load: Load, directory: Path) -> Figures:
             worker.wait_for("ready ")
             before = cpu_seconds(worker.pid)
             await asyncio.to_thread(
-                wait_until, [port], lambda found: is_settled(found, truth), _DRAIN_S
+                wait_until, [port], lambda found: is_settled(found, truth), _DRAIN_S, _ASK_EVERY_S
             )
             await wait_for_sums(bootstrap, truth, _SUMS_S)
             samples = await asyncio.to_thread(scrape, port)

@@ -168,15 +168,17 @@ def together(ports: Sequence[int]) -> Samples:
     return samples
 
 
-def wait_until(ports: Sequence[int], done: Callable[[Samples], bool], timeout_s: float) -> Samples:
-    """The samples of all workers together, once *done* says so of them."""
+def wait_until(
+    ports: Sequence[int], done: Callable[[Samples], bool], timeout_s: float, every_s: float = 0.2
+) -> Samples:
+    """The samples of all workers together, once *done* says so of them; asking is not free."""
     deadline = time.monotonic() + timeout_s
     samples: Samples = {}
     while time.monotonic() < deadline:
         samples = together(ports)
         if done(samples):
             return samples
-        time.sleep(0.2)
+        time.sleep(every_s)
     raise TimeoutError(f"not done after {timeout_s:.0f} s: {sorted(samples.items(), key=str)[:40]}")
 
 

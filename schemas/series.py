@@ -14,6 +14,7 @@ import orjson
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
+from tailrace.schemas import compact_json
 from tailrace.schemas.otlp.attributes import plain_value
 from tailrace.schemas.strings import AttributeValue
 from tailrace.schemas.sums import Layout
@@ -69,7 +70,7 @@ class EdgeSeries(NamedTuple):
 
     def key(self) -> bytes:
         """Return its key."""
-        return orjson.dumps(tuple(self))
+        return compact_json.dumps(tuple(self))
 
     @classmethod
     def of_key(cls, key: bytes) -> EdgeSeries:

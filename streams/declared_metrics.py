@@ -159,7 +159,7 @@ TASK_METRICS = (
                "service.name.", _total("half_edges_unnamed"), True, _OF_GRAPH),
     TaskMetric("half_edges_shared", "Further servers of a client that had met one already.",
                _total("half_edges_shared"), True, _OF_GRAPH),
-    TaskMetric("half_edges_repeated", "Sides of calls that came twice; the second is left out.",
+    TaskMetric("half_edges_repeated", "Clients of calls that came twice; the second is left out.",
                _total("half_edges_repeated"), True, _OF_GRAPH),
     TaskMetric("half_edges_dropped", "Sides of calls left out because store.max_items waited.",
                _total("half_edges_dropped"), True, _OF_GRAPH),

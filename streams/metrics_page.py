@@ -44,8 +44,9 @@ On Linux there are also the Prometheus client's `process_*` metrics: CPU, memory
 What must hold in each partition, at every checkpoint:
 
 - `records` = `records_processed` + `records_dead_lettered`
-- `spans_decoded` = `spans_kept` + `spans_dropped` + `spans_pending`
-- `spans_decoded` = `red_spans` + `red_spans_skipped`
+- `spans_decoded` = `spans_kept` + `spans_dropped` + `spans_pending`, in the stage `spans`
+- spans that RED has seen = `red_spans` + `red_spans_skipped`; these are all decoded ones if RED was
+  never off
 - `half_edges` = 2 * `edges{kind="paired"}` - `half_edges_shared` + `edges{kind="database"}` +
   `edges_expired` + `half_edges_repeated` + `half_edges_dropped` + `half_edges_waiting`
 

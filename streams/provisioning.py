@@ -177,8 +177,7 @@ def _refuse_new_rollup_partitions(
                 Problem(
                     f"topic {rollups}",
                     f"has {counts[rollups]} partitions and had {before}; series would move and "
-                    f"have two writers. Make it anew with {before} partitions, or give the "
-                    f"config another app",
+                    f"have two writers. Give the config another app",
                 )
             ]
         )

@@ -134,6 +134,7 @@ class Sources:
     def __init__(self, names: Collection[str]) -> None:
         self.heard_to = 0
         self._marks: dict[str, Watermark | None] = dict.fromkeys(names)
+        self._strangers: dict[str, Watermark] = {}
 
     def __contains__(self, name: str) -> bool:
         return name in self._marks
@@ -144,9 +145,14 @@ class Sources:
         return all(mark is not None and mark.is_idle for mark in self._marks.values())
 
     def hear(self, mark: Watermark) -> None:
-        """Take note of *mark*; one of a stranger says nothing."""
+        """Take note of *mark*; what a stranger says holds back nothing.
+
+        But it is remembered: under another config it is none, and a source that is idle does not
+        say so twice.
+        """
         if mark.source not in self._marks:
-            return  # another config's
+            self._strangers[mark.source] = mark
+            return
         before = self._marks[mark.source]
         if before is not None and before.time > mark.time:
             mark = mark._replace(time=before.time)
@@ -164,15 +170,17 @@ class Sources:
 
     def state(self) -> Mapping[str, Any]:
         """Return what `restore` needs, as JSON."""
-        heard = {mark.source: mark[1:] for mark in self._marks.values() if mark is not None}
+        marks = [*self._strangers.values(), *self._marks.values()]
+        heard = {mark.source: mark[1:] for mark in marks if mark is not None}
         return {**heard, _HEARD_TO: self.heard_to}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from *state*; of sources that are none any more, nothing is kept."""
+        """Go on from *state*."""
         self.heard_to = state.get(_HEARD_TO, 0)
-        for name in self._marks.keys() & state.keys():
-            time, is_idle = state[name]
-            self._marks[name] = Watermark(name, time, is_idle)
+        for name, heard in state.items():
+            if name != _HEARD_TO:
+                mark = Watermark(name, *heard)
+                (self._marks if name in self._marks else self._strangers)[name] = mark
 
 
 _HEARD_TO = ""

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import orjson
 
 from tailrace.agents.metrics.points import scaled_sums
+from tailrace.schemas import compact_json
 from tailrace.schemas.durations import SECOND
 from tailrace.schemas.records import Output
 from tailrace.schemas.series import CLIENT, CLIENT_FAILED, SERVER, SERVER_FAILED, EdgeSeries
@@ -60,7 +60,7 @@ def edge_records(
             "from": since,
             "to": until,
         }
-        output = Output(orjson.dumps(edge[:4]), orjson.dumps(value), period[1])
+        output = Output(compact_json.dumps(edge[:4]), compact_json.dumps(value), period[1])
         if len(output.key or b"") + len(output.value) > limit:
             too_large += 1
         else:

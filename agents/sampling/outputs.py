@@ -7,10 +7,10 @@ from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
-import orjson
 
 from tailrace.agents.sampling.sampler import Decided, Effect, Late
 from tailrace.agents.sampling.services import ServiceNames
+from tailrace.schemas import compact_json
 from tailrace.schemas.otlp.request import join
 from tailrace.schemas.records import Headers, Output
 from tailrace.schemas.topics import POLICY_HEADER, PROBABILITY_HEADER
@@ -78,7 +78,7 @@ def _write(
 
 def _fitted(record: dict[str, Any], limit: int) -> bytes:
     """Return *record* as JSON, its names cut so that it has at most *limit* bytes."""
-    value = orjson.dumps(record)
+    value = compact_json.dumps(record)
     services, root = record["services"], record["root"] or {}
     length = limit
     while len(value) > limit and length:
@@ -88,7 +88,7 @@ def _fitted(record: dict[str, Any], limit: int) -> bytes:
             name for name, end in zip(services, sizes, strict=True) if end <= length
         ]
         record["root"] = {key: name[:length] for key, name in root.items()} or None
-        value = orjson.dumps(record)
+        value = compact_json.dumps(record)
     return value
 
 

@@ -105,3 +105,12 @@ def test_a_timestamp_from_the_future_counts_as_the_latest_that_may_be() -> None:
         LATEST,
         LATEST,
     ]
+
+
+def test_what_a_source_said_under_another_config_is_remembered() -> None:
+    before = SourceTime(["a-0"])
+    before.arrange([said("b-0", 4, is_idle=True), said("a-0", 9)], LATEST)
+    assert before.now == 9
+    after = SourceTime(["a-0", "b-0"])
+    after.restore(orjson.loads(orjson.dumps(before.state())))
+    assert after.arrange([said("a-0", 12)], LATEST).times == [12]
