@@ -1,7 +1,9 @@
 """Who waits for whom: half edges by key.
 
 Whom others may look for is a token: its serial, then whether it has paired, then CLIENT. Expired
-halves are passed over from the moment they expire, and removed when they are told to be.
+halves are passed over from the moment they expire. They are removed many at a time: those that came
+since the last removal are in one dict, those before in another, which is dropped when all in it
+have expired. Who is found there moves to the newer one.
 """
 
 from __future__ import annotations
@@ -41,11 +43,17 @@ class HalfEdgePairs:
     def __init__(self, rows: HalfRows, ttl_ms: int) -> None:
         self._rows = rows
         self._ttl_ms = ttl_ms
-        self._tokens: dict[bytes, int] = {}
-        self._siblings: dict[bytes, list[int]] = {}  # servers that wait behind one in `_tokens`
+        self._held: dict[bytes, int] = {}
+        self._older: dict[bytes, int] = {}
+        self._older_end = 0  # the serial after the last in `_older`
+        self._siblings: dict[bytes, list[int]] = {}  # servers that wait behind one in `_held`
         self._waited: list[int] = []
         self._came: list[int] = []
         self._left: list[int] = []
+
+    def __len__(self) -> int:
+        """How many keys are here, some perhaps of expired halves."""
+        return len(self._held) + len(self._older)
 
     def meet(self, keys: Sequence[bytes], tokens: Sequence[int], now: int) -> tuple[int, int, int]:
         """Let halves come in order, until *now*.
@@ -53,14 +61,16 @@ class HalfEdgePairs:
         Return how many pairs there are more; how many of them with a client that had paired before;
         and how many clients were there before.
         """
-        held, siblings = self._tokens, self._siblings
+        held, older, siblings = self._held, self._older, self._siblings
         setdefault, waited, came = held.setdefault, self._waited, self._came
         pairs, left, shared = len(came), len(self._left), 0
         doubtful = self._rows.first_since(now - self._ttl_ms) << _FLAG_BITS
         for key, token in zip(keys, tokens, strict=True):
             found = setdefault(key, token)
             if found == token:
-                continue
+                if not older or (found := older.pop(key, token)) == token:
+                    continue
+                held[key] = found
             if found < doubtful:
                 found = self._found(key, token)
                 if found == token:
@@ -80,18 +90,20 @@ class HalfEdgePairs:
             elif found & CLIENT:
                 waited.append(found)
                 came.append(token)
-                if found & _HAS_PAIRED:
-                    shared += 1
-                else:
-                    held[key] = found | _HAS_PAIRED
+                shared += bool(found & _HAS_PAIRED)
+                held[key] = found | _HAS_PAIRED
             else:
                 siblings.setdefault(key, []).append(token)
         return len(came) - pairs, shared, len(self._left) - left
 
     def would_wait(self, key: bytes, token: int) -> bool:
-        """True if *token* would neither pair nor be there before; nothing here has expired."""
-        found = self._tokens.get(key)
-        return found is None or not (found | token) & CLIENT
+        """True if *token*, which has just come, would neither pair nor be there before."""
+        if key in self._older:
+            self._held[key] = self._older.pop(key)
+        found = self._found(key, token)
+        if found == token:
+            del self._held[key]
+        return found == token or not (found | token) & CLIENT
 
     def leave(self, token: int) -> None:
         """Nobody waits for *token*."""
@@ -116,27 +128,31 @@ class HalfEdgePairs:
             if self._found(key, token) != token:
                 self._siblings.setdefault(key, []).append(token)
 
-    def forget(self, keys: Sequence[bytes], serials: Sequence[int]) -> None:
-        """Remove halves that have expired, those that are still here, in their order."""
-        held, siblings = self._tokens, self._siblings
-        pop = held.pop
-        for key, serial in zip(keys, serials, strict=True):
-            found = pop(key, None)
-            if found is None:
-                continue
-            if found >> _FLAG_BITS != serial:
-                held[key] = found
-            elif siblings and key in siblings:
-                others = siblings[key]
-                held[key] = others.pop(0)
-                if not others:
-                    del siblings[key]
+    def forget(self) -> None:
+        """Remove halves that are gone from the rows, if there may be many."""
+        first = self._rows.first
+        if first < self._older_end:
+            return
+        self._older, self._held = self._held, {}
+        self._older_end = self._rows.next
+        if self._siblings:
+            self._siblings = {
+                key: others
+                for key, others in self._siblings.items()
+                if others[-1] >> _FLAG_BITS >= first
+            }
 
     def _found(self, key: bytes, token: int) -> int:
         """Return whom *token* finds when it comes, itself if nobody; forgets who expired before."""
-        until = self._rows.time(token >> _FLAG_BITS) - self._ttl_ms
-        while (found := self._tokens.setdefault(key, token)) != token:
-            if self._rows.time(found >> _FLAG_BITS) >= until:
-                break
-            self.forget([key], [found >> _FLAG_BITS])
+        time = self._rows.time(token >> _FLAG_BITS)
+        alive = self._rows.first_since(time - self._ttl_ms) << _FLAG_BITS
+        held = self._held
+        while (found := held.setdefault(key, token)) < alive:
+            others = self._siblings.get(key)
+            if others:
+                held[key] = others.pop(0)
+                if not others:
+                    del self._siblings[key]
+            else:
+                del held[key]
         return found

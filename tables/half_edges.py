@@ -79,6 +79,11 @@ class HalfEdges:
         self._sealed = 0  # the serial after the last that `seal` has seen
         self._paired_since: list[Ints] = []
 
+    @property
+    def held(self) -> int:
+        """The keys that others may find, some perhaps of expired halves."""
+        return len(self._pairs)
+
     def add(self, halves: Halves) -> Met:
         """Let *halves* come, one or more."""
         mine = self._append(halves)
@@ -156,8 +161,7 @@ class HalfEdges:
         """
         rows = self._rows
         count = rows.first_since(now - self._ttl_ms) - rows.first
-        states = rows.states[:count].copy()
-        self._forget(states)
+        states = rows.states[:count]
         waited = np.flatnonzero((states & _DONE) == 0)
         prototypes, durations = rows.prototypes[waited].astype(np.int64), rows.durations[waited]
         is_client = (states[waited] & CLIENT) != 0
@@ -171,12 +175,8 @@ class HalfEdges:
         )
         self.pending -= len(waited)
         rows.drop(count)
+        self._pairs.forget()
         return calls
-
-    def _forget(self, states: npt.NDArray[np.uint8]) -> None:
-        """Nobody finds the oldest halves any more, whose *states* these are."""
-        held = np.flatnonzero(_is_wanted(states) & has_key(states))
-        self._pairs.forget(self._rows.keys[held].tolist(), (held + self._rows.first).tolist())
 
     def forget_prototypes(self) -> None:
         """Forget the prototypes that no half has any more, if they are many; after `calls`."""

@@ -140,24 +140,24 @@ class HalfReader:
             numbers = self._numbers = _Numbers(
                 self._dimensions, self._prototypes, batch.strings, batch.values
             )
-        service = batch.service[rows]
+        service = batch.service.take(rows)
         is_named = service != numbers.unnamed
         unnamed = len(rows) - int(np.count_nonzero(is_named))
         if unnamed:
             rows, service = rows[is_named], service[is_named]
         if not len(rows):
             return None, unnamed
-        states = _SIDES[batch.kind[rows]]
+        states = _SIDES.take(batch.kind.take(rows))
         is_client = (states & CLIENT) != 0
-        states |= (batch.status[rows] >> 1) * np.uint8(FAILED)
-        states |= (batch.is_root[rows] & ~is_client) * np.uint8(ROOT)
+        states |= (batch.status.take(rows) >> 1) * np.uint8(FAILED)
+        states |= (batch.is_root.take(rows) & ~is_client) * np.uint8(ROOT)
         target, is_database = self._targets(batch, rows, is_client, numbers.blanks)
         states |= is_database * np.uint8(DATABASE)
         others = [_first_present(batch, each, rows) for each in self._dimension_columns]
         found = numbers.of(service.astype(np.int64), [target, *others])
         fragments = np.searchsorted(batch.fragment_start, rows, "right") - 1
         keys = _keys(batch, rows, fragments, is_client)
-        durations = np.maximum(batch.end[rows] - batch.start[rows], 0)
+        durations = np.maximum(batch.end - batch.start, 0).take(rows)
         at = _times(batch, times, fragments)
         return Halves(keys, found, durations, at, states), unnamed
 
@@ -177,7 +177,7 @@ class HalfReader:
         used = np.flatnonzero(table.max(1) > ABSENT)
         if not len(used):
             return np.full(len(rows), ABSENT, np.int64), np.zeros(len(rows), np.bool_)
-        table = table[used][:, rows]
+        table = table[used].take(rows, 1)
         is_there = (table != ABSENT) & is_client
         for blank in blanks:
             is_there &= table != blank
@@ -190,7 +190,7 @@ class HalfReader:
 def _times(batch: SpanBatch, times: Sequence[int], fragments: npt.NDArray[np.intp]) -> Ints:
     if times[0] == times[-1]:
         return np.full(len(fragments), times[0], np.int64)
-    found: Ints = np.array(times, np.int64)[batch.fragment_message[fragments]]
+    found: Ints = np.array(times, np.int64)[batch.fragment_message.take(fragments)]
     return found
 
 
@@ -203,9 +203,9 @@ def _keys(
     """Return the keys of halves; those of roots mean nothing."""
     words = np.empty((len(rows), KEY_BYTES // 8), np.uint64)
     trace_ids = np.frombuffer(b"".join(batch.fragment_trace_id), np.uint64).reshape(-1, 2)
-    words[:, :2] = trace_ids[fragments]
+    words[:, :2] = trace_ids.take(fragments, 0)
     span_ids = np.frombuffer(b"".join(batch.span_id), np.uint64)
-    words[:, 2] = np.where(is_client, span_ids[rows], _parents(batch)[rows])
+    words[:, 2] = np.where(is_client, span_ids.take(rows), _parents(batch).take(rows))
     return words.view(f"V{KEY_BYTES}")[:, 0]
 
 
@@ -223,7 +223,7 @@ def _parents(batch: SpanBatch) -> npt.NDArray[np.uint64]:
 
 def _first_present(batch: SpanBatch, columns: Columns, rows: npt.NDArray[np.intp]) -> Ints:
     """Return for each of *rows* the first value that one of *columns* has, or ABSENT."""
-    table = np.array([batch.attributes[column] for column in columns])[:, rows]
+    table = np.array([batch.attributes[column] for column in columns]).take(rows, 1)
     place = (table != ABSENT).argmax(0)
     found: Ints = table[place, np.arange(len(rows))].astype(np.int64)
     return found

@@ -126,6 +126,44 @@ def test_a_block_is_dropped_when_all_in_it_has_expired() -> None:
     assert [key for key, _ in partition.store.scan(b"h")] == [b"h"]
 
 
+def test_what_has_expired_of_a_block_stays_expired() -> None:
+    partition = Partition()
+    partition.come(0, (1, CLIENT))
+    partition.come(500, (2, CLIENT), (2, SERVER))
+    partition.checkpoint()
+    assert partition.expire(TTL_MS + 1) == [1]
+    partition.checkpoint()
+    partition.begin()
+    assert partition.edges.pending == 0
+    partition.come(TTL_MS + 2, (1, SERVER), (2, SERVER))
+    assert partition.edges.pending == 1
+
+
+def test_what_was_not_written_does_not_blur_when_others_came() -> None:
+    partition = Partition()
+    partition.come(10_000, (3, CLIENT))
+    partition.come(10_400, (1, CLIENT), (1, SERVER))
+    partition.come(10_401, (2, CLIENT))
+    partition.checkpoint()
+    partition.begin()
+    assert partition.expire(10_100 + TTL_MS) == [3]
+    partition.come(10_100 + TTL_MS, (1, SERVER))
+    assert partition.edges.calls().client_ns.tolist() == [1]
+
+
+def test_what_has_expired_is_not_held_for_another_ttl() -> None:
+    partition = Partition()
+    held = []
+    for at in range(0, 10 * TTL_MS, 100):
+        partition.come(at, (2 * at, CLIENT), (2 * at + 1, SERVER), (2 * at + 1, SERVER))
+        partition.expire(at)
+        held.append(partition.edges.held)
+    assert max(held) <= 2 * 2 * (TTL_MS // 100 + 2)
+    partition.expire(20 * TTL_MS)
+    partition.expire(20 * TTL_MS)
+    assert partition.edges.held == 0
+
+
 def test_many_halves_make_several_blocks() -> None:
     partition = Partition()
     partition.come(0, *((number, CLIENT) for number in range(20_000)))

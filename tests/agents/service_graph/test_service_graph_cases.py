@@ -6,18 +6,25 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 
-from tailrace.agents.service_graph.edges import KEY_BYTES
+from tailrace.agents.service_graph.edges import KEY_BYTES, EdgeSums, edges_of
 from tailrace.agents.service_graph.settings import ServiceGraphSettings
+from tailrace.schemas.records import Outbox
+from tailrace.schemas.series import edge_layout
 from tailrace.schemas.sums import decode
 from tailrace.schemas.watermarks import Watermark
 from tailrace.streams.batch import Batch
 from tailrace.streams.task import Task
+from tailrace.tables.half_edge_rows import Prototype, Prototypes
+from tailrace.tables.half_edges import Calls
+from tailrace.tables.interval_sums import IntervalSums
 from tailrace.tables.store import MemoryDisk, PartitionStore
 from tests.agents.service_graph.graph_task import ROLLUPS, builder, counted, watermarks
 from tests.agents.service_graph.traffic import (
     BEGIN_MS,
+    BOUNDS_NS,
     CLIENT,
     CONSUMER,
     DEFAULTS,
@@ -322,6 +329,36 @@ def test_a_source_is_not_idle_while_half_edges_wait() -> None:
         task.store.finish_checkpoint(0)
     times = [BEGIN_MS, *(BEGIN_MS + after_ms for after_ms in (1000, 2000, 3000))]
     assert told == [Watermark("service_graph-0", at, at == times[-1]) for at in times]
+
+
+def test_a_source_says_at_once_that_it_is_not_idle_any_more() -> None:
+    task = _task(CALL.but(attributes=DB))
+    idle_at = BEGIN_MS + INTERVAL_MS
+    task.advance(idle_at)
+    record = Row(1, idle_at + 1, None, message([CALL.but(attributes=DB)]))
+    assert task.process(Batch(TOPIC, 0, 1, 2, [record]), FAR)
+    told = watermarks(task.snapshot().outputs)[0]
+    assert told[-2:] == [
+        Watermark("service_graph-0", idle_at, is_idle=True),
+        Watermark("service_graph-0", idle_at),
+    ]
+
+
+def test_calls_are_of_what_their_numbers_mean_when_they_are_counted() -> None:
+    prototypes = Prototypes()
+    for service in ("foo", "bar", "baz"):
+        prototypes.number(Prototype(service, ""))
+    store, layout = PartitionStore(MemoryDisk()), edge_layout(BOUNDS_NS)
+    sums = IntervalSums(store, b"g", layout, ROLLUPS, "service_graph-0")
+    counter = EdgeSums((), prototypes, sums, layout)
+    one, outbox = np.array([1]), Outbox()
+    calls = Calls(one * 0, one, one, one, one, np.zeros(1, np.uint8))
+    counter.add(edges_of(calls, is_virtual=False))
+    prototypes.keep(np.array([1, 2]))
+    counter.add(edges_of(calls, is_virtual=False))
+    sums.roll(INTERVAL_MS, outbox)
+    pairs = {edge[1:3] for _, edge, _ in counted(outbox.topics)}
+    assert pairs == {("foo", "bar"), ("bar", "baz")}
 
 
 def test_totals_say_what_became_of_each_half_edge() -> None:
