@@ -115,7 +115,7 @@ def _size(value: AttributeValue) -> int:
 
 
 def text_of(value: AttributeValue) -> str:
-    """*value* as the collector writes it where text is wanted.
+    """*value* as the collector (0.155) writes it where text is wanted.
 
     Numbers in their shortest form (2.0 is `2`), bytes as base64, lists and maps as JSON.
     """
@@ -126,15 +126,33 @@ def text_of(value: AttributeValue) -> str:
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
     if isinstance(value, float) and not math.isfinite(value):
-        return f"json: unsupported value: {_NOT_FINITE.get(value, 'NaN')}"
+        return _NOT_FINITE.get(value, "NaN")
     try:
         return _json(value)
     except _NotFinite:
         return ""
 
 
-_NOT_FINITE = {math.inf: "+Inf", -math.inf: "-Inf"}
-_HTML = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
+def typed(text: str) -> AttributeValue:
+    """The number or boolean whose text is *text*, or else *text* itself.
+
+    Values of equal text have one type then, whichever type each of them came with.
+    """
+    if text in _BOOLEANS:
+        return _BOOLEANS[text]
+    for kind in (int, float):
+        try:
+            value = kind(text)
+        except ValueError:
+            continue
+        if -(1 << 63) <= value < 1 << 63 and text_of(value) == text:
+            return value
+    return text
+
+
+_BOOLEANS = {"true": True, "false": False}
+_NOT_FINITE = {math.inf: "Infinity", -math.inf: "-Infinity"}
+_SEPARATORS = str.maketrans({"\u2028": "\\u2028", "\u2029": "\\u2029"})
 
 
 class _NotFinite(ValueError):
@@ -150,7 +168,7 @@ def _json(value: AttributeValue) -> str:
         return f"[{','.join(map(_json, value))}]"
     if isinstance(value, dict):
         return f"{{{','.join(f'{_json(key)}:{_json(value[key])}' for key in sorted(value))}}}"
-    return orjson.dumps(value).decode().translate(_HTML)
+    return orjson.dumps(value).decode().translate(_SEPARATORS)
 
 
 def _float_text(value: float) -> str:

@@ -61,8 +61,8 @@ def label_name(key: str) -> str:
     name = _NOT_IN_LABELS.sub("_", key)
     if name[:1].isdigit():
         return f"key_{name}"
-    if not name.strip("_"):
-        return f"key{name}"  # Prometheus has no such label; the exporter drops the whole metric
+    if name.startswith("__") or not name.strip("_"):
+        return f"key{name}"  # no label of a user; for some the exporter drops the whole metric
     return f"exported_{name}" if name in _TAKEN or name.startswith("otel_scope_") else name
 
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from tailrace.schemas.series import Attributes
 from tailrace.schemas.spans import AttributeColumn, SpanBatch
-from tailrace.schemas.strings import ABSENT, AttributeValue
+from tailrace.schemas.strings import ABSENT, AttributeValue, text_of, typed
 
 Names = Callable[[str], tuple[str, ...]]
 """By which names an attribute is known, the given one first."""
@@ -53,13 +53,18 @@ class Dimensions:
         for name, keys in self._named:
             key = next((key for key in keys if key in resource), None)
             if key is not None:
-                labels.append([(name, resource[key])])
+                labels.append([self._label(name, resource[key])])
             elif self._defaults[name] is not None:
-                labels.append([(name, self._defaults[name])])
+                labels.append([self._label(name, self._defaults[name])])
             else:
                 labels.append([])
         return labels
 
     def labelled(self, dimension: int, value: AttributeValue) -> Attributes:
         """Return the label of a span that has *value* itself."""
-        return [(self._named[dimension][0], value)]
+        return [self._label(self._named[dimension][0], value)]
+
+    @staticmethod
+    def _label(name: str, value: AttributeValue) -> tuple[str, AttributeValue]:
+        """Values of equal text are one series; as numbers or booleans, where they can be."""
+        return name, typed(text_of(value))

@@ -67,9 +67,15 @@ def test_a_series_is_named_as_the_collector_names_it() -> None:
         pytest.param({}, {}, "default", "default", id="then default"),
         pytest.param({}, {}, "", "", id="a default may be empty"),
         pytest.param({"tier": ""}, {"tier": "resource"}, None, "", id="an empty text is a value"),
-        pytest.param({"tier": None}, {"tier": "resource"}, "default", None, id="so is nothing"),
+        pytest.param(
+            {"tier": None}, {"tier": "resource"}, "default", "", id="nothing is an empty text"
+        ),
         pytest.param({"tier": 2}, {}, None, 2, id="a whole number stays one"),
-        pytest.param({"tier": 2.0}, {}, None, 2.0, id="a double stays one"),
+        pytest.param({"tier": 2.5}, {}, None, 2.5, id="a double stays one"),
+        pytest.param({"tier": 2.0}, {}, None, 2, id="but not if its text is a whole number's"),
+        pytest.param({"tier": "200"}, {}, None, 200, id="the text of a number is the number"),
+        pytest.param({"tier": "007"}, {}, None, "007", id="if that is written so"),
+        pytest.param({"tier": "true"}, {}, None, True, id="and that of a boolean the boolean"),
         pytest.param({}, {"tier": True}, None, True, id="a boolean stays one"),
     ],
 )
@@ -115,8 +121,8 @@ def test_columns_are_asked_for_once_and_on_spans_only() -> None:
 
 
 def test_labels_are_in_the_order_of_the_config() -> None:
-    span = Span(API, attributes={"b": "1", "a": "2"})
-    assert labels_of(span, ("b", None), ("a", None))[4:] == [("b", "1"), ("a", "2")]
+    span = Span(API, attributes={"b": "x", "a": "y"})
+    assert labels_of(span, ("b", None), ("a", None))[4:] == [("b", "x"), ("a", "y")]
 
 
 def test_the_resource_is_all_its_attributes_in_any_order() -> None:

@@ -14,6 +14,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
 from tailrace.agents.red.logic import RedSettings
+from tailrace.schemas.strings import text_of, typed
 from tests.streams.deaths import Row
 
 BEGIN_MS = 1_700_000_000_000
@@ -131,7 +132,7 @@ def series_of(span: Span, settings: RedSettings) -> Series | None:
         defaults = {} if default is None else {name: default}
         holders = (span.attributes, span.resource, defaults)
         found = [holder[key] for holder in holders for key in names(name) if key in holder]
-        labels += [(name, value) for value in found[:1]]
+        labels += [(name, typed(text_of(value))) for value in found[:1]]
     overflow = [("otel.metric.overflow", True)]
     if service == HUGE:
         return series({}, overflow)
