@@ -53,7 +53,7 @@ class HalfEdgePairs:
 
     def __len__(self) -> int:
         """How many keys are here, some perhaps of expired halves."""
-        return len(self._held) + len(self._older)
+        return len(self._held) + len(self._older) + len(self._siblings)
 
     def meet(self, keys: Sequence[bytes], tokens: Sequence[int], now: int) -> tuple[int, int, int]:
         """Let halves come in order, until *now*.

@@ -158,7 +158,7 @@ def test_what_has_expired_is_not_held_for_another_ttl() -> None:
         partition.come(at, (2 * at, CLIENT), (2 * at + 1, SERVER), (2 * at + 1, SERVER))
         partition.expire(at)
         held.append(partition.edges.held)
-    assert max(held) <= 2 * 2 * (TTL_MS // 100 + 2)
+    assert max(held) <= 2 * 3 * (TTL_MS // 100 + 2)
     partition.expire(20 * TTL_MS)
     partition.expire(20 * TTL_MS)
     assert partition.edges.held == 0
