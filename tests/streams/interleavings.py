@@ -10,17 +10,25 @@ from hypothesis import strategies as st
 from tailrace.schemas.records import Output
 from tailrace.streams.batch import Batch
 from tailrace.tables.store import MemoryDisk, PartitionStore
-from tests.streams.deaths import FAR, TOPIC, Build, Row
+from tests.streams.deaths import EVENTS, FAR, TOPIC, Build, Row
 from tests.streams.memory_log import MemoryLog
 
 Log = list[Row]
 
-TURNS = st.lists(st.integers(0, 5), max_size=40)
+TURNS = st.lists(st.integers(0, 5), min_size=1, max_size=40) | st.lists(
+    st.integers(0, 5), min_size=12, max_size=12
+)
 """Whose turn it is to write, again and again."""
 
 
 RESTS = st.lists(st.sampled_from([0, 0, 1, 900, 5000]), max_size=8)
 """For how long (ms) a partition has nothing to say after each of its records."""
+
+
+def lives(records: int) -> st.SearchStrategy[list[object]]:
+    """What happens before some of so many records."""
+    events = st.dictionaries(st.integers(0, records - 1), EVENTS, max_size=6)
+    return events.map(lambda at: [at.get(number, "") for number in range(records)])
 
 
 def rested(build: Build, records: Sequence[Row], rests: Sequence[int], end: int) -> MemoryLog:
@@ -49,7 +57,7 @@ def interleaved(
         for writer in writers
     ]
     written: list[Output] = []
-    for turn in cycle([*turns, 0]):
+    for turn in cycle(turns):
         left = [queue for queue in queues if queue]
         if not left:
             break

@@ -102,11 +102,15 @@ _STEPS = st.sampled_from([0, 0, 1, 500, 999, 1000, 1000, 1001, 1500, 2001, 2500,
 
 @st.composite
 def traffic(
-    draw: st.DrawFn, spans: st.SearchStrategy[Span] = _SPANS, most_records: int = 12
+    draw: st.DrawFn,
+    spans: st.SearchStrategy[Span] = _SPANS,
+    least_records: int = 0,
+    most_records: int = 12,
 ) -> list[Sent]:
     """Records of *spans*; every one is unlike all others, though span IDs repeat."""
     drawn_spans = st.lists(st.tuples(spans, _DURATIONS, _WEIGHTS), max_size=5)
-    records = draw(st.lists(st.tuples(_STEPS, drawn_spans), max_size=most_records))
+    record = st.tuples(_STEPS, drawn_spans)
+    records = draw(st.lists(record, min_size=least_records, max_size=most_records))
     sent = []
     for number, (step, drawn) in enumerate(records):
         if not drawn:

@@ -26,8 +26,8 @@ from tailrace.tables.store import PartitionStore
 from tests.otlp import Span
 from tests.streams import deaths
 from tests.streams.clusters import cluster
-from tests.streams.deaths import EVENTS, Build, by_topic
-from tests.streams.interleavings import RESTS, TURNS, Log, interleaved, rested
+from tests.streams.deaths import Build, by_topic
+from tests.streams.interleavings import RESTS, TURNS, Log, interleaved, lives, rested
 from tests.streams.memory_log import MemoryLog
 from tests.streams.naive_sampler import Limits, NaiveSampler
 from tests.streams.naive_sums import Edge, Histogram, NaiveSums, Red
@@ -38,7 +38,7 @@ from tests.streams.written_sums import KINDS, STATUSES
 INPUTS = {"one": 1, "two": 2}
 """Topics with their partitions."""
 SOURCES = [(topic, number) for topic, count in INPUTS.items() for number in range(count)]
-PARTITIONS = 2
+PARTITIONS = 3
 """Of the spans by trace ID, and of the rollups."""
 SPANS, ROLLUPS = "tailrace-spans", "tailrace-rollups"
 LATER_MS = END_MS + 5000
@@ -61,10 +61,9 @@ def config(wait_ms: int) -> WorkerConfig:
 CONFIGS = {wait_ms: config(wait_ms) for wait_ms in (0, 1000, 3000)}
 
 WAITS = st.sampled_from(list(CONFIGS))
-LOADS = st.lists(traffic(CALLS, 6), min_size=len(SOURCES), max_size=len(SOURCES))
-LIVES = st.lists(EVENTS, max_size=8)
-BEFORE = st.lists(LIVES, min_size=len(SOURCES), max_size=len(SOURCES))
-AFTER = st.lists(LIVES, min_size=PARTITIONS, max_size=PARTITIONS)
+LOADS = st.lists(traffic(CALLS, 2, 8), min_size=len(SOURCES), max_size=len(SOURCES))
+BEFORE = st.lists(lives(8), min_size=len(SOURCES), max_size=len(SOURCES))
+AFTER = st.lists(lives(30), min_size=PARTITIONS, max_size=PARTITIONS)
 
 
 def rekey_builder(config: WorkerConfig, topic: str, partition: int) -> Build:
@@ -143,7 +142,7 @@ def by_trace(decisions: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, An
     return dict(found)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(WAITS, LOADS, BEFORE, TURNS, AFTER)
 def test_every_trace_is_decided_once_and_as_if_all_had_been_read_in_order_of_time(
     wait_ms: int, load: Load, before: Events, turns: list[int], after: Events
@@ -161,7 +160,7 @@ def test_every_trace_is_decided_once_and_as_if_all_had_been_read_in_order_of_tim
     assert Counter(kept) == model.sampled
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(LOADS, BEFORE)
 def test_what_is_rekeyed_is_that_of_one_uninterrupted_run(load: Load, before: Events) -> None:
     config = CONFIGS[0]
@@ -170,7 +169,7 @@ def test_what_is_rekeyed_is_that_of_one_uninterrupted_run(load: Load, before: Ev
         assert by_topic(writer.committed) == whole
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(WAITS, LOADS, TURNS, AFTER)
 def test_what_the_spans_stage_writes_is_that_of_one_uninterrupted_run(
     wait_ms: int, load: Load, turns: list[int], after: Events
@@ -182,7 +181,7 @@ def test_what_the_spans_stage_writes_is_that_of_one_uninterrupted_run(
         assert comparable(part) == comparable(whole)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(WAITS, LOADS, TURNS, TURNS)
 def test_what_the_spans_stage_writes_does_not_depend_on_which_source_was_faster(
     wait_ms: int, load: Load, turns: list[int], other_turns: list[int]
@@ -199,7 +198,7 @@ def test_what_the_spans_stage_writes_does_not_depend_on_which_source_was_faster(
         assert comparable(one) == comparable(other)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(LOADS, BEFORE, TURNS, AFTER)
 def test_sums_are_a_naive_count_of_the_spans(
     load: Load, before: Events, turns: list[int], after: Events
@@ -211,7 +210,7 @@ def test_sums_are_a_naive_count_of_the_spans(
     assert rolled_up(written) == numbers(naive)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(WAITS, LOADS, st.lists(RESTS, min_size=len(SOURCES), max_size=len(SOURCES)), TURNS, AFTER)
 def test_a_trace_is_decided_once_and_counted_whole_though_a_source_wakes_late(
     wait_ms: int, load: Load, rests: list[list[int]], turns: list[int], after: Events

@@ -16,8 +16,8 @@ from tailrace.streams.task import Task, TaskId
 from tailrace.tables.store import PartitionStore
 from tests.streams import deaths
 from tests.streams.clusters import cluster
-from tests.streams.deaths import EVENTS, Build, by_topic
-from tests.streams.interleavings import RESTS, TURNS, Log, interleaved, rested
+from tests.streams.deaths import Build, by_topic
+from tests.streams.interleavings import RESTS, TURNS, Log, interleaved, lives, rested
 from tests.streams.memory_log import MemoryLog
 from tests.streams.naive_sums import NaiveSums
 from tests.streams.span_traffic import CALLS, END_MS, Sent, rows, traffic
@@ -32,8 +32,7 @@ from tests.streams.written_sums import (
     steps,
 )
 
-PARTITIONS = 2
-"""Of the spans, and of the rollups."""
+PARTITIONS, ROLLUP_PARTITIONS = 2, 3
 ROLLUPS = "tailrace-rollups"
 FLUSH_MS = 3000
 """The longer of both intervals."""
@@ -52,13 +51,14 @@ def config(ttl: str) -> WorkerConfig:
 
 PATIENT, HASTY = config("1h"), config("700ms")
 
-LOADS = st.lists(traffic(CALLS, 8), min_size=PARTITIONS, max_size=PARTITIONS)
-DEATHS = st.lists(st.lists(EVENTS, max_size=8), min_size=PARTITIONS, max_size=PARTITIONS)
+LOADS = st.lists(traffic(CALLS, 1, 8), min_size=PARTITIONS, max_size=PARTITIONS)
+BEFORE = st.lists(lives(8), min_size=PARTITIONS, max_size=PARTITIONS)
+AFTER = st.lists(lives(30), min_size=ROLLUP_PARTITIONS, max_size=ROLLUP_PARTITIONS)
 
 
 def spans_builder(config: WorkerConfig, partition: int) -> Build:
     """Builds tasks as a new process would, with nothing shared between two."""
-    around = cluster(config, partitions=PARTITIONS, rollup_partitions=PARTITIONS)
+    around = cluster(config, partitions=PARTITIONS, rollup_partitions=ROLLUP_PARTITIONS)
 
     def build(store: PartitionStore) -> Task[SpanBatch]:
         return SpanTasks(config, around).build(TaskId("spans", partition), store)
@@ -68,7 +68,7 @@ def spans_builder(config: WorkerConfig, partition: int) -> Build:
 
 def rollups_builder(config: WorkerConfig, partition: int) -> Build:
     """The same of the second stage."""
-    around = cluster(config, partitions=PARTITIONS, rollup_partitions=PARTITIONS)
+    around = cluster(config, partitions=PARTITIONS, rollup_partitions=ROLLUP_PARTITIONS)
 
     def build(store: PartitionStore) -> Task[Rollups]:
         return RollupTasks(config, around).build(TaskId("rollups", partition), store)
@@ -86,7 +86,7 @@ def first_stage(config: WorkerConfig, load: Load, events: Events) -> list[Memory
 
 def logs(writers: Sequence[MemoryLog], turns: Sequence[int]) -> list[Log]:
     """The rollups' partitions, as the writers took *turns*."""
-    return [interleaved(writers, ROLLUPS, number, turns) for number in range(PARTITIONS)]
+    return [interleaved(writers, ROLLUPS, number, turns) for number in range(ROLLUP_PARTITIONS)]
 
 
 def second_stage(
@@ -116,7 +116,7 @@ def counted(load: Load) -> NaiveSums:
 
 
 @settings(max_examples=60, deadline=None)
-@given(LOADS, DEATHS, TURNS, DEATHS)
+@given(LOADS, BEFORE, TURNS, AFTER)
 def test_sums_over_all_partitions_are_a_naive_count_of_the_spans(
     load: Load, before: Events, turns: list[int], after: Events
 ) -> None:
@@ -129,7 +129,7 @@ def test_sums_over_all_partitions_are_a_naive_count_of_the_spans(
 
 
 @settings(max_examples=60, deadline=None)
-@given(LOADS, DEATHS, TURNS, DEATHS)
+@given(LOADS, BEFORE, TURNS, AFTER)
 def test_what_is_written_is_that_of_one_uninterrupted_run(
     load: Load, before: Events, turns: list[int], after: Events
 ) -> None:
@@ -152,7 +152,7 @@ def test_what_a_series_is_at_a_time_does_not_depend_on_which_partition_was_faste
 
 
 @settings(max_examples=60, deadline=None)
-@given(LOADS, DEATHS, TURNS, DEATHS)
+@given(LOADS, BEFORE, TURNS, AFTER)
 def test_a_series_has_one_writer_one_start_and_never_goes_down(
     load: Load, before: Events, turns: list[int], after: Events
 ) -> None:
@@ -179,7 +179,7 @@ def is_less(
 
 
 @settings(max_examples=60, deadline=None)
-@given(LOADS, DEATHS, TURNS, DEATHS)
+@given(LOADS, BEFORE, TURNS, AFTER)
 def test_edge_records_add_up_to_the_metrics_whatever_expires(
     load: Load, before: Events, turns: list[int], after: Events
 ) -> None:
@@ -195,8 +195,8 @@ def test_edge_records_add_up_to_the_metrics_whatever_expires(
     }
 
 
-@settings(max_examples=80, deadline=None)
-@given(LOADS, st.lists(RESTS, min_size=PARTITIONS, max_size=PARTITIONS), TURNS, DEATHS)
+@settings(max_examples=60, deadline=None)
+@given(LOADS, st.lists(RESTS, min_size=PARTITIONS, max_size=PARTITIONS), TURNS, AFTER)
 def test_nothing_is_lost_of_what_comes_late_after_a_rest(
     load: Load, rests: list[list[int]], turns: list[int], after: Events
 ) -> None:
