@@ -42,6 +42,8 @@ from tailrace_loadtest.workers import (
 
 _WAIT_S = 5.0
 _GRACE_S = 12.0
+_REKEYED_GRACE_S = 20.0
+"""Three producers that hash differently come back from the broker's absence one after the other."""
 _KILLS = 7
 _PAUSE_S = (1.0, 4.0)
 """Between one death and the next."""
@@ -119,7 +121,7 @@ async def _kill(spans: int, seconds: float, seed: int, directory: Path, given: I
         pause_s = _PAUSE_S if given.is_keyed else _REKEYED_PAUSE_S
         await asyncio.to_thread(chaos.unleash, random.Random(seed), pause_s, outcome)
         produced = await sending
-        if produced.most_behind_s > _GRACE_S - 2:
+        if produced.most_behind_s > _grace_s(given) - 2:
             raise Interrupted(f"the load was {produced.most_behind_s:.1f} s late")
         await asyncio.to_thread(_settled, chaos, truth)
         await wait_for_sums(chaos.bootstrap, truth, _SUMS_S)
@@ -131,6 +133,10 @@ async def _kill(spans: int, seconds: float, seed: int, directory: Path, given: I
         outcome.report = await check_outputs(chaos.bootstrap, truth, slack_ms=slack_ms)
     outcome.seconds = time.monotonic() - began
     return outcome
+
+
+def _grace_s(given: Input) -> float:
+    return _GRACE_S if given.is_keyed else _REKEYED_GRACE_S
 
 
 def _load(spans: int, seconds: float, seed: int, given: Input) -> Load:
@@ -152,9 +158,9 @@ def _settled(chaos: "_Cluster", truth: Truth) -> Samples:
 @contextmanager
 def _cluster(directory: Path, load: Load, given: Input) -> Iterator["_Cluster"]:
     sections = {
-        **sums_sections(load, behind_s=0 if given.is_keyed else _GRACE_S),
+        **sums_sections(load, behind_s=0 if given.is_keyed else _grace_s(given)),
         "input": given.section,
-        "engine": {"grace": f"{_GRACE_S:g}s"},
+        "engine": {"grace": f"{_grace_s(given):g}s"},
         "kafka": {"session_timeout": "6s"},
     }
     config = write_config(directory, _WAIT_S, Sampling(), sections)

@@ -11,15 +11,15 @@ from tailrace_loadtest.routes import Keys
 from tailrace_loadtest.workers import Input
 
 SPANS, SECONDS = 200_000, 35.0
-REKEYED_SECONDS = 50.0
+REKEYED_SPANS, REKEYED_SECONDS = 120_000, 50.0
 
 
 def killed(tmp_path: Path, keys: Keys, *, is_json: bool) -> Outcome:
     seed = random.SystemRandom().randrange(1 << 20)
     again = f"--seed {seed} --keys {keys}{' --json' if is_json else ''}"
     sys.stdout.write(f"again: python -m tailrace_loadtest kill {again}\n")
-    seconds = SECONDS if keys == "hex" else REKEYED_SECONDS
-    outcome = kill(SPANS, seconds, seed, tmp_path, Input.of(keys, is_json=is_json))
+    spans, seconds = (SPANS, SECONDS) if keys == "hex" else (REKEYED_SPANS, REKEYED_SECONDS)
+    outcome = kill(spans, seconds, seed, tmp_path, Input.of(keys, is_json=is_json))
     sys.stdout.write(f"{outcome}\n")
     return outcome
 
