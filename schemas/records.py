@@ -58,6 +58,10 @@ class Output(NamedTuple):
     partition: int | None = None
 
 
+_RECORD_BYTES = 64
+"""About what a record takes beside its value."""
+
+
 @dataclass(slots=True)
 class Outbox:
     """Outputs by topic, in the order in which they were sent."""
@@ -68,7 +72,7 @@ class Outbox:
     def send(self, topic: str, output: Output) -> None:
         """Add *output* to what the next checkpoint writes to *topic*."""
         self.topics.setdefault(topic, []).append(output)
-        self.bytes += len(output.value)
+        self.bytes += len(output.value) + _RECORD_BYTES
 
 
 @dataclass(slots=True)

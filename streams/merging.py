@@ -21,7 +21,7 @@ from tailrace.streams.stream_time import Arranged, Sources, watermark_of
 HELD_BYTES = 32 << 20
 """A source that is far behind the others makes a partition hold back no more than this."""
 
-_STRANGER = ""
+_NOBODY = ""
 _RECORD_BYTES = 500
 """A record in memory, beside its value."""
 
@@ -36,7 +36,9 @@ class MergedTime:
         self._bytes = 0
         self._limit = held_bytes
         self._taken: dict[str, int] = {}
-        """The offset of the last record that came out, of each source."""
+        """The offset of the last record that came out, of each source, known or not."""
+        self._heard = -1
+        """The offset up to which marks have been heard; what is read again says nothing new."""
 
     @property
     def may_idle(self) -> bool:
@@ -52,17 +54,20 @@ class MergedTime:
         early = 0
         for record in records:
             mark = watermark_of(record)
-            source = mark.source if mark is not None and mark.source in self._sources else _STRANGER
+            source = mark.source if mark is not None else _NOBODY
             if record.offset <= self._taken.get(source, -1):
                 continue  # read again
-            if mark is None or source == _STRANGER:
-                out.append((_STRANGER, 0, record))  # whenever it is now
-                self._taken[_STRANGER] = record.offset
+            if mark is None or source not in self._sources:
+                out.append((source, 0, record))  # whenever it is now
+                self._taken[source] = record.offset
                 continue
-            heard_to = self._heard_to
-            self._sources.hear(mark)
             self._held[source].append((mark.time, record))
             self._bytes += _size(record)
+            if record.offset <= self._heard:
+                continue  # held back before, too
+            self._heard = record.offset
+            heard_to = self._heard_to
+            self._sources.hear(mark)
             if mark.time < self._heard_to or self._heard_to != heard_to:
                 self._release(out)
             while self._bytes > self._limit:
@@ -110,13 +115,15 @@ class MergedTime:
 
     def state(self) -> Mapping[str, Any]:
         """The time, what each source has said, and what of it has come out."""
-        return {"time": self.now, "sources": self._sources.state(), "taken": self._taken}
+        heard = {"sources": self._sources.state(), "heard": self._heard}
+        return {"time": self.now, "taken": self._taken, **heard}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from *state*; what was held back will be read again."""
         self.now = state["time"]
         self._sources.restore(state.get("sources", {}))
         self._taken = dict(state.get("taken", {}))
+        self._heard = state.get("heard", -1)
 
 
 def _order(row: tuple[str, int, Record]) -> tuple[int, str, int]:

@@ -29,6 +29,8 @@ _DESCRIBE_TRIES = 50
 _DESCRIBE_RETRY_S = 0.2
 _RECORD_OVERHEAD_BYTES = 4096
 _LEAST_MESSAGE_BYTES = 16 << 10
+_LEAST_ROLLUP_BYTES = 64 << 10
+"""The largest series, and what is around it."""
 
 
 _LARGE = {"max.message.bytes": str(CHANGELOG_MESSAGE_BYTES)}
@@ -117,6 +119,9 @@ async def _provision(admin: AIOKafkaAdminClient, config: WorkerConfig) -> Cluste
         )
     for topic in missing:
         await _create(admin, topic, replication)
+    if missing:  # somebody may have been faster, with other numbers
+        there = await _partitions(admin)
+        plan = planned(config, there)
     for changelog in plan.changelogs:
         if there.get(changelog.name, changelog.partitions) < changelog.partitions:
             log.info("adding partitions", topic=changelog.name, partitions=changelog.partitions)
@@ -188,6 +193,11 @@ def _check_limits(limits: Mapping[str, int], plan: Plan) -> None:
     written = [*plan.internal, *plan.outputs, plan.dead_letters]
     least = {topic.name: _LEAST_MESSAGE_BYTES for topic in written}
     least |= {topic.name: 2 * SEGMENT_BYTES for topic in plan.changelogs}
+    largest = max(limits[topic.name] for topic in plan.inputs)
+    for topic in plan.internal:
+        least[topic.name] = (
+            largest if topic.config.get("max.message.bytes") else _LEAST_ROLLUP_BYTES
+        )
     problems = [
         Problem(
             f"topic {name}",

@@ -242,7 +242,7 @@ class Runner:
                     task.store.finish_checkpoint(offset)
             self.committed = snapshot.totals
             self.checkpoints += 1
-            self._patience.committed(snapshot.positions)
+            self._patience.committed(snapshot.read_to)
             self.checkpoint_seconds = self._monotonic() - started
         except Exception as error:
             self.failed(error)

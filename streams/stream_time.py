@@ -193,6 +193,6 @@ def watermark_of(record: Record) -> Watermark | None:
         if name == WATERMARK_HEADER:
             try:
                 return read_watermark(value)
-            except ValueError:
+            except (AttributeError, ValueError):  # a header may have no value
                 return None  # whoever wrote it is no source of ours
     return None

@@ -78,11 +78,15 @@ class Codec(Protocol[Decoded_co]):
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What one checkpoint commits."""
+    """What one checkpoint commits.
+
+    `positions`: where a restart reads on; `read_to` is further where records are held back.
+    """
 
     changes: Changes
     outputs: Mapping[str, Sequence[Output]]
     positions: Mapping[str, int]
+    read_to: Mapping[str, int]
     totals: Totals
 
 
@@ -112,6 +116,8 @@ class Task(Generic[Decoded]):
         self._outbox = Outbox()
         self._arrivals: Arrivals[Decoded] | None = None
         self._waiting_for: set[str] = set()
+        self._read: set[str] = set()
+        """Topics of which this task has had a batch; others' positions may be of another config."""
         self._changed = False
         self._restore()
 
@@ -187,6 +193,7 @@ class Task(Generic[Decoded]):
         if early:
             self.totals.add("records_early", early)
         self.positions[batch.topic] = batch.end
+        self._read.add(batch.topic)
         self._changed = True
         return True
 
@@ -223,10 +230,10 @@ class Task(Generic[Decoded]):
         for logic in self.logics.values():
             logic.before_checkpoint()
         totals = self.totals
-        positions = {topic: self._time.position(end) for topic, end in self.positions.items()}
+        positions = {topic: self._time.position(self.positions[topic]) for topic in self._read}
         position = {
             "version": _POSITION_VERSION,
-            "offsets": positions,
+            "offsets": self.positions | positions,
             **self._time.state(),
             "totals": {
                 "records": totals.records,
@@ -238,7 +245,8 @@ class Task(Generic[Decoded]):
         self.store.put(POSITION_KEY, orjson.dumps(position))
         outbox, self._outbox = self._outbox, Outbox()
         self._changed = False
-        return Snapshot(self.store.begin_checkpoint(), outbox.topics, positions, deepcopy(totals))
+        changes = self.store.begin_checkpoint()
+        return Snapshot(changes, outbox.topics, positions, dict(self.positions), deepcopy(totals))
 
     def problems(self) -> list[str]:
         """Return every sum of this task that does not add up."""

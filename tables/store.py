@@ -230,6 +230,7 @@ class PartitionStore:
             del self._dirty[key]
         else:
             self._dirty[key] = None
+            self.dirty_bytes += len(key)
 
     def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Yield what is there under *prefix*, in key order. No `await` while it runs."""

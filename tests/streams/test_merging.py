@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import orjson
@@ -23,7 +24,11 @@ def logs(draw: st.DrawFn) -> Log:
     said = []
     for source in SOURCES:
         times = sorted(draw(st.lists(st.integers(0, 30), max_size=8)))
-        said.append([Watermark(source, time) for time in times])
+        naps = draw(st.lists(st.booleans(), min_size=len(times), max_size=len(times)))
+        rests = draw(st.booleans())
+        said.append(
+            [Watermark(source, at, rests and nap) for at, nap in zip(times, naps, strict=True)]
+        )
         last = times[-1] if times else 0
         said[-1].append(Watermark(source, last + draw(st.integers(0, 5)), is_idle=True))
     turns = draw(st.permutations([n for n, each in enumerate(said) for _ in each]))
@@ -47,7 +52,14 @@ def merged(log: Sequence[Row], clock: MergedTime | None = None) -> list[tuple[st
 
 def without_idleness(log: Log) -> Log:
     """The log as if no source were idle before all has been said."""
-    return sorted(log, key=lambda row: mark(row).is_idle)
+    last = {mark(row).source: row.offset for row in log}
+    rows = sorted(log, key=lambda row: last[mark(row).source] == row.offset)
+    awake = [
+        row if at >= len(rows) - len(last)
+        else replace(row, headers=(mark(row)._replace(is_idle=False).header(),))
+        for at, row in enumerate(rows)
+    ]  # fmt: skip
+    return [replace(row, offset=offset) for offset, row in enumerate(awake)]
 
 
 @settings(max_examples=300)
@@ -120,3 +132,17 @@ def test_a_record_of_no_source_does_not_wait() -> None:
     stranger = Row(0, 0, None, b"?")
     assert clock.arrange([stranger], FAR) == ([stranger], [0], 0)
     assert clock.arrange([stranger], FAR).records == []
+
+
+def test_what_came_of_a_stranger_does_not_come_again_when_it_is_known() -> None:
+    log = [said(0, "a", 5), said(1, "b", 3), said(2, "a", 9)]
+    before = MergedTime(("a", "c"))
+    assert [row.offset for row in before.arrange(log, FAR).records] == [1]
+    after = MergedTime(("a", "b", "c"))
+    after.restore(orjson.loads(orjson.dumps(before.state())))
+    again = [*log[before.position(3) :], said(3, "b", 10), said(4, "c", 20)]
+    assert [row.offset for row in after.arrange(again, FAR).records] == [0]
+
+
+def said(offset: int, source: str, time: int) -> Row:
+    return Row(offset, 0, None, b"", (Watermark(source, time).header(),))
