@@ -6,8 +6,9 @@ watermark of this source goes to every partition. Laws:
 
 - What is sent is a function of what was added at which stream time, and of when the source was
   declared idle; never of checkpoints.
-- A source that is idle says so once, after everything that it had to say; when it is not any more,
-  it says that before anything else.
+- A source that is idle says so, after everything that it had to say, and again every hour for
+  listeners that have lost what they heard; when it is not any more, it says that before anything
+  else.
 """
 
 from __future__ import annotations
@@ -25,6 +26,10 @@ from tailrace.tables.store import PartitionStore
 
 _OPEN = b"o"
 _IDLE = b"i"
+IDLE_MS = 3_600_000
+"""How often a source that is idle says so: well within the rollup topic's retention."""
+_VALUE_BYTES = 512 << 10
+"""About the largest value in the store."""
 _KEPT_SERIES = 20_000
 """With more, the series of a closed interval are forgotten; the next one meets them again."""
 
@@ -61,7 +66,8 @@ class IntervalSums:
         self._source = source
         self._interval = 0
         self._is_idle = False
-        self._is_stored = False
+        self._idle_since = 0
+        self._stored_parts = 0
         self._is_changed = False
         self._forget()
 
@@ -76,13 +82,14 @@ class IntervalSums:
     def restore(self, now: int) -> None:
         """Read the open interval, at stream time *now* (ms)."""
         self._interval = now // self._topic.interval_ms
-        self._is_idle = self._store.get(self._prefix + _IDLE) is not None
-        value = self._store.get(self._prefix + _OPEN)
-        self._is_stored = value is not None
-        if value is not None:
+        idle = self._store.get(self._prefix + _IDLE)
+        self._is_idle = idle is not None
+        self._idle_since = int(idle or 0)
+        for _, value in self._store.scan(self._prefix + _OPEN):
             rollup = decode(value)
             slots = np.array([self.slot(key) for key in rollup.keys], np.int64)
             self.add(slots, rebucketed(rollup.rows, rollup.layout, self.layout))
+            self._stored_parts += 1
         self._is_changed = False
 
     def __len__(self) -> int:
@@ -116,21 +123,28 @@ class IntervalSums:
     def idle(self, now: int, outbox: Outbox) -> None:
         """Close the open interval if *now* lies after it, and say that nothing more is known."""
         interval = now // self._topic.interval_ms
-        if self._is_idle or (interval == self._interval and len(self)):
+        is_said = self._is_idle and now - self._idle_since < IDLE_MS
+        if is_said or (interval == self._interval and len(self)):
             self._interval = max(interval, self._interval)
             return
+        self._idle_since = now
         self._send(interval, outbox, is_idle=True)
+        self._store.put(self._prefix + _IDLE, b"%d" % now)
 
     def seal(self) -> None:
         """Put the open interval into the store."""
         if not self._is_changed:
             return
         self._is_changed = False
-        if len(self):
-            self._store.put(self._prefix + _OPEN, encode(self._rollup(self._open_slots())))
-        elif self._is_stored:
-            self._store.delete(self._prefix + _OPEN)
-        self._is_stored = bool(len(self))
+        parts = list(self._parts(self._open_slots(), _VALUE_BYTES))
+        for number, part in enumerate(parts):
+            self._store.put(self._open_key(number), encode(self._rollup(part)))
+        for number in range(len(parts), self._stored_parts):
+            self._store.delete(self._open_key(number))
+        self._stored_parts = len(parts)
+
+    def _open_key(self, part: int) -> bytes:
+        return self._prefix + _OPEN + part.to_bytes(4, "big")
 
     def _open_slots(self) -> Ints:
         return np.flatnonzero(self._is_open)
@@ -148,7 +162,8 @@ class IntervalSums:
         places = np.array([self._places[slot] for slot in in_order], np.int64)
         for partition in range(self._topic.partitions):
             # Only the last record of a partition says that this was all.
-            parts = self._parts(slots[places == partition])
+            # What a part exceeds half of a record by is less than the other half.
+            parts = self._parts(slots[places == partition], self._topic.record_bytes // 2)
             values = [encode(self._rollup(part)) for part in parts]
             for value in values[:-1]:
                 outbox.send(self._topic.name, Output(None, value, stamp, (), partition))
@@ -157,17 +172,16 @@ class IntervalSums:
             outbox.send(self._topic.name, Output(None, last, stamp, headers, partition))
         self._close(slots)
         self._interval = interval
-        if is_idle != self._is_idle:
-            self._is_idle = is_idle
-            self._mark(is_idle)
+        if self._is_idle and not is_idle:
+            self._store.delete(self._prefix + _IDLE)
+        self._is_idle = is_idle
 
-    def _parts(self, slots: Ints) -> Iterator[Ints]:
-        """Yield *slots*, as many at a time as a record holds."""
+    def _parts(self, slots: Ints, room: int) -> Iterator[Ints]:
+        """Yield *slots*, as many at a time as fit into *room*, or one more."""
         if not len(slots):
             return
         sizes = np.array([len(self._keys[slot]) for slot in slots.tolist()], np.int64)
         ends = np.cumsum(sizes + 4 + 8 * self.layout.width)
-        room = self._topic.record_bytes // 2  # what a part exceeds it by is less than it
         if ends[-1] <= room:
             yield slots
         else:
@@ -180,9 +194,3 @@ class IntervalSums:
             self._rows[slots] = 0
             self._is_open[slots] = False
         self._is_changed |= bool(len(slots))
-
-    def _mark(self, is_idle: bool) -> None:
-        if is_idle:
-            self._store.put(self._prefix + _IDLE, b"\x01")
-        else:
-            self._store.delete(self._prefix + _IDLE)

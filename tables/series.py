@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -41,6 +42,7 @@ LATEST_MS = NEVER // 1_000_000
 """The last time that nanoseconds can tell; after it there is only the end of time."""
 
 _VERSION = 1
+_VALUE_BYTES = 512 << 10
 _META, _KEYS, _VALUES, _PERIODS = b"m", b"k", b"v", b"p"
 
 
@@ -220,16 +222,23 @@ class SeriesTable:
             self._store.put(self._prefix + _META, meta)
             self._stored_meta = meta
         if self._stored_keys < len(self):
-            first = struct.pack(">I", self._stored_keys)
-            value = packed_keys(self.keys[self._stored_keys :])
-            self._store.put(self._prefix + _KEYS + first, value)
-            self._stored_keys = len(self)
+            self._seal_keys()
         for block, rows in self._rows.take_dirty(len(self)):
             value = packed(np.arange(rows.start, rows.stop), *self._rows.part(rows))
             self._store.put(self._prefix + _VALUES + struct.pack(">I", block), value)
         for end, period in self._open.items():
             for block, value in period.take_dirty():
                 self._store.put(self._period_key(end, block), value)
+
+    def _seal_keys(self) -> None:
+        """Put the new keys into the store, in values of about `_VALUE_BYTES` at the most."""
+        new = self.keys[self._stored_keys :]
+        ends = np.cumsum([len(key) for key in new])
+        cuts = (np.flatnonzero(np.diff(ends // _VALUE_BYTES)) + 1).tolist()
+        for start, end in pairwise([0, *cuts, len(new)]):
+            first = struct.pack(">I", self._stored_keys + start)
+            self._store.put(self._prefix + _KEYS + first, packed_keys(new[start:end]))
+        self._stored_keys = len(self)
 
     def _period_key(self, end: int, block: int) -> bytes:
         return self._prefix + _PERIODS + struct.pack(">QI", end, block)

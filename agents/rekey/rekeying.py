@@ -4,7 +4,7 @@ Laws:
 
 - Every good span comes out once, and all of a trace's in one partition, in their order.
 - A record carries its source's watermark; where a source has nothing to say, it says at least
-  that, once an interval, and once when it is idle.
+  that: once an interval, when it falls idle, and every hour as long as it is.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from tailrace.schemas.watermarks import Watermark
 from tailrace.tables.store import PartitionStore
 
 _IDLE_KEY = b"i"
+_IDLE_MS = 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +45,13 @@ class RekeyLogic:
         self._source = source
         self._interval = 0
         self._is_idle = False
+        self._idle_since = 0
 
     def restore(self, now: int) -> None:
         self._interval = now // self._topic.interval_ms
-        self._is_idle = self._store.get(_IDLE_KEY) is not None
+        idle = self._store.get(_IDLE_KEY)
+        self._is_idle = idle is not None
+        self._idle_since = int(idle or 0)
 
     def process(self, arrivals: Arrivals[SpanBatch], outbox: Outbox, totals: Totals) -> None:
         batch, times, topic = arrivals.decoded, arrivals.times, self._topic
@@ -65,8 +69,9 @@ class RekeyLogic:
 
     def advance(self, now: int, outbox: Outbox, totals: Totals) -> None:
         self._interval = now // self._topic.interval_ms
-        if not self._is_idle:
-            self._mark(is_idle=True)
+        if not self._is_idle or now - self._idle_since >= _IDLE_MS:
+            self._is_idle, self._idle_since = True, now
+            self._store.put(_IDLE_KEY, b"%d" % now)
             self._tell(now, outbox)
 
     def before_checkpoint(self) -> None:
@@ -87,17 +92,12 @@ class RekeyLogic:
         interval = now // self._topic.interval_ms
         if interval > self._interval or self._is_idle:
             self._interval = interval
-            self._mark(is_idle=False)
+            if self._is_idle:
+                self._is_idle = False
+                self._store.delete(_IDLE_KEY)
             self._tell(interval * self._topic.interval_ms, outbox)
 
     def _tell(self, time: int, outbox: Outbox) -> None:
         headers = (Watermark(self._source, time, self._is_idle).header(),)
         for partition in range(self._topic.partitions):
             outbox.send(self._topic.name, Output(None, b"", time, headers, partition))
-
-    def _mark(self, *, is_idle: bool) -> None:
-        if is_idle and not self._is_idle:
-            self._store.put(_IDLE_KEY, b"\x01")
-        if self._is_idle and not is_idle:
-            self._store.delete(_IDLE_KEY)
-        self._is_idle = is_idle

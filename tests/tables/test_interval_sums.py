@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tailrace.schemas.records import Outbox, Output
 from tailrace.schemas.sums import Layout, decode
 from tailrace.schemas.watermarks import Watermark, read_watermark
-from tailrace.tables.interval_sums import IntervalSums, RollupTopic
+from tailrace.tables.interval_sums import IDLE_MS, IntervalSums, RollupTopic
 from tailrace.tables.store import MemoryDisk, PartitionStore
 
 LAYOUT = Layout("red", ("duration",), (10,))
@@ -244,3 +244,32 @@ def test_tables_of_one_store_are_apart() -> None:
     other = IntervalSums(source.store, b"g", LAYOUT, topic(1), "edges-0")
     other.restore(source.now)
     assert len(other) == 0
+
+
+def test_an_idle_source_says_so_again_every_hour_whatever_process_it_is() -> None:
+    source = Source(topic(partitions=1))
+    source.take(Step(0))
+    for hours in range(1, 3):
+        source.take(Step(IDLE_MS - 1, event="new process"))
+        source.take(Step(1))
+        marks = [read_watermark(output.headers[0][1]) for output in source.outbox.topics["rollups"]]
+        assert [mark.is_idle for mark in marks] == [True] * (hours + 1)
+
+
+def test_an_interval_of_long_keys_is_stored_in_several_values() -> None:
+    source = Source(topic(partitions=1))
+    keys = [b"%05d" % number * 2000 for number in range(150)]
+    source.add(keys)
+    source.sums.seal()
+    values = dict(source.store.scan(b"ro"))
+    assert len(values) == 3
+    assert max(map(len, values.values())) < 600_000
+    source.checkpoint()
+    again = Source(topic(partitions=1))
+    again._disk = source._disk
+    again._open(source.now)
+    assert len(again.sums) == 150
+    again.now += 1000
+    again.sums.roll(again.now, again.outbox)
+    again.checkpoint()
+    assert not dict(again.store.scan(b"ro"))
