@@ -67,7 +67,8 @@ def _is_settled(samples: Samples, records: int) -> bool:
     decoded, kept, dropped = (
         total(samples, f"tailrace_spans_{name}_total") for name in ("decoded", "kept", "dropped")
     )
-    return total(samples, "tailrace_records_total") == records and decoded == kept + dropped
+    read = total(samples, "tailrace_records_total", stage="spans")
+    return read == records and decoded == kept + dropped
 
 
 NewPipeline = Callable[..., Pipeline]
