@@ -8,6 +8,7 @@ have expired. Who is found there moves to the newer one.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -46,7 +47,7 @@ class HalfEdgePairs:
         self._held: dict[bytes, int] = {}
         self._older: dict[bytes, int] = {}
         self._older_end = 0  # the serial after the last in `_older`
-        self._siblings: dict[bytes, list[int]] = {}  # servers that wait behind one in `_held`
+        self._siblings: dict[bytes, deque[int]] = {}  # servers that wait behind one in `_held`
         self._waited: list[int] = []
         self._came: list[int] = []
         self._left: list[int] = []
@@ -93,7 +94,7 @@ class HalfEdgePairs:
                 shared += bool(found & _HAS_PAIRED)
                 held[key] = found | _HAS_PAIRED
             else:
-                siblings.setdefault(key, []).append(token)
+                siblings.setdefault(key, deque()).append(token)
         return len(came) - pairs, shared, len(self._left) - left
 
     def would_wait(self, key: bytes, token: int) -> bool:
@@ -126,7 +127,7 @@ class HalfEdgePairs:
         for key, new, paired in zip(keys, tokens, has_paired, strict=True):
             token = new | _HAS_PAIRED if paired else new
             if self._found(key, token) != token:
-                self._siblings.setdefault(key, []).append(token)
+                self._siblings.setdefault(key, deque()).append(token)
 
     def forget(self) -> None:
         """Remove halves that are gone from the rows, if there may be many."""
@@ -150,7 +151,7 @@ class HalfEdgePairs:
         while (found := held.setdefault(key, token)) < alive:
             others = self._siblings.get(key)
             if others:
-                held[key] = others.pop(0)
+                held[key] = others.popleft()
                 if not others:
                     del self._siblings[key]
             else:

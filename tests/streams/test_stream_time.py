@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import orjson
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -93,9 +95,10 @@ def test_it_may_move_by_itself_only_when_every_source_is_idle() -> None:
     assert not clock.may_idle
 
 
-def test_a_watermark_that_is_none_changes_nothing() -> None:
+@pytest.mark.parametrize("value", [b"a-0 soon", b"a-0", b"", b"\xff", None])
+def test_a_watermark_that_is_none_changes_nothing(value: Any) -> None:
     clock = SourceTime(["a-0"])
-    odd = Row(headers=(("tailrace.watermark", b"a-0 soon"),))
+    odd = Row(headers=(("tailrace.watermark", value),))
     assert clock.arrange([odd, said("a-0", 3)], LATEST).times == [0, 3]
 
 

@@ -111,3 +111,15 @@ def test_the_order_in_which_sides_come_does_not_matter_within_the_ttl(
         seen.append(totals)
     assert all(each == seen[0] for each in seen)
     assert {edge[1:3] for edge, _ in seen[0]} == {("api", "cart"), ("api", "stock")}
+
+
+def test_a_quiet_partition_with_a_half_that_waits_still_has_watermarks_to_commit() -> None:
+    graph = replace(DEFAULTS, ttl_ms=60_000)
+    records = rows([Sent(0, (Span(trace_id=b"t" * 16, kind=CLIENT),))])
+    task = builder(graph)(PartitionStore(MemoryDisk()))
+    assert task.process(Batch(deaths.TOPIC, 0, 0, 1, records), deaths.FAR)
+    for _ in range(3):
+        task.snapshot()
+        task.store.finish_checkpoint(0)
+        task.advance(task.stream_time + INTERVAL_MS)
+        assert task.has_news
