@@ -1,0 +1,195 @@
+"""Alerts on spans, on whole traces, and on formulas over several series."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import BeforeValidator, Field
+
+from tailrace.schemas import durations
+from tailrace.schemas.config.scalars import Duration, Flag, Number, Whole, at_least
+from tailrace.schemas.config.section import Remark, Section
+from tailrace.schemas.config.wording import show
+from tailrace.schemas.definitions.filters import GroupBy, Matching, SpanFilter, TraceFilter
+from tailrace.schemas.durations import HOUR, MINUTE, SECOND, spell
+
+DEFAULT_SEVERITY = "warning"
+LONGEST_WINDOW = 31 * 24 * HOUR
+_COMPARISON = re.compile(r"(>=|<=|>|<|==|!=)\s*(\S+)")
+
+
+class Comparison(NamedTuple):
+    """`value` in the unit of what is compared: a number, a share of 1, or ns of a duration."""
+
+    operator: str
+    value: float
+
+    def holds(self, reading: float) -> bool:
+        """True if *reading* compares so."""
+        holds: bool = _HOLDS[self.operator](reading, self.value)
+        return holds
+
+
+_HOLDS = {
+    ">": operator.gt,
+    ">=": operator.ge,
+    "<": operator.lt,
+    "<=": operator.le,
+    "==": operator.eq,
+    "!=": operator.ne,
+}
+
+
+def _by_severity(value: Any) -> Any:
+    return {"": value} if isinstance(value, str) else value
+
+
+class FlapDamping(Section):
+    """An alert that changed `changes` times within `within` stays firing until it is calm."""
+
+    changes: Annotated[Whole, Field(ge=2)] = 6
+    within: Annotated[Duration, at_least(SECOND)] = 30 * MINUTE
+
+
+class EdgeSeries(Section):
+    """Requests along edges of the service graph."""
+
+    client: Matching | None = None
+    server: Matching | None = None
+    connection_type: Matching | None = None
+    failed: Flag | None = None
+
+
+class MetricSeries(Section):
+    """An OTLP metric that comes in on a topic of `input.metrics`.
+
+    `of`: what is taken of a point: a gauge's value or a counter's increase (`value`), or of a
+    histogram or summary its `count` or `sum`.
+    """
+
+    name: Annotated[str, Field(min_length=1)]
+    attributes: Mapping[str, Matching] = {}
+    of: Literal["value", "count", "sum"] = "value"
+
+
+class Series(Section):
+    """One operand of a formula. One of `where`, `edges`, `metric` and `sli` says what it is.
+
+    `value`, over the window: how many (`count`), how many a second (`rate`), the share of `where`
+    in `of` (`share`), or seconds of duration together (`seconds`); of metrics the increase of a
+    counter (`count`), a second (`rate`), or a gauge's `last`, `avg`, `min` or `max`.
+    """
+
+    where: SpanFilter | None = None
+    of: SpanFilter | None = None
+    edges: EdgeSeries | None = None
+    metric: MetricSeries | None = None
+    value: Literal["count", "rate", "share", "last", "avg", "min", "max"] = "count"
+
+    def contradictions(self) -> Iterator[Remark]:
+        given = [key for key in ("where", "edges", "metric") if getattr(self, key) is not None]
+        if len(given) != 1:
+            yield (), "needs exactly one of where, edges and metric"
+        if (self.of is not None) != (self.value == "share"):
+            yield ("of",), "and value: share go together"
+        if self.value in ("last", "avg", "min", "max") and self.metric is None:
+            yield ("value",), f"is {self.value}, which is of metrics; take count, rate or share"
+
+
+class AlertSpec(Section):
+    """When to alert, and how. One of `where`, `trace` and `formula` says of what.
+
+    `of`: what `where` is a share of. `minimum_events`: with fewer of these in the window, share
+    and quantile say nothing. `when`: a comparison, or one for each severity.
+    """
+
+    where: SpanFilter | None = None
+    trace: TraceFilter | None = None
+    formula: Annotated[str, Field(min_length=1)] | None = None
+    series: Mapping[str, Series] = {}
+    of: SpanFilter | None = None
+    aggregate: Literal["count", "rate", "share", "quantile", "traces"] = "count"
+    quantile: Annotated[Number, Field(gt=0, lt=1)] = 0.95
+    within: Annotated[Duration, at_least(SECOND)] = 5 * MINUTE
+    when: Annotated[Mapping[str, str], BeforeValidator(_by_severity), Field(min_length=1)]
+    severity: Annotated[str, Field(min_length=1)] = DEFAULT_SEVERITY
+    group_by: GroupBy = ()
+    minimum_events: Annotated[Whole, Field(ge=0)] = 20
+    pending_for: Annotated[Duration, at_least(0), Field(alias="for")] = 0
+    keep_firing_for: Annotated[Duration, at_least(0)] = 0
+    every: Annotated[Duration, at_least(SECOND)] = SECOND
+    no_data_after: Annotated[Duration, at_least(SECOND)] | None = None
+    flapping: FlapDamping = FlapDamping()
+    evidence: Annotated[Whole, Field(ge=0, le=50)] = 10
+    trace_url: Annotated[str, Field(min_length=1)] | None = None
+
+    def contradictions(self) -> Iterator[Remark]:
+        given = [key for key in ("where", "trace", "formula") if getattr(self, key) is not None]
+        if len(given) != 1:
+            yield (), "needs exactly one of where, trace and formula"
+        if self.within > LONGEST_WINDOW:
+            yield ("within",), f"is {spell(self.within)}; the longest window is 31 days (744h)"
+        if bool(self.series) != (self.formula is not None):
+            yield ("series",), "and formula go together"
+        if self.aggregate == "share" and self.of is None:
+            yield ("of",), "is missing; say what `where` is a share of"
+        if self.aggregate != "share" and self.of is not None:
+            yield ("of",), "is for aggregate: share"
+        if self.where is None and self.aggregate != "count":
+            yield ("aggregate",), f"is {self.aggregate}, which is for `where`"
+        if self.formula is not None and self.trace_url and not self.series:
+            yield ("trace_url",), "needs spans"
+        for severity, text in self.when.items():
+            problem = self._problem(text)
+            if problem:
+                yield (("when", severity) if severity else ("when",)), problem
+
+    def _problem(self, text: str) -> str | None:
+        try:
+            self._comparison(text)
+        except ValueError as error:
+            return str(error)
+        return None
+
+    def _comparison(self, text: str) -> Comparison:
+        compared = _COMPARISON.fullmatch(text.strip())
+        if compared is None:
+            raise ValueError(f"is {show(text)}; write it as in {self._example}")
+        return Comparison(compared[1], self._threshold(compared[2]))
+
+    def _threshold(self, text: str) -> float:
+        if self.aggregate == "quantile":
+            return float(durations.parse(text))
+        number, scale = text, 1.0
+        if text.endswith("%"):
+            number, scale = text[:-1], 0.01
+        elif self.aggregate == "rate":
+            number = text.removesuffix("/s")
+        try:
+            return float(number) * scale
+        except ValueError:
+            raise ValueError(f"is {show(text)}; write it as in {self._example}") from None
+
+    @property
+    def _example(self) -> str:
+        return _EXAMPLES[self.aggregate]
+
+    @property
+    def levels(self) -> dict[str, Comparison]:
+        """The comparison for each severity, in the order given."""
+        return {
+            severity or self.severity: self._comparison(text)
+            for severity, text in self.when.items()
+        }
+
+
+_EXAMPLES = {
+    "count": '">= 10"',
+    "rate": '"> 5/s"',
+    "share": '"> 5%"',
+    "quantile": '"> 500ms"',
+    "traces": '">= 3"',
+}

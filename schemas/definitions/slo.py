@@ -1,0 +1,101 @@
+"""Service level objectives: what share of events must be good, and how fast the rest may burn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from tailrace.schemas.config.scalars import Duration, Flag, Number, Whole, at_least, listed
+from tailrace.schemas.config.section import Remark, Section
+from tailrace.schemas.definitions.filters import GroupBy, SpanFilter
+from tailrace.schemas.durations import HOUR, MINUTE, SECOND
+
+DAY = 24 * HOUR
+
+
+class Availability(Section):
+    """Of the spans `of`, those `bad` are bad; by default those with status error."""
+
+    of: SpanFilter
+    bad: SpanFilter = SpanFilter(status=("error",))
+
+
+class Latency(Section):
+    """Of the spans `of`, those that took longer than `threshold` are bad."""
+
+    of: SpanFilter
+    threshold: Annotated[Duration, at_least(1)]
+
+
+class Freshness(Section):
+    """Every `every` of stream time is good if the last span of `of` is no older than `max_age`."""
+
+    of: SpanFilter
+    max_age: Annotated[Duration, at_least(SECOND)]
+    every: Annotated[Duration, at_least(SECOND)] = MINUTE
+
+
+class Correctness(Section):
+    """Of the spans `of`, those that are not of `good` are bad."""
+
+    of: SpanFilter
+    good: SpanFilter
+
+
+class Sli(Section):
+    """Exactly one of them."""
+
+    availability: Availability | None = None
+    latency: Latency | None = None
+    freshness: Freshness | None = None
+    correctness: Correctness | None = None
+
+    def contradictions(self) -> Iterator[Remark]:
+        if len(self.model_fields_set) != 1:
+            yield (), "needs exactly one of availability, latency, freshness and correctness"
+
+
+class Tier(Section):
+    """Alert with `severity` when both windows burn `factor` times faster than the budget allows.
+
+    `budget`: the share of the budget that the long window may spend; `factor` follows from it and
+    the period (budget × period / long), or is given instead.
+    """
+
+    severity: Annotated[str, Field(min_length=1)]
+    long: Annotated[Duration, at_least(MINUTE)]
+    short: Annotated[Duration, at_least(SECOND)]
+    budget: Annotated[Number, Field(gt=0, le=1)] | None = None
+    factor: Annotated[Number, Field(gt=0)] | None = None
+
+    def contradictions(self) -> Iterator[Remark]:
+        if (self.budget is None) == (self.factor is None):
+            yield (), "needs exactly one of budget and factor"
+        if self.short >= self.long:
+            yield ("short",), "must be shorter than long"
+
+
+class SloSpec(Section):
+    """An objective in percent over a period that rolls, or is of the calendar (in UTC).
+
+    `tiers` unset: the four of the SRE workbook, rescaled to the period. `minimum_events`: with
+    fewer in the long window a tier says nothing. `confidence`: how sure a tier must be that the
+    true burn rate is above its factor; 0 turns the guard off.
+    """
+
+    sli: Sli
+    objective: Annotated[Number, Field(gt=0, lt=100)]
+    period: Annotated[Duration, at_least(HOUR)] = 30 * DAY
+    calendar: Literal["week", "month", "quarter"] | None = None
+    group_by: GroupBy = ()
+    tiers: Annotated[tuple[Tier, ...], BeforeValidator(listed)] | None = None
+    minimum_events: Annotated[Whole, Field(ge=1)] = 20
+    confidence: Annotated[Number, Field(ge=0, lt=1)] = 0.95
+    keep_firing_for: Annotated[Duration, at_least(0)] = 0
+    every: Annotated[Duration, at_least(SECOND)] = 10 * SECOND
+    evidence: Annotated[Whole, Field(ge=0, le=50)] = 10
+    trace_url: Annotated[str, Field(min_length=1)] | None = None
+    freeze: Flag = True
+    """Say so, as an event of its own, when the budget of the period is spent."""
