@@ -17,6 +17,7 @@ import structlog
 from aiokafka.structs import TopicPartition
 
 from tailrace.schemas import topics
+from tailrace.schemas.definitions import Definitions
 from tailrace.streams.batch import Batch
 from tailrace.streams.ledger import InputBehind, KafkaLedger, Ledger, LedgerNames
 from tailrace.streams.runner import Runner
@@ -27,6 +28,7 @@ from tailrace.tables.store import PartitionStore, RocksDisk
 
 log = structlog.get_logger()
 
+NO_DEFINITIONS = Definitions()
 TICK_S = 0.1
 _WATCH_S = 1.0
 _MEND_AFTER_S = 5.0
@@ -74,6 +76,7 @@ class Engine:
         kafka: Mapping[str, Any],
         *,
         on_ready: Callable[[list[TaskId]], None] = lambda ids: None,
+        definitions: Callable[[], Definitions] = lambda: NO_DEFINITIONS,
         message_bytes: Mapping[str, int] | None = None,
     ) -> None:
         self.settings = settings
@@ -84,6 +87,7 @@ class Engine:
         self.records_expired = 0
         self._kafka = kafka
         self._on_ready = on_ready
+        self._definitions = definitions
         self._message_bytes = message_bytes or {}
         self._assignment = 0
         self._stages = {stage.name: stage for stage in stages}
@@ -180,7 +184,7 @@ class Engine:
             id,
             self._ledger(id),
             open_store=lambda: PartitionStore(RocksDisk(self._fresh_directory(id))),
-            build=lambda store: self._stages[id.stage].build(id, store),
+            build=lambda store: self._built(id, store),
             locate=self._locate,
             still_ours=self._still_ours,
             seek=self._seek,
@@ -189,6 +193,11 @@ class Engine:
             cpu=time.thread_time,
             give_up_after_s=self.settings.stall_timeout_s,
         )
+
+    def _built(self, id: TaskId, store: PartitionStore) -> Task[Any]:
+        task = self._stages[id.stage].build(id, store)
+        task.inform(self._definitions())
+        return task
 
     def _ledger(self, id: TaskId) -> Ledger:
         app = self.settings.app
@@ -222,6 +231,7 @@ class Engine:
                 log.debug("stale batch ignored", task=str(runner.id), start=batch.start)
                 await self._seek(runner.task)
                 return
+            runner.inform(self._definitions())
         except Exception as error:
             runner.failed(error)
             return
@@ -281,6 +291,7 @@ class Engine:
             if not runner.running:
                 continue
             try:
+                runner.inform(self._definitions())
                 self._advance(runner)
             except Exception as error:
                 runner.failed(error)

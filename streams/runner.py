@@ -28,6 +28,7 @@ from typing import Any
 
 import structlog
 
+from tailrace.schemas.definitions import Definitions
 from tailrace.schemas.records import Totals
 from tailrace.streams.batch import Batch
 from tailrace.streams.ledger import InputBehind, Ledger, StoreAhead
@@ -179,7 +180,7 @@ class Runner:
             raise asyncio.CancelledError
 
     def run(self, name: str, batch: Batch, latest: int) -> bool:
-        """Let the logic *name* see *batch*; False if the batch is not the next one."""
+        """Let the logic *name* see *batch*, after those before it; False if it is not the next."""
         if self._batch is not batch:
             self._attempted[batch.topic] = batch.end
             with self._charge("decode"):
@@ -189,9 +190,17 @@ class Runner:
                 return False
             self._batch = batch
             self.batch_records = len(batch.records)
-        with self._charge(name):
-            self.task.run(name)
+        for each in self.task.waiting_upto(name):
+            with self._charge(each):
+                self.task.run(each)
         return True
+
+    def inform(self, definitions: Definitions) -> None:
+        """Let the task go by *definitions*, if it does not yet and is between two batches."""
+        task = self.task
+        if task.informed is not definitions and task.between_batches:
+            with self._charge("inform"):
+                task.inform(definitions)
 
     def advance(self, now: int) -> None:
         """Move the idle task's stream time to *now* (ms)."""

@@ -7,6 +7,9 @@ It is pure: batches and times in, changes and outputs out. It runs the same unde
   the records were cut into batches or where checkpoints fell.
 - Stream time (`stream_time`) is told by the records. Work that is due before a record is done
   before it.
+- Whatever else decides (definitions) comes between two batches, and is part of the checkpoint that
+  has the position at which it came.
+- Of one batch, the logics see it in their order: what one of them leaves for the next is there.
 - At every checkpoint: records in = processed + dead-lettered.
 """
 
@@ -15,10 +18,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 import orjson
 
+from tailrace.schemas.definitions import Definitions
 from tailrace.schemas.records import Arrivals, DeadLetter, Outbox, Output, Record, Totals
 from tailrace.streams.batch import Batch
 from tailrace.streams.stream_time import RecordTime, StreamTime
@@ -70,6 +74,18 @@ class Logic(Protocol[Decoded]):
         ...
 
 
+@runtime_checkable
+class Informed(Protocol):
+    """A Logic that depends on definitions."""
+
+    def inform(self, definitions: Definitions, outbox: Outbox, totals: Totals) -> None:
+        """Go by *definitions* from now on; the same ones again change nothing.
+
+        Called once after `restore`, before anything else, and whenever they have changed.
+        """
+        ...
+
+
 class Codec(Protocol[Decoded_co]):
     """How a stage reads its records."""
 
@@ -112,6 +128,9 @@ class Task(Generic[Decoded]):
         self.totals = Totals()
         self._codec = codec
         self.logics = logics
+        self.informed: Definitions | None = None
+        """The definitions that the logics go by; None before they have been told any."""
+        self._definitions = 0
         self._dead_letter = dead_letter
         self._outbox = Outbox()
         self._arrivals: Arrivals[Decoded] | None = None
@@ -131,6 +150,7 @@ class Task(Generic[Decoded]):
                     f"reads version {_POSITION_VERSION}. Run the version that wrote it."
                 )
             self.positions = position["offsets"]
+            self._definitions = position.get("definitions", 0)
             self._time.restore(position)
             self.totals = Totals(**position["totals"])
         for logic in self.logics.values():
@@ -146,7 +166,7 @@ class Task(Generic[Decoded]):
         """True if time may move without a record when there is none left to read."""
         return self._time.may_idle
 
-    # Between batches only: `snapshot`, `advance`.
+    # Between batches only: `snapshot`, `advance`, `inform`.
 
     @property
     def between_batches(self) -> bool:
@@ -197,6 +217,11 @@ class Task(Generic[Decoded]):
         self._changed = True
         return True
 
+    def waiting_upto(self, name: str) -> list[str]:
+        """Return the logics up to *name* that have not seen the batch, in their order."""
+        names = list(self.logics)
+        return [each for each in names[: names.index(name) + 1] if each in self._waiting_for]
+
     def run(self, name: str) -> None:
         """Let the logic *name* process the batch that was begun."""
         assert self._arrivals is not None
@@ -224,6 +249,18 @@ class Task(Generic[Decoded]):
             logic.advance(now, self._outbox, self.totals)
         self._changed |= (self._outbox.bytes, self.store.dirty_bytes) != before
 
+    def inform(self, definitions: Definitions) -> None:
+        """Let every logic that asks for definitions go by *definitions*."""
+        assert self.between_batches
+        before = self._outbox.bytes, self.store.dirty_bytes
+        for logic in self.logics.values():
+            if isinstance(logic, Informed):
+                logic.inform(definitions, self._outbox, self.totals)
+        self.informed = definitions
+        changed = definitions.version != self._definitions
+        self._definitions = definitions.version
+        self._changed |= changed or (self._outbox.bytes, self.store.dirty_bytes) != before
+
     def snapshot(self) -> Snapshot:
         """Take what changed since the last snapshot; the task goes on at once."""
         assert self.between_batches
@@ -234,6 +271,7 @@ class Task(Generic[Decoded]):
         position = {
             "version": _POSITION_VERSION,
             "offsets": self.positions | positions,
+            "definitions": self._definitions,
             **self._time.state(),
             "totals": {
                 "records": totals.records,
