@@ -35,6 +35,11 @@ def rollups(app: str) -> str:
     return f"{app}-rollups"
 
 
+def definitions(app: str) -> str:
+    """The compacted topic of alerts, SLOs, silences and the like, as users apply them."""
+    return f"{app}-definitions"
+
+
 def changelog(app: str, stage: str) -> str:
     """The compacted topic that holds the state of *stage*, one partition a task."""
     return f"{app}-{stage}-changelog"
