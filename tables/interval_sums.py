@@ -14,7 +14,7 @@ watermark of this source goes to every partition. Laws:
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,6 +47,7 @@ class RollupTopic:
 class IntervalSums:
     """The open interval of one source. *prefix* is this table's in *store*, one byte.
 
+    *place*: the hash of a key that decides its partition.
     `generation` changes when slots lose their meaning; a memo of slots is then worthless.
     """
 
@@ -57,6 +58,7 @@ class IntervalSums:
         layout: Layout,
         topic: RollupTopic,
         source: str,
+        place: Callable[[bytes], int] = zlib.crc32,
     ) -> None:
         self.layout = layout
         self.generation = 0
@@ -64,6 +66,7 @@ class IntervalSums:
         self._prefix = prefix
         self._topic = topic
         self._source = source
+        self._place = place
         self._interval = 0
         self._is_idle = False
         self._idle_since = 0
@@ -102,7 +105,7 @@ class IntervalSums:
         if slot is None:
             slot = self._slots[key] = len(self._keys)
             self._keys.append(key)
-            self._places.append(zlib.crc32(key) % self._topic.partitions)
+            self._places.append(self._place(key) % self._topic.partitions)
             if slot == len(self._rows):
                 self._rows = np.concatenate([self._rows, self.layout.empty(slot)])
                 self._is_open = np.concatenate([self._is_open, np.zeros(slot, np.bool_)])

@@ -151,6 +151,22 @@ def test_every_sum_is_sent_once_to_the_partition_of_its_series(
         assert len(set(keys)) == len(keys)
 
 
+def test_a_key_goes_where_its_own_hash_says() -> None:
+    sums = IntervalSums(
+        PartitionStore(MemoryDisk()), b"r", LAYOUT, topic(3), "red-0", lambda key: len(key)
+    )
+    sums.restore(BEGIN_MS)
+    keys = [b"x" * length for length in range(1, 7)]
+    for key in keys:
+        sums.add(np.array([sums.slot(key)]), np.ones((1, LAYOUT.width), np.int64))
+    outbox = Outbox()
+    sums.roll(BEGIN_MS + 1000, outbox)
+    for output in outbox.topics["rollups"]:
+        assert output.partition is not None
+        expected = [key for key in keys if len(key) % 3 == output.partition]
+        assert decode(output.value).keys == expected
+
+
 @settings(max_examples=200, deadline=None)
 @given(_STEPS, st.integers(1, 3))
 def test_a_watermark_stands_behind_all_that_came_before_it(
