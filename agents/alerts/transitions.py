@@ -75,10 +75,11 @@ class Timing:
     @classmethod
     def of(cls, spec: AlertSpec | SloSpec) -> Timing:
         """Return what *spec* says, and defaults for what it cannot say."""
-        is_alert = isinstance(spec, AlertSpec)
-        flapping = spec.flapping if is_alert else FlapDamping()
+        pending_for, flapping = 0, FlapDamping()
+        if isinstance(spec, AlertSpec):
+            pending_for, flapping = spec.pending_for, spec.flapping
         return cls(
-            (spec.pending_for if is_alert else 0) // MILLISECOND,
+            pending_for // MILLISECOND,
             spec.keep_firing_for // MILLISECOND,
             flapping.changes,
             flapping.within // MILLISECOND,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import NamedTuple, TypeAlias
 
@@ -22,8 +23,8 @@ B, OK, ND, F = Reading.BREACH, Reading.OK, Reading.NO_DATA, Reading.FAILED
 Heard: TypeAlias = tuple[int, str, int]
 """When something was told, what, and of the episode that started when."""
 
-CALM = {"changes": 100}
-PLAIN = Timing(**CALM)
+calm = partial(Timing, changes=100)
+PLAIN = calm()
 
 
 class Case(NamedTuple):
@@ -39,17 +40,17 @@ CASES = {
         [(2, "FIRE", 2), (4, "RESOLVE", 2)],
     ),
     "with `for` it is pending first and keeps the start of the breach": Case(
-        Timing(for_ms=10, **CALM),
+        calm(for_ms=10),
         [(5, B), (14, B), (15, B), (16, OK)],
         [(5, "PENDING", 5), (15, "FIRE", 5), (16, "RESOLVE", 5)],
     ),
     "a breach shorter than `for` comes to nothing": Case(
-        Timing(for_ms=10, **CALM),
+        calm(for_ms=10),
         [(5, B), (14, OK), (15, B), (24, OK)],
         [(5, "PENDING", 5), (15, "PENDING", 15)],
     ),
     "a breach again within keep_firing_for is the same episode": Case(
-        Timing(keep_ms=10, **CALM),
+        calm(keep_ms=10),
         [(1, B), (2, OK), (11, B), (12, OK), (21, OK), (22, OK)],
         [(1, "FIRE", 1), (22, "RESOLVE", 1)],
     ),
@@ -77,7 +78,7 @@ CASES = {
         [(1, "FIRE", 1), (2, "NO_DATA", 1), (3, "RESOLVE", 1)],
     ),
     "what fired before data went away goes through keep_firing_for when they are back": Case(
-        Timing(keep_ms=10, **CALM),
+        calm(keep_ms=10),
         [(1, B), (2, ND), (3, OK), (13, OK)],
         [(1, "FIRE", 1), (2, "NO_DATA", 1), (3, "REFRESH", 1), (13, "RESOLVE", 1)],
     ),
@@ -103,20 +104,20 @@ CASES = {
         [(2, "UNKNOWN", 2), (3, "NO_DATA", 2), (4, "UNKNOWN", 2), (5, "RESOLVE", 2)],
     ),
     "`for` runs on while the evaluation fails": Case(
-        Timing(for_ms=10, **CALM),
+        calm(for_ms=10),
         [(1, B), (5, F), (6, B), (10, F), (11, B), (22, OK)],
         [(1, "PENDING", 1), (11, "FIRE", 1), (22, "RESOLVE", 1)],
     ),
     "an evaluation that failed while pending and is good again comes to nothing": Case(
-        Timing(for_ms=10, **CALM), [(1, B), (5, F), (6, OK), (20, OK)], [(1, "PENDING", 1)]
+        calm(for_ms=10), [(1, B), (5, F), (6, OK), (20, OK)], [(1, "PENDING", 1)]
     ),
     "an evaluation that fails when `for` is over is told, and fires when it works again": Case(
-        Timing(for_ms=10, **CALM),
+        calm(for_ms=10),
         [(1, B), (5, F), (11, F), (20, F), (21, B), (22, OK)],
         [(1, "PENDING", 1), (11, "UNKNOWN", 1), (21, "FIRE", 1), (22, "RESOLVE", 1)],
     ),
     "an evaluation that fails when `for` is over and is good again is resolved": Case(
-        Timing(for_ms=10, **CALM),
+        calm(for_ms=10),
         [(1, B), (11, F), (12, ND), (13, F), (14, OK)],
         [
             *((1, "PENDING", 1), (11, "UNKNOWN", 1), (12, "NO_DATA", 1)),
@@ -124,7 +125,7 @@ CASES = {
         ],
     ),
     "`for` begins anew when data were away": Case(
-        Timing(for_ms=10, **CALM),
+        calm(for_ms=10),
         [(1, B), (5, ND), (12, B), (22, B)],
         [
             *((1, "PENDING", 1), (5, "NO_DATA", 5), (12, "RESOLVE", 5)),
@@ -132,25 +133,25 @@ CASES = {
         ],
     ),
     "what is long without data is gone, and told so once": Case(
-        Timing(gone_after_ms=100, **CALM),
+        calm(gone_after_ms=100),
         [(1, B), (2, ND), (101, ND), (102, ND), (500, ND), (501, F), (502, B)],
         [(1, "FIRE", 1), (2, "NO_DATA", 1), (102, "RESOLVE", 1), (502, "FIRE", 502)],
     ),
     "what never fired and is long without data is gone too": Case(
-        Timing(gone_after_ms=100, **CALM),
+        calm(gone_after_ms=100),
         [(1, ND), (101, ND), (500, ND), (502, OK), (503, ND)],
         [(1, "NO_DATA", 1), (101, "RESOLVE", 1), (503, "NO_DATA", 503)],
     ),
     "no data taken for a good reading resolves": Case(
-        Timing(no_data="ok", **CALM),
+        calm(no_data="ok"),
         [(1, B), (2, ND)],
         [(1, "FIRE", 1), (2, "RESOLVE", 1)],
     ),
     "no data taken for a breach fires": Case(
-        Timing(no_data="breach", **CALM), [(1, ND), (2, B)], [(1, "FIRE", 1)]
+        calm(no_data="breach"), [(1, ND), (2, B)], [(1, "FIRE", 1)]
     ),
     "while it fires it is told again every repeat": Case(
-        Timing(repeat_ms=10, keep_ms=15, **CALM),
+        calm(repeat_ms=10, keep_ms=15),
         [(1, B), (10, B), (11, B), (20, OK), (21, OK), (34, OK), (35, OK), (50, OK)],
         [
             *((1, "FIRE", 1), (11, "REFRESH", 1), (21, "REFRESH", 1)),
@@ -217,7 +218,7 @@ ENDED = {
 def test_the_definition_goes(
     readings: list[tuple[int, Reading]], told: list[tuple[str, int]]
 ) -> None:
-    timing = Timing(for_ms=10, keep_ms=10, **CALM)
+    timing = calm(for_ms=10, keep_ms=10)
     state = NOTHING
     for now, reading in readings:
         state = step(state, reading, now, timing).state
