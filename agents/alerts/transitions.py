@@ -156,6 +156,11 @@ def _forgotten_at(state: AlertState, timing: Timing) -> int:
     return max(state.starts_at + 1, changed_at)
 
 
+def _gone_at(state: AlertState, timing: Timing) -> int:
+    """When nobody waits for data any more: not before flapping is over."""
+    return state.since + max(timing.gone_after_ms, timing.within_ms)
+
+
 _When: TypeAlias = Callable[[AlertState, Timing], int]
 
 DUE: Final[Mapping[Phase, tuple[_When, Move]]] = {
@@ -171,14 +176,8 @@ DUE: Final[Mapping[Phase, tuple[_When, Move]]] = {
         Move(Phase.INACTIVE),
     ),
     Phase.INACTIVE: (_forgotten_at, Move(Phase.INACTIVE, (Effect.FORGET,))),
-    Phase.NO_DATA: (
-        lambda state, timing: state.since + timing.gone_after_ms,
-        Move(Phase.GONE, (Effect.RESOLVE,)),
-    ),
-    Phase.FIRING_NO_DATA: (
-        lambda state, timing: state.since + timing.gone_after_ms,
-        Move(Phase.GONE, (Effect.NOTE, Effect.RESOLVE)),
-    ),
+    Phase.NO_DATA: (_gone_at, Move(Phase.GONE, (Effect.RESOLVE,))),
+    Phase.FIRING_NO_DATA: (_gone_at, Move(Phase.GONE, (Effect.NOTE, Effect.RESOLVE))),
 }
 """What time does, and when. An alert passes through phases that are over when they begin."""
 

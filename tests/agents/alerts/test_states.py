@@ -133,12 +133,12 @@ CASES = {
         ],
     ),
     "what is long without data is gone, and told so once": Case(
-        calm(gone_after_ms=100),
+        calm(gone_after_ms=100, within_ms=50),
         [(1, B), (2, ND), (101, ND), (102, ND), (500, ND), (501, F), (502, B)],
         [(1, "FIRE", 1), (2, "NO_DATA", 1), (102, "RESOLVE", 1), (502, "FIRE", 502)],
     ),
     "what never fired and is long without data is gone too": Case(
-        calm(gone_after_ms=100),
+        calm(gone_after_ms=100, within_ms=50),
         [(1, ND), (101, ND), (500, ND), (502, OK), (503, ND)],
         [(1, "NO_DATA", 1), (101, "RESOLVE", 1), (503, "NO_DATA", 503)],
     ),
