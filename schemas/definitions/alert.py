@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BeforeValidator, Field
@@ -13,6 +15,7 @@ from tailrace.schemas import durations
 from tailrace.schemas.config.scalars import Duration, Flag, Number, Whole, at_least
 from tailrace.schemas.config.section import Remark, Section
 from tailrace.schemas.config.wording import show
+from tailrace.schemas.definitions import formulas
 from tailrace.schemas.definitions.filters import GroupBy, Matching, SpanFilter, TraceFilter
 from tailrace.schemas.durations import HOUR, MINUTE, SECOND, spell
 
@@ -132,8 +135,7 @@ class AlertSpec(Section):
             yield (), "needs exactly one of where, trace and formula"
         if self.within > LONGEST_WINDOW:
             yield ("within",), f"is {spell(self.within)}; the longest window is 31 days (744h)"
-        if bool(self.series) != (self.formula is not None):
-            yield ("series",), "and formula go together"
+        yield from self._formula_problems()
         if self.aggregate == "share" and self.of is None:
             yield ("of",), "is missing; say what `where` is a share of"
         if self.aggregate != "share" and self.of is not None:
@@ -147,6 +149,21 @@ class AlertSpec(Section):
             if problem:
                 yield (("when", severity) if severity else ("when",)), problem
 
+    def cautions(self) -> Iterator[Remark]:
+        if self.formula is not None:
+            for name in sorted(self.series.keys() - formulas.parse(self.formula).operands):
+                yield ("series", name), "is not in the formula"
+
+    def _formula_problems(self) -> Iterator[Remark]:
+        if bool(self.series) != (self.formula is not None):
+            yield ("series",), "and formula go together"
+        if self.formula is None:
+            return
+        try:
+            formulas.check(self.formula, self.series)
+        except ValueError as error:
+            yield ("formula",), str(error)
+
     def _problem(self, text: str) -> str | None:
         try:
             self._comparison(text)
@@ -156,22 +173,26 @@ class AlertSpec(Section):
 
     def _comparison(self, text: str) -> Comparison:
         compared = _COMPARISON.fullmatch(text.strip())
-        if compared is None:
+        if compared is None or (self.aggregate == "quantile" and compared[1] in ("==", "!=")):
             raise ValueError(f"is {show(text)}; write it as in {self._example}")
         return Comparison(compared[1], self._threshold(compared[2]))
 
     def _threshold(self, text: str) -> float:
         if self.aggregate == "quantile":
             return float(durations.parse(text))
-        number, scale = text, 1.0
+        number, places = text, 0
         if text.endswith("%"):
-            number, scale = text[:-1], 0.01
+            number, places = text[:-1], -2
         elif self.aggregate == "rate":
             number = text.removesuffix("/s")
         try:
-            return float(number) * scale
-        except ValueError:
-            raise ValueError(f"is {show(text)}; write it as in {self._example}") from None
+            # Of the decimal as written: 7% is 0.07, and not 0.07000000000000001.
+            threshold = float(Decimal(number).scaleb(places))
+        except ArithmeticError:
+            threshold = math.nan
+        if not math.isfinite(threshold):
+            raise ValueError(f"is {show(text)}; write it as in {self._example}")
+        return threshold
 
     @property
     def _example(self) -> str:

@@ -8,7 +8,13 @@ from typing import Any
 
 import orjson
 
-from tailrace.schemas.definitions.alert import AlertSpec, EdgeSeries, MetricSeries, Series
+from tailrace.schemas.definitions.alert import (
+    AlertSpec,
+    Comparison,
+    EdgeSeries,
+    MetricSeries,
+    Series,
+)
 from tailrace.schemas.definitions.definition import Definition
 from tailrace.schemas.definitions.filters import SpanFilter, TraceFilter
 from tailrace.schemas.definitions.slo import Sli, SloSpec
@@ -65,7 +71,7 @@ def _of_alert(spec: AlertSpec) -> dict[str, Signal]:
         return {"": Signal(_NO_ID, trace=spec.trace)}
     if spec.aggregate == "quantile":
         return {
-            severity: Signal(_NO_ID, of=spec.where, matched=_slower(int(comparison.value)))
+            severity: Signal(_NO_ID, of=spec.where, matched=_over(comparison))
             for severity, comparison in spec.levels.items()
         }
     if spec.aggregate == "traces":
@@ -90,6 +96,12 @@ def _of_sli(sli: Sli) -> Signal:
         return Signal(_NO_ID, of=sli.correctness.of, matched=bad)
     assert sli.freshness is not None
     return Signal(_NO_ID, matched=sli.freshness.of)
+
+
+def _over(comparison: Comparison) -> SpanFilter:
+    """Return the spans that speak for `>` and `>=`, and against `<=` and `<`; ns are whole."""
+    includes_equal = comparison.operator in (">=", "<")
+    return _slower(int(comparison.value) - includes_equal)
 
 
 def _slower(threshold_ns: int) -> SpanFilter:
