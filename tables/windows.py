@@ -170,17 +170,23 @@ class SlidingWindow:
         """From now on, changed is what changes after this: someone has the whole as it is."""
         self._changed_from = _NONE_CHANGED
 
+    @property
+    def is_kept(self) -> bool:
+        """True if it takes a whole one to understand what changed."""
+        return self._changed_from != _ALL_CHANGED
+
     @classmethod
     def decode(cls, changed: bytes, whole: bytes | None = None) -> SlidingWindow:
         """Return the window of which `encode` made *changed*, when *whole* was kept before that."""
         length_ms, now_ms, rows = _decoded(changed)
         window = cls(length_ms)
+        window._rows = rows
         if whole is not None:
-            window._changed_from = rows[0] if rows else _NONE_CHANGED
-            _, _, older = _decoded(whole)
-            window._rows = older
-            del older[window._find(window._changed_from) :]
-        window._rows += rows
+            changed_from = rows[0] if rows else _NONE_CHANGED
+            _, _, window._rows = _decoded(whole)
+            del window._rows[window._find(changed_from) :]
+            window._rows += rows
+            window._changed_from = changed_from
         window.advance(now_ms)
         return window
 
