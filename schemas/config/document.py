@@ -5,7 +5,7 @@ text, `1e3` is a number, `1:30` is text. A key may stand once in a mapping; merg
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -82,15 +82,69 @@ def read(text: str, source: str) -> Any:
         if problems:
             raise ConfigError(problems)
         return loader.construct_document(node)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        what = " ".join(filter(None, (error.context, error.problem)))
-        raise ConfigError([Problem(_place(mark, source), f"is not valid YAML: {what}")]) from None
     except yaml.YAMLError as error:
-        raise ConfigError([Problem(source, f"is not valid YAML: {error}")]) from None
+        raise ConfigError([_not_yaml(error, source)]) from None
     finally:
         if loader is not None:
             loader.dispose()
+
+
+def read_all(text: str, source: str) -> Iterator[tuple[Any, Sequence[Problem]]]:
+    """Yield each document in *text*, or None and what is wrong with it; none for an empty one.
+
+    Nothing comes after what is not YAML. No value of the text is in a problem.
+    """
+    if text.lstrip().startswith(("{", "[")):
+        text = text.replace("\t", " ")  # as in `read`
+    loader = None
+    try:
+        loader = _Loader(text)
+        while loader.check_node():
+            node = loader.get_node()
+            if node is None or node.tag == f"{_TAG}null":
+                continue
+            problems = list(_ill_formed(node, source, ()))
+            yield (None, problems) if problems else (loader.construct_document(node), ())
+    except yaml.YAMLError as error:
+        problem = _not_yaml(error, source)
+        hidden = _QUOTED.sub("(not shown)", problem.message)
+        yield None, [Problem(problem.path, hidden)]
+    finally:
+        if loader is not None:
+            loader.dispose()
+
+
+class _Dumper(yaml.SafeDumper):
+    """YAML without anchors, whose plain text is text to other readers too."""
+
+    yaml_implicit_resolvers = {
+        first: [*yaml.SafeDumper.yaml_implicit_resolvers.get(first, []), *ours]
+        for first, ours in _Loader.yaml_implicit_resolvers.items()
+    } | {
+        first: theirs
+        for first, theirs in yaml.SafeDumper.yaml_implicit_resolvers.items()
+        if first not in _Loader.yaml_implicit_resolvers
+    }
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def write(value: Any) -> str:
+    """Return *value* as YAML that `read` reads back."""
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+
+
+_QUOTED = re.compile(r"'(?!<)[^']{2,}'")
+"""Names in PyYAML's messages: of a tag or an alias, which a secret may look like."""
+
+
+def _not_yaml(error: yaml.YAMLError, source: str) -> Problem:
+    if not isinstance(error, yaml.MarkedYAMLError):
+        return Problem(source, f"is not valid YAML: {error}")
+    mark = error.problem_mark or error.context_mark
+    what = " ".join(filter(None, (error.context, error.problem)))
+    return Problem(_place(mark, source), f"is not valid YAML: {what}")
 
 
 def _place(mark: yaml.Mark | None, source: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import re2
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, SecretStr
 
 from tailrace.schemas import durations
 from tailrace.schemas.config.document import Substituted, scalar
@@ -58,7 +58,8 @@ def _bytes(value: Any) -> Any:
     return _whole(value)
 
 
-def _texts(value: Any) -> Any:
+def texts(value: Any) -> Any:
+    """A list of texts as a tuple; one text with commas is a list too, as in the collector."""
     if isinstance(value, str):
         return tuple(value.split(",")) if value else ()
     return listed(value)
@@ -110,18 +111,20 @@ def at_least(least: Nanos) -> AfterValidator:
 Whole = Annotated[int, BeforeValidator(_whole)]
 Number = Annotated[float, BeforeValidator(_native), AfterValidator(_number)]
 Flag = Annotated[bool, BeforeValidator(_native)]
-Texts = Annotated[tuple[str, ...], BeforeValidator(_texts)]
+Texts = Annotated[tuple[str, ...], BeforeValidator(texts)]
 """A list of texts; one text with commas is a list too, as in the collector."""
-Duration = Annotated[Nanos, BeforeValidator(_duration)]
+Duration = Annotated[
+    Nanos, BeforeValidator(_duration), PlainSerializer(durations.spell, when_used="json")
+]
 Bytes = Annotated[int, BeforeValidator(_bytes)]
 StatusCodes = Annotated[
-    tuple[Literal["OK", "ERROR", "UNSET"], ...], BeforeValidator(_texts), AfterValidator(_some)
+    tuple[Literal["OK", "ERROR", "UNSET"], ...], BeforeValidator(texts), AfterValidator(_some)
 ]
 TopicName = Annotated[str, AfterValidator(_topic)]
-TopicNames = Annotated[tuple[TopicName, ...], BeforeValidator(_texts), AfterValidator(_some)]
+TopicNames = Annotated[tuple[TopicName, ...], BeforeValidator(texts), AfterValidator(_some)]
 Servers = Annotated[
     tuple[Annotated[str, AfterValidator(_server)], ...],
-    BeforeValidator(_texts),
+    BeforeValidator(texts),
     AfterValidator(_some),
 ]
 Port = Annotated[Whole, Field(ge=0, le=65535)]
