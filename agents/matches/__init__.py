@@ -1,0 +1,1 @@
+"""Counts, by event time, how often spans are what alerts and objectives ask for."""
