@@ -141,15 +141,18 @@ def _formula(definition: Definition[Any], spec: AlertSpec, formula: str) -> str:
 def _of_slo(definition: Definition[Any], spec: SloSpec) -> list[Rule]:
     burn_rate, series = BurnRate.of(spec), _series(definition)
     windows = sorted(burn_rate.windows_ms | {period_of(spec) // MILLISECOND})
-    rules = [
-        {"record": record, "expr": series.increase(name, ms * MILLISECOND)}
+    # The labels are there already; said again, promtool sees that no two SLOs record the same.
+    labels = {"tenant": definition.tenant, "name": definition.name}
+    selector = series.selector()
+    recorded = [
+        (record, series.increase(name, ms * MILLISECOND))
         for ms in windows
         for record, name in ((_bad(ms), MATCHES), (_all(ms), EVENTS))
     ]
-    selector = series.selector()
-    rules += [
-        {"record": _ratio(ms), "expr": f"{_bad(ms)}{selector} / {_all(ms)}{selector}"}
-        for ms in windows
+    recorded += [(_ratio(ms), f"{_bad(ms)}{selector} / {_all(ms)}{selector}") for ms in windows]
+    rules: list[Rule] = [
+        {"record": record, "expr": expression, "labels": dict(labels)}
+        for record, expression in recorded
     ]
     by_severity: dict[str, list[str]] = {}
     for tier in burn_rate.tiers:

@@ -196,6 +196,12 @@ def test_the_guard_of_an_slo_is_in_its_rule() -> None:
     )
 
 
+def test_two_slos_never_record_the_same() -> None:
+    said = [(rule["record"], tuple(rule["labels"].items())) for rule in _recorded(slo())]
+    assert len(set(said)) == len(said)
+    assert {labels for _, labels in said} == {(("tenant", "shop"), ("name", "availability"))}
+
+
 def test_groups_of_an_slo_stay_apart() -> None:
     rules = _recorded(slo(group_by=["service"]))
     assert rules[0]["expr"].startswith("sum by (tenant, name, service_name) (")
@@ -221,6 +227,7 @@ def test_a_file_has_a_group_for_all_that_alert_in_the_order_of_their_keys() -> N
         "tailrace/shop/SLO/availability",
     ]
     assert groups[0] == rule_group(alert(when=">= 10"))
+    assert "&id" not in text
     assert render([alert(when=">= 10"), slo()]) == text
 
 
