@@ -108,6 +108,7 @@ def test_unknown_operands_are_refused_with_those_there_are() -> None:
 def test_as_deep_as_may_be() -> None:
     inner = DEEPEST - 1
     assert parse("(" * inner + "7" + ")" * inner).evaluate({}) == 7
+    assert parse(" + ".join(["(1)"] * 2 * DEEPEST)).evaluate({}) == 2 * DEEPEST
     assert parse("-" * (LONGEST - 1) + "7").evaluate({}) == -7
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tailrace.agents.alerts.budgets import Budget, forecast, freezing, freshness_slices, rolling
@@ -162,10 +162,15 @@ def test_now_is_in_its_period_and_the_end_begins_the_next(now: int, calendar: Ca
 
 
 @given(st.dates())
-def test_dates_are_those_of_the_calendar(date: date) -> None:
-    days = (date - EPOCH.date()).days
-    assert days_from_civil(date.year, date.month, date.day) == days
-    assert civil_from_days(days) == (date.year, date.month, date.day)
+@example(date(1900, 3, 1))
+@example(date(2000, 2, 29))
+@example(date(2000, 3, 1))
+@example(date(2100, 2, 28))
+@example(date(2100, 3, 1))
+def test_dates_are_those_of_the_calendar(day: date) -> None:
+    days = (day - EPOCH.date()).days
+    assert days_from_civil(day.year, day.month, day.day) == days
+    assert civil_from_days(days) == (day.year, day.month, day.day)
 
 
 # Freshness

@@ -206,6 +206,8 @@ def test_of_one_severity_the_breached_tier_speaks_then_the_loudest_then_the_firs
     assert loudest["page"].tier.long_ms == 6 * HOUR_MS
     assert not loudest["ticket"].is_breached
     assert by_severity(rate.judge(windows))["page"].tier.long_ms == HOUR_MS
+    worse_but_over = slow_page | {HOUR_MS: Counts(10_000, 5000)}
+    assert by_severity(rate.judge(worse_but_over))["page"].tier.long_ms == 6 * HOUR_MS
 
 
 HEALTH = {

@@ -253,7 +253,10 @@ def test_labels(fields: list[str], labels: list[str]) -> None:
     assert group_labels(fields) == labels
 
 
-@given(st.text(min_size=1, max_size=8), st.text(max_size=8))
+TEXTS = st.text('ab\\"\n{}\u00e9', min_size=1, max_size=8)
+
+
+@given(TEXTS, TEXTS)
 def test_no_text_of_a_definition_leaves_its_quotes(name: str, tenant: str) -> None:
     spec = AlertSpec.model_validate({"where": {}, "when": "> 1"})
     each = Definition(DefinitionKey(ALERT, tenant, name), {}, {}, spec)
