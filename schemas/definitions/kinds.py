@@ -7,7 +7,22 @@ from typing import Final
 
 from tailrace.schemas.config.section import Section
 from tailrace.schemas.definitions.alert import AlertSpec
-from tailrace.schemas.definitions.definition import ALERT, SLO
+from tailrace.schemas.definitions.definition import (
+    ALERT,
+    NOTIFICATION_POLICY,
+    SILENCE,
+    SLO,
+    SNOOZE,
+)
+from tailrace.schemas.definitions.notification_policy import NotificationPolicySpec
+from tailrace.schemas.definitions.silence import SilenceSpec
 from tailrace.schemas.definitions.slo import SloSpec
+from tailrace.schemas.definitions.snooze import SnoozeSpec
 
-SPECS: Final[Mapping[str, type[Section]]] = {ALERT: AlertSpec, SLO: SloSpec}
+SPECS: Final[Mapping[str, type[Section]]] = {
+    ALERT: AlertSpec,
+    SLO: SloSpec,
+    SILENCE: SilenceSpec,
+    SNOOZE: SnoozeSpec,
+    NOTIFICATION_POLICY: NotificationPolicySpec,
+}

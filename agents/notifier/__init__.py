@@ -1,0 +1,1 @@
+"""Notifications: who is told of which alerts, when, and together with what; and their sending."""

@@ -1,0 +1,233 @@
+"""What is to be sent, what became of it, and heartbeats.
+
+Laws:
+
+- Only what is committed is handed out, and it stays until it is delivered.
+- What failed stays visible. Ends of alerts are tried again after the repeat interval; that an
+  alert fires is told again with its group, and the failed notification goes then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from tailrace.agents.notifier.groups import heartbeat_id, notification_of
+from tailrace.agents.notifier.rules import Pulse
+from tailrace.agents.notifier.schedule import Moment, Schedule
+from tailrace.schemas.notifications import (
+    Delivered,
+    Failed,
+    Notification,
+    Outcome,
+    Retrying,
+    Undelivered,
+)
+from tailrace.schemas.records import Totals
+from tailrace.tables.notifications import Message, Notifications
+
+_FATES: Final = ("delivered", "superseded", "expired")
+
+
+class Outbound:
+    """The messages of one task. Those that failed are given up after *retention_ms*."""
+
+    def __init__(self, table: Notifications, schedule: Schedule, retention_ms: int) -> None:
+        self._table = table
+        self._schedule = schedule
+        self._retention_ms = retention_ms
+        self._failed: dict[str, dict[str, None]] = {}
+        """Ids by tenant and contact point."""
+        self._pulses: dict[str, tuple[str, str, Pulse]] = {}
+        """Tenant, policy and pulse by their key in the table."""
+        self._unlisted: set[str] = set()
+        self._sealed = 0
+        self._committed = 0
+
+    def restore(self) -> None:
+        """Everything that was read is committed."""
+        self._sealed = self._committed = self._table.state.sequence
+        for message in self._table.messages.values():
+            if message.failed_at is not None:
+                self._expect(message)
+
+    def seal(self) -> None:
+        """Everything there is goes into a checkpoint."""
+        self._sealed = self._table.state.sequence
+
+    def committed(self) -> None:
+        """The last checkpoint is committed."""
+        self._committed = self._sealed
+
+    def pending(self) -> list[Notification]:
+        """Return what is to be sent, in order."""
+        found = [
+            each
+            for each in self._table.messages.values()
+            if each.sequence <= self._committed and each.failed_at is None
+        ]
+        found.sort(key=lambda each: each.sequence)
+        return [notification_of(each, self._table) for each in found]
+
+    def undelivered(self) -> list[Undelivered]:
+        """Return what failed, in order."""
+        found = sorted(self._table.messages.values(), key=lambda each: each.sequence)
+        return [
+            Undelivered(notification_of(each, self._table), each.error or "", each.failed_at)
+            for each in found
+            if each.failed_at is not None
+        ]
+
+    def problems(self, totals: Totals) -> list[str]:
+        """Return what does not add up."""
+        counts = totals.counts
+        made = counts.get("notifications", 0)
+        became = {fate: counts.get(f"notifications.{fate}", 0) for fate in _FATES}
+        kept = len(self._table.messages)
+        if made == sum(became.values()) + kept:
+            return []
+        said = ", ".join(f"{count} {fate}" for fate, count in became.items())
+        return [f"{made} notifications were made, but {said}, {kept} kept"]
+
+    # What becomes of it
+
+    def made(self, message: Message, at: int, totals: Totals) -> None:
+        """Count *message*, and drop what failed before and is told by it."""
+        totals.add("notifications", 1)
+        totals.add(f"notifications.{message.status}", 1)
+        for failed in list(self._failed.get(_address(message), ())):
+            old = self._table.messages[failed]
+            is_told = all(each in message.listed or self._is_over(each) for each in old.listed)
+            if old.retry_at is None and is_told:
+                self._drop(old, "superseded", totals)
+
+    def _is_over(self, id: str) -> bool:
+        alert = self._table.alerts.get(id)
+        return alert is None or not alert.is_active
+
+    def sent(self, id: str, outcome: Outcome, now: int, totals: Totals) -> None:
+        """Remember what became of the message *id*."""
+        message = self._table.messages.get(id)
+        if message is None or message.failed_at is not None:
+            totals.add("outcomes_ignored", 1)
+            return
+        if isinstance(outcome, Delivered):
+            self._drop(message, "delivered", totals)
+            return
+        message.error = outcome.error
+        if isinstance(outcome, Retrying):
+            message.attempts = outcome.attempts
+        if isinstance(outcome, Failed):
+            totals.add("notification_failures", 1)
+            message.failed_at = now
+            if "resolved" in message.listed.values():
+                message.retry_at = now + message.repeat_ms
+            self._expect(message)
+        self._table.put_message(message)
+
+    def _expect(self, message: Message) -> None:
+        assert message.failed_at is not None
+        self._failed.setdefault(_address(message), {})[message.id] = None
+        for at in (message.retry_at, message.created_at + self._retention_ms):
+            if at is not None:
+                self._schedule.add(Moment(at, "message", message.id))
+
+    def retry(self, id: str, at: int, totals: Totals) -> None:
+        """Give up the failed message *id* if it is too old; else try the ends of alerts again."""
+        message = self._table.messages.get(id)
+        if message is None or message.failed_at is None:
+            return
+        if at >= message.created_at + self._retention_ms:
+            self._drop(message, "expired", totals)
+        elif message.retry_at is not None and message.retry_at <= at:
+            del self._failed[_address(message)][id]
+            self._table.drop_message(message)
+            over = {each: said for each, said in message.listed.items() if said == "resolved"}
+            self._unlisted.update(message.listed)
+            message.listed, message.status, message.truncated = over, "resolved", 0
+            message.news = {each: row for each, row in message.news.items() if each in over}
+            message.failed_at = message.retry_at = None
+            self._table.put_message(message)
+
+    def _drop(self, message: Message, fate: str, totals: Totals) -> None:
+        totals.add(f"notifications.{fate}", 1)
+        self._failed.get(_address(message), {}).pop(message.id, None)
+        self._table.drop_message(message)
+        self._unlisted.update(message.listed)
+
+    def take_unlisted(self) -> list[str]:
+        """Take the alerts that some message no longer lists."""
+        found, self._unlisted = sorted(self._unlisted), set()
+        return found
+
+    # Heartbeats
+
+    @property
+    def tenants(self) -> set[str]:
+        """Those that have heartbeats."""
+        return {_tenant_of(key) for key in self._table.state.heartbeats}
+
+    def expect_heartbeats(self, tenant: str, pulses: Mapping[str, Pulse], now: int) -> None:
+        """Let *pulses*, by policy, be those of *tenant* from now on."""
+        due = self._table.state.heartbeats
+        mine = {_pulse_key(tenant, policy): (policy, pulse) for policy, pulse in pulses.items()}
+        for key in [key for key in due if _tenant_of(key) == tenant and key not in mine]:
+            del due[key]
+            self._pulses.pop(key, None)
+        for key, (policy, pulse) in mine.items():
+            self._pulses[key] = tenant, policy, pulse
+            next_at = (now // pulse.every_ms + 1) * pulse.every_ms
+            due[key] = min(due.get(key, next_at), next_at)
+            self._schedule.add(Moment(due[key], "heartbeat", key))
+        self._table.touch_state()
+
+    def beat(self, at: int, until: int, totals: Totals) -> None:
+        """Send the heartbeats that are due by *at*; of those before *until* only the last."""
+        due = self._table.state.heartbeats
+        for key in sorted(key for key, next_at in due.items() if next_at <= at):
+            if key not in self._pulses:
+                continue
+            tenant, policy, pulse = self._pulses[key]
+            last = (until - 1) // pulse.every_ms * pulse.every_ms
+            self._send_heartbeat(tenant, policy, pulse, last, totals)
+            due[key] = last + pulse.every_ms
+            self._schedule.add(Moment(due[key], "heartbeat", key))
+
+    def _send_heartbeat(
+        self, tenant: str, policy: str, pulse: Pulse, at: int, totals: Totals
+    ) -> None:
+        state = self._table.state
+        state.sequence += 1
+        self._table.touch_state()
+        group = f"heartbeat/{policy}"
+        for old in list(self._table.messages.values()):
+            if (old.tenant, old.group_key) == (tenant, group):
+                self._drop(old, "superseded", totals)
+        message = Message(
+            id=heartbeat_id(tenant, policy, at),
+            sequence=state.sequence,
+            tenant=tenant,
+            contact_point=pulse.receiver,
+            status="heartbeat",
+            group_key=group,
+            group_labels={},
+            listed={},
+            news={},
+            created_at=at,
+            repeat_ms=pulse.every_ms,
+        )
+        self._table.put_message(message)
+        totals.add("notifications", 1)
+        totals.add("notifications.heartbeat", 1)
+
+
+def _address(message: Message) -> str:
+    return f"{message.tenant}\0{message.contact_point}"
+
+
+def _pulse_key(tenant: str, policy: str) -> str:
+    return f"{tenant}\0{policy}"
+
+
+def _tenant_of(key: str) -> str:
+    return key.partition("\0")[0]
