@@ -18,6 +18,7 @@ from tailrace.schemas.config.wording import show
 from tailrace.schemas.definitions import formulas
 from tailrace.schemas.definitions.filters import GroupBy, Matching, SpanFilter, TraceFilter
 from tailrace.schemas.durations import HOUR, MINUTE, SECOND, spell
+from tailrace.schemas.trace_links import TraceUrl
 
 DEFAULT_SEVERITY = "warning"
 LONGEST_WINDOW = 31 * 24 * HOUR
@@ -127,7 +128,7 @@ class AlertSpec(Section):
     no_data_after: Annotated[Duration, at_least(SECOND)] | None = None
     flapping: FlapDamping = FlapDamping()
     evidence: Annotated[Whole, Field(ge=0, le=50)] = 10
-    trace_url: Annotated[str, Field(min_length=1)] | None = None
+    trace_url: TraceUrl | None = None
 
     def contradictions(self) -> Iterator[Remark]:
         given = [key for key in ("where", "trace", "formula") if getattr(self, key) is not None]

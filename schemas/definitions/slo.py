@@ -11,6 +11,7 @@ from tailrace.schemas.config.scalars import Duration, Flag, Number, Whole, at_le
 from tailrace.schemas.config.section import Remark, Section
 from tailrace.schemas.definitions.filters import GroupBy, SpanFilter
 from tailrace.schemas.durations import HOUR, MINUTE, SECOND
+from tailrace.schemas.trace_links import TraceUrl
 
 DAY = 24 * HOUR
 
@@ -96,6 +97,6 @@ class SloSpec(Section):
     keep_firing_for: Annotated[Duration, at_least(0)] = 0
     every: Annotated[Duration, at_least(SECOND)] = 10 * SECOND
     evidence: Annotated[Whole, Field(ge=0, le=50)] = 10
-    trace_url: Annotated[str, Field(min_length=1)] | None = None
+    trace_url: TraceUrl | None = None
     freeze: Flag = True
     """Say so, as an event of its own, when the budget of the period is spent."""
