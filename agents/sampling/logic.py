@@ -11,6 +11,7 @@ from tailrace.agents.sampling.sampler import Effect, Late, Sampler
 from tailrace.schemas.records import Arrivals, Outbox, Output, Totals
 from tailrace.schemas.spans import SpanBatch
 from tailrace.tables.decisions import Outcome
+from tailrace.tables.keeps import Keeps
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,8 @@ class SamplingLogic:
     """A Logic of the spans stage around one partition's Sampler.
 
     Decoded spans = kept + dropped + pending. A kept span that no record can hold becomes a dead
-    letter and counts as kept.
+    letter and counts as kept. *keeps* are the sampler's; groups are told here what became of their
+    traces.
     """
 
     def __init__(
@@ -35,10 +37,12 @@ class SamplingLogic:
         sampler: Sampler,
         outputs: SamplingOutputs,
         decode: Callable[[Sequence[bytes]], SpanBatch],
+        keeps: Keeps | None = None,
     ) -> None:
         self._sampler = sampler
         self._outputs = outputs
         self._decode = decode
+        self._keeps = keeps
         self._now = 0
 
     @property
@@ -53,6 +57,8 @@ class SamplingLogic:
 
     def restore(self, now: int) -> None:
         self._now = now
+        if self._keeps is not None:
+            self._keeps.restore()
         self._sampler.restore(now, self._decode)
 
     def process(self, arrivals: Arrivals[SpanBatch], outbox: Outbox, totals: Totals) -> None:
@@ -68,6 +74,8 @@ class SamplingLogic:
 
     def before_checkpoint(self) -> None:
         self._sampler.seal(self._now)
+        if self._keeps is not None:
+            self._keeps.seal(self._now)
 
     def close(self) -> None:
         self._sampler.close()
@@ -92,6 +100,8 @@ class SamplingLogic:
                 outbox.send(topic, letter)
                 totals.add("dead_letters.span_too_large", 1)
         _count(effects, totals)
+        if self._keeps is not None:
+            self._keeps.tell(self._now, outbox)
 
 
 def _count(effects: Sequence[Effect], totals: Totals) -> None:

@@ -4,26 +4,33 @@ Laws:
 
 - A trace is decided once: when its wait ends, in the order of due times, before any record that
   is later than that, or when `num_traces` forces it.
-- What is decided is a function of the fragments in their order and of stream time.
+- What is decided is a function of the fragments in their order, of stream time, and of the marks
+  that stood when it was due. A trace that an alert wants is kept, unless a policy drops it: the
+  policy is then `alert`, if none of the config's would keep it.
 - Every decoded span is kept, dropped, or pending in exactly one open trace.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from tailrace.agents.sampling.facts import NO_END, NO_START
 from tailrace.agents.sampling.fragments import summarise
 from tailrace.agents.sampling.policies import SamplingPolicies
 from tailrace.agents.sampling.services import ServiceNames
 from tailrace.agents.sampling.splits import SplitTraces
+from tailrace.agents.sampling.votes import NOT_KEPT
 from tailrace.schemas.spans import SpanBatch
 from tailrace.tables.decisions import DecisionTable, Outcome
+from tailrace.tables.keeps import Keeps
 from tailrace.tables.trace_buffers import TraceBuffers
 from tailrace.tables.traces import OpenTrace
+
+KEPT_FOR_ALERT: Final = Outcome("sampled", "alert", 1.0)
+"""Of a trace that no policy keeps, but an alert points at."""
 
 
 class Decided(NamedTuple):
@@ -65,12 +72,14 @@ class Sampler:
         buffers: TraceBuffers,
         decisions: DecisionTable,
         splits: SplitTraces,
+        keeps: Keeps | None = None,
     ) -> None:
         self._settings = settings
         self._policies = policies
         self._buffers = buffers
         self._decisions = decisions
         self._splits = splits
+        self._keeps = keeps
         self._open: dict[bytes, OpenTrace] = {}
         self._by_due: deque[OpenTrace] = deque()
         self.services = ServiceNames()
@@ -98,6 +107,8 @@ class Sampler:
             if trace is None:
                 outcome = self._outcome(trace_id, older, now)
                 if outcome is not None:
+                    if self._keeps:
+                        self._keeps.decided(trace_id, now, is_sampled=outcome.is_sampled)
                     late = OpenTrace(trace_id, now, NO_START, NO_END)
                     late.merge(start, end, spans, facts, services, root)
                     effects.append(Late(late, outcome, now, [raw] if outcome.is_sampled else []))
@@ -171,11 +182,17 @@ class Sampler:
         limit = self._settings.num_traces
         if limit is None or len(self._open) < limit:
             return []
-        return self._decide([self._by_due.popleft()], [now])
+        return self._decide([self._by_due.popleft()], [now], is_due=False)
 
-    def _decide(self, traces: list[OpenTrace], times: list[int]) -> list[Effect]:
+    def _decide(
+        self, traces: list[OpenTrace], times: list[int], *, is_due: bool = True
+    ) -> list[Effect]:
         effects: list[Effect] = []
         outcomes = self._policies.decide(traces)
+        if self._keeps:
+            outcomes = _with_wanted(
+                zip(traces, outcomes, times, strict=True), self._keeps, is_due=is_due
+            )
         for trace, outcome, at in zip(traces, outcomes, times, strict=True):
             del self._open[trace.trace_id]
             self._splits.closed(trace.trace_id)
@@ -185,3 +202,21 @@ class Sampler:
             self._decisions.record(trace.trace_id, outcome, at)
             effects.append(Decided(trace, outcome, at, raw))
         return effects
+
+
+def _with_wanted(
+    decided: Iterable[tuple[OpenTrace, Outcome, int]], keeps: Keeps, *, is_due: bool
+) -> list[Outcome]:
+    """Return the outcomes of *decided*, with traces kept that alerts point at.
+
+    Of a trace that is not due, records of the same millisecond may be still to come; whether they
+    are in the same batch and have made their marks must not matter.
+    """
+    found = []
+    for trace, outcome, at in decided:
+        by = at if is_due else at - 1
+        if outcome == NOT_KEPT and keeps.is_wanted(trace.trace_id, by):
+            outcome = KEPT_FOR_ALERT
+        keeps.decided(trace.trace_id, at, is_sampled=outcome.is_sampled)
+        found.append(outcome)
+    return found
