@@ -98,6 +98,9 @@ class AgingRows(Generic[AnyRow]):
     def __len__(self) -> int:
         return len(self._rows)
 
+    def __contains__(self, key: bytes) -> bool:
+        return key in self._rows
+
     def __iter__(self) -> Iterator[AnyRow]:
         """Yield the rows, oldest first."""
         rows = self._rows

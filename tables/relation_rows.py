@@ -10,8 +10,8 @@ masks as short as they are.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import orjson
@@ -28,6 +28,10 @@ EVENT, MATCH = 1, 2
 """What may be owed to a signal: an event, a match, or both."""
 
 
+Owed = tuple[tuple[int, int], ...]
+Groups = tuple[tuple[int, bytes], ...]
+
+
 class Witness(NamedTuple):
     """A span as evidence shows it; times in ns."""
 
@@ -41,16 +45,21 @@ class Witness(NamedTuple):
 
 @dataclass(slots=True)
 class Orphan:
-    """A child that waits for its parent. `owed`: bits of EVENT and MATCH for each signal.
+    """A child that waits for its parent.
 
+    `owed`: signals and bits of EVENT and MATCH. `groups`: numbers of groupings and its groups.
     `has_met`: some span came under the parent's id that a filter of parents is of.
     """
 
     parent_id: bytes
     child: Witness
-    owed: dict[int, int]
-    groups: dict[int, bytes]
+    owed: Owed
+    groups: Groups
     has_met: bool = False
+
+    def group(self, grouping: int) -> bytes:
+        """Return the child's group in *grouping*."""
+        return next(group for number, group in self.groups if number == grouping)
 
 
 @dataclass(slots=True, eq=False)
@@ -63,7 +72,7 @@ class KnownSpan(Row):
 
     filters: int
     taken: int
-    orphans: list[Orphan] = field(default_factory=list)
+    orphans: tuple[Orphan, ...] = ()
 
 
 @dataclass(slots=True, eq=False)
@@ -81,7 +90,11 @@ class GatheredTrace(Row):
     known: int
     witness: Witness
     has_root: bool
-    groups: dict[int, bytes]
+    groups: Groups
+
+    def group(self, grouping: int) -> bytes:
+        """Return the group of the witness in *grouping*."""
+        return next(group for number, group in self.groups if number == grouping)
 
 
 class Terms(NamedTuple):
@@ -149,7 +162,7 @@ class KnownSpans:
                 key, due, change.mask(_number(filters), False), change.mask(_number(taken), True)
             )
             found = (_read_orphan(key[:16], key[16:], each, change) for each in orphans)
-            row.orphans = [each for each in found if each.owed]
+            row.orphans = tuple(each for each in found if each.owed)
             return row if row.filters or row.taken else None
 
         return decode
@@ -203,7 +216,7 @@ def _orphan(orphan: Orphan) -> bytes:
             orphan.parent_id,
             _bytes(child.service),
             _bytes(child.name),
-            b"".join(_OWED.pack(*each) for each in orphan.owed.items()),
+            b"".join(_OWED.pack(*each) for each in orphan.owed),
             *_group_cells(orphan.groups),
         ]
     )
@@ -216,22 +229,22 @@ def _read_orphan(trace_id: bytes, span_id: bytes, value: bytes, change: _Transla
     return Orphan(
         parent_id,
         Witness(trace_id, span_id, start, end, _text(service), _text(name)),
-        {signals[number]: bits for number, bits in _OWED.iter_unpack(owed) if number in signals},
+        tuple((signals[n], bits) for n, bits in _OWED.iter_unpack(owed) if n in signals),
         _groups(groups, change),
         has_met,
     )
 
 
-def _group_cells(groups: Mapping[int, bytes]) -> Iterator[bytes]:
-    for number, group in groups.items():
+def _group_cells(groups: Groups) -> Iterator[bytes]:
+    for number, group in groups:
         yield _NUMBER.pack(number)
         yield group
 
 
-def _groups(cells: Sequence[bytes], change: _Translation) -> dict[int, bytes]:
+def _groups(cells: Sequence[bytes], change: _Translation) -> Groups:
     known = change.groupings
     rows = ((_number(cells[n]), cells[n + 1]) for n in range(0, len(cells), 2))
-    return {known[number]: group for number, group in rows if number in known}
+    return tuple((known[number], group) for number, group in rows if number in known)
 
 
 def _packed(cells: Sequence[bytes]) -> bytes:

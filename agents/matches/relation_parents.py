@@ -13,14 +13,14 @@ Laws:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-from tailrace.agents.matches.relation_rules import ChildRule, Part, RelationRules
+from tailrace.agents.matches.relation_rules import Birth, Part, RelationRules
 from tailrace.agents.matches.relation_spans import Found, Observed
 from tailrace.schemas.definitions.signals import Signal
 from tailrace.schemas.records import Totals
 from tailrace.tables.aging_rows import AgingRows
-from tailrace.tables.relation_rows import EVENT, MATCH, KnownSpan, KnownSpans, Orphan, Witness
+from tailrace.tables.relation_rows import EVENT, MATCH, KnownSpan, KnownSpans, Orphan
 from tailrace.tables.store import PartitionStore
 
 _KEY_BYTES = 24
@@ -39,7 +39,7 @@ class Parents:
         limit: int,
     ) -> None:
         self._signals = signals
-        self._rules = {rule.signal: rule for rule in rules.children}
+        self._rules = rules
         self._wait_ms = wait_ms
         self._limit = limit
         self._known = AgingRows(store, prefix, _KEY_BYTES, KnownSpans(rules.terms))
@@ -61,32 +61,28 @@ class Parents:
         while (row := self._known.take_due(now)) is not None:
             self._forget(row, totals)
 
-    def observe(self, now: int, span: Observed, part: Part, totals: Totals) -> Iterator[Found]:
-        """Yield what *span* completes; what is due before *now* is done already."""
+    def observe(
+        self, now: int, span: Observed, part: Part, found: list[Found], totals: Totals
+    ) -> None:
+        """Add to *found* what *span* completes; what is due before *now* is done already."""
         key = span.trace_id + span.span_id
         before = self._known.get(key)
         filters, taken = (before.filters, before.taken) if before else (0, 0)
-        # A child of nobody can count only for what does not depend on its parent.
-        rules = [
-            rule
-            for rule in part.as_child
-            if not taken >> rule.signal & 1 and (span.parent_span_id or not rule.parent_event)
-        ]
-        if not rules and not part.as_parent & ~filters:
+        birth = self._rules.birth(span.filters, taken, bool(span.parent_span_id))
+        if not birth.owed and not part.as_parent & ~filters:
             return
-        for rule in rules:
-            taken |= 1 << rule.signal
-        row = KnownSpan(key, now + self._wait_ms, filters | part.as_parent, taken)
-        row.orphans = before.orphans if before else []
+        row = KnownSpan(key, now + self._wait_ms, filters | part.as_parent, birth.taken)
+        if before is not None:
+            row.orphans = before.orphans
         self._put(row, totals)
         if row.filters != filters:
-            yield from self._adopted(row)
-        if rules:
-            yield from self._born(row, span, rules)
+            self._adopt(row, found)
+        if birth.owed:
+            self._bear(row, span, birth, found)
 
     def _put(self, row: KnownSpan, totals: Totals) -> None:
         """Add *row* as the newest, and those that wait for a parent with it."""
-        if self._known.get(row.key) is not None:
+        if row.key in self._known:
             self._stop_waiting(row)
         elif len(self._known) >= self._limit:
             totals.add("match_spans_forgotten", 1)
@@ -94,52 +90,38 @@ class Parents:
         self._known.put(row)
         self._wait(row)
 
-    def _adopted(self, parent: KnownSpan) -> Iterator[Found]:
-        """Yield what those count for that waited for *parent*."""
+    def _adopt(self, parent: KnownSpan, found: list[Found]) -> None:
+        """Pay those that waited for *parent*."""
         for key in list(self._waiting.get(parent.key, ())):
             row = self._known.get(key)
             assert row is not None, "who waits is known"
             for orphan in row.orphans:
                 if _parent_key(row, orphan) == parent.key:
-                    yield from self._meet(orphan, parent.filters)
-            kept = [orphan for orphan in row.orphans if orphan.owed]
-            if all(_parent_key(row, orphan) != parent.key for orphan in kept):
+                    self._meet(orphan, parent.filters, found)
+            row.orphans = tuple(orphan for orphan in row.orphans if orphan.owed)
+            if all(_parent_key(row, orphan) != parent.key for orphan in row.orphans):
                 self._remove(parent.key, key)
-            row.orphans = kept
             self._known.touch(row)
 
-    def _born(self, row: KnownSpan, span: Observed, rules: list[ChildRule]) -> Iterator[Found]:
-        """Yield what *span* counts for as a child; what it is owed then waits in *row*."""
-        filters = span.filters
-        orphan = Orphan(
-            span.parent_span_id,
-            span.witness,
-            {rule.signal: EVENT if rule.own_match & ~filters else EVENT | MATCH for rule in rules},
-            {number: span.group(number) for number in {rule.grouping for rule in rules}},
-        )
+    def _bear(self, row: KnownSpan, span: Observed, birth: Birth, found: list[Found]) -> None:
+        """Pay *span* as a child what its parent, if known, pays; for the rest it waits in *row*."""
+        groups = tuple((number, span.group(number)) for number in birth.groupings)
+        orphan = Orphan(span.parent_span_id, span.witness, birth.owed, groups)
         parent = self._known.get(_parent_key(row, orphan)) if orphan.parent_id else None
-        yield from self._meet(orphan, parent.filters if parent is not None else 0)
+        self._meet(orphan, parent.filters if parent is not None else 0, found)
         if orphan.owed and orphan.parent_id:
-            row.orphans.append(orphan)
+            row.orphans = (*row.orphans, orphan)
             self._waiting.setdefault(_parent_key(row, orphan), {})[row.key] = None
 
-    def _meet(self, orphan: Orphan, filters: int) -> Iterator[Found]:
-        """Yield what *orphan* is owed by a parent of *filters*; it is owed that no more."""
+    def _meet(self, orphan: Orphan, filters: int, found: list[Found]) -> None:
+        """Pay *orphan* what a parent of *filters* pays; it is owed that no more."""
         orphan.has_met |= filters != 0
-        for signal, owed in list(orphan.owed.items()):
-            rule = self._rules[signal]
-            paid = (0 if rule.parent_event & ~filters else EVENT) | (
-                0 if rule.parent_match & ~filters else MATCH
-            )
-            if paid & owed:
-                yield self._found(rule, orphan.groups[rule.grouping], orphan.child, paid & owed)
-            orphan.owed[signal] = owed & ~paid
-            if not owed & ~paid:
-                del orphan.owed[signal]
-
-    def _found(self, rule: ChildRule, group: bytes, child: Witness, paid: int) -> Found:
-        signal = self._signals[rule.signal]
-        return Found(signal, group, child.end, int(paid & EVENT > 0), int(paid & MATCH > 0), child)
+        paid, orphan.owed = self._rules.payment(orphan.owed, filters)
+        child = orphan.child
+        for rule, bits in paid:
+            signal, group = self._signals[rule.signal], orphan.group(rule.grouping)
+            event, match = bits & EVENT, bits & MATCH
+            found.append(Found(signal, group, child.end, int(event > 0), int(match > 0), child))
 
     def _wait(self, row: KnownSpan) -> None:
         for orphan in row.orphans:

@@ -6,16 +6,16 @@ A mask is a set of filters as bits. "Own" filters are those of a span itself.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import orjson
 
 from tailrace.schemas.config.scalars import regex
 from tailrace.schemas.definitions.filters import Bounds, Matcher, SpanFilter, TraceFilter
 from tailrace.schemas.definitions.signals import Signal
-from tailrace.tables.relation_rows import Terms
+from tailrace.tables.relation_rows import EVENT, MATCH, Owed, Terms
 
 
 def is_relation(signal: Signal) -> bool:
@@ -70,11 +70,38 @@ class TraceRule:
 
 
 class Part(NamedTuple):
-    """What a span with certain filters is: a parent, a child of some rules, a first match."""
+    """What a span with certain filters is: a parent of such a kind, a child, a first match."""
 
     as_parent: int
-    as_child: tuple[ChildRule, ...]
+    is_child: bool
     firsts: tuple[FirstRule, ...]
+
+
+class Birth(NamedTuple):
+    """What a child is owed that some signals had not taken before; `taken`: those and these."""
+
+    taken: int
+    owed: Owed
+    groupings: tuple[int, ...]
+
+
+class Payment(NamedTuple):
+    """What of a debt is paid by a parent, for each rule, and what is owed still."""
+
+    paid: tuple[tuple[ChildRule, int], ...]
+    rest: Owed
+
+
+Key = TypeVar("Key", bound=Hashable)
+Answer = TypeVar("Answer")
+
+
+def _remembered(memo: dict[Key, Answer], key: Key, answer: Callable[[Key], Answer]) -> Answer:
+    """Return what *answer* says of *key*, and remember it among not too many others."""
+    if len(memo) >= _REMEMBERED:
+        memo.clear()
+    memo[key] = found = answer(key)
+    return found
 
 
 class RelationRules:
@@ -91,24 +118,67 @@ class RelationRules:
             self._add(number, signal)
         self.parents = 0
         """All filters of parents."""
+        self._by_signal = {rule.signal: rule for rule in self.children}
         for rule in self.children:
             self.parents |= rule.parent_event | rule.parent_match
         ids = tuple(b"".join(signal.id) for signal in signals)
         self.terms = Terms(tuple(self._numbers), ids, tuple(self.groupings))
         self._parts: dict[int, Part] = {}
+        self._births: dict[tuple[int, int, bool], Birth] = {}
+        self._payments: dict[tuple[Owed, int], Payment] = {}
 
     def part(self, filters: int) -> Part:
         """Return what a span of *filters* is."""
-        part = self._parts.get(filters)
-        if part is None:
-            if len(self._parts) >= _REMEMBERED:
-                self._parts.clear()
-            part = self._parts[filters] = Part(
-                filters & self.parents,
-                tuple(rule for rule in self.children if not rule.own_event & ~filters),
-                tuple(rule for rule in self.firsts if not rule.own & ~filters),
-            )
-        return part
+        found = self._parts.get(filters)
+        return found or _remembered(self._parts, filters, self._part)
+
+    def birth(self, filters: int, taken: int, has_parent: bool) -> Birth:
+        """Return what a child of *filters* is owed by signals that have not *taken* it."""
+        key = filters, taken, has_parent
+        return self._births.get(key) or _remembered(self._births, key, self._birth)
+
+    def payment(self, owed: Owed, filters: int) -> Payment:
+        """Return what a parent of *filters* pays of what is *owed*; of none, what needs none."""
+        key = owed, filters
+        return self._payments.get(key) or _remembered(self._payments, key, self._payment)
+
+    def _part(self, filters: int) -> Part:
+        return Part(
+            filters & self.parents,
+            any(not rule.own_event & ~filters for rule in self.children),
+            tuple(rule for rule in self.firsts if not rule.own & ~filters),
+        )
+
+    def _birth(self, key: tuple[int, int, bool]) -> Birth:
+        filters, taken, has_parent = key
+        # A child of nobody can count only for what does not depend on its parent.
+        rules = [
+            rule
+            for rule in self.children
+            if not rule.own_event & ~filters
+            and not taken >> rule.signal & 1
+            and (has_parent or not rule.parent_event)
+        ]
+        for rule in rules:
+            taken |= 1 << rule.signal
+        owed = tuple(
+            (rule.signal, EVENT if rule.own_match & ~filters else EVENT | MATCH) for rule in rules
+        )
+        return Birth(taken, owed, tuple(sorted({rule.grouping for rule in rules})))
+
+    def _payment(self, key: tuple[Owed, int]) -> Payment:
+        owed, filters = key
+        paid: list[tuple[ChildRule, int]] = []
+        rest: list[tuple[int, int]] = []
+        for signal, bits in owed:
+            rule = self._by_signal[signal]
+            pays = 0 if rule.parent_event & ~filters else EVENT
+            pays |= 0 if rule.parent_match & ~filters else MATCH
+            if bits & pays:
+                paid.append((rule, bits & pays))
+            if bits & ~pays:
+                rest.append((signal, bits & ~pays))
+        return Payment(tuple(paid), tuple(rest))
 
     def _add(self, number: int, signal: Signal) -> None:
         grouping = self._grouping(signal.group_by)

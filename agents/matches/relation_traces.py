@@ -18,7 +18,7 @@ from tailrace.agents.matches.relation_spans import Found, Observed
 from tailrace.schemas.definitions.signals import Signal
 from tailrace.schemas.records import Totals
 from tailrace.tables.aging_rows import AgingRows, Row, Unsaid
-from tailrace.tables.relation_rows import GatheredTrace, GatheredTraces
+from tailrace.tables.relation_rows import GatheredTrace, GatheredTraces, Groups
 from tailrace.tables.store import PartitionStore
 
 _KEY_BYTES = 16
@@ -102,8 +102,8 @@ class WholeTraces:
             trace.witness, trace.has_root = span.witness, span.is_root
             trace.groups = self._groups(span)
 
-    def _groups(self, span: Observed) -> dict[int, bytes]:
-        return {number: span.group(number) for number in self._groupings}
+    def _groups(self, span: Observed) -> Groups:
+        return tuple((number, span.group(number)) for number in self._groupings)
 
     def _judge(self, trace: GatheredTrace, at: int, totals: Totals) -> Iterator[Found]:
         self._forget(at)
@@ -116,7 +116,7 @@ class WholeTraces:
             if not trace.known >> rule.signal & 1:
                 continue
             if rule.holds(duration_ns, trace.spans, trace.filters):
-                group = trace.groups[rule.grouping]
+                group = trace.group(rule.grouping)
                 yield Found(self._signals[rule.signal], group, trace.end, 1, 1, trace.witness)
 
     def _forget(self, now: int) -> None:

@@ -41,7 +41,7 @@ __all__ = ["Found", "Observed", "Relations", "is_relation"]
 _PREFIX = b"w"
 _PARENTS, _GATHERED, _JUDGED, _FIRSTS = (_PREFIX + each for each in (b"p", b"g", b"j", b"f"))
 MAX_TRACES = 200_000
-MAX_SPANS = 400_000
+MAX_SPANS = 200_000
 
 
 class Relations:
@@ -105,16 +105,14 @@ class Relations:
         parents, traces, part_of = self._parents, self._traces, self._rules.part
         for span in spans:
             part = part_of(span.filters)
-            if parents is not None and (part.as_parent or part.as_child):
-                for each in parents.observe(now_ms, span, part, totals):
-                    if self._is_first(now_ms, each, totals):
-                        found.append(each)
+            matched: list[Found] = []
+            if parents is not None and (part.as_parent or part.is_child):
+                parents.observe(now_ms, span, part, matched, totals)
             for rule in part.firsts:
-                signal = self.signals[rule.signal]
-                group = span.group(rule.grouping)
-                each = Found(signal, group, span.end, 1, 1, span.witness)
-                if self._is_first(now_ms, each, totals):
-                    found.append(each)
+                signal, group = self.signals[rule.signal], span.group(rule.grouping)
+                matched.append(Found(signal, group, span.end, 1, 1, span.witness))
+            if matched:
+                found += [each for each in matched if self._is_first(now_ms, each, totals)]
             if traces is not None:
                 found += traces.observe(now_ms, span, totals)
         return found
