@@ -203,7 +203,7 @@ def _texts(value: Any) -> Mapping[str, str]:
 
 def _number(value: Any) -> float | None:
     """As a double, like every number of JSON; orjson writes those that are not finite as null."""
-    return None if value is None else float(_of(int, float)(value))
+    return None if value is None else float(_finite(value))
 
 
 def _window_ms(value: Any) -> int:
@@ -211,7 +211,7 @@ def _window_ms(value: Any) -> int:
 
 
 def _duration_ns(value: Any) -> int:
-    number: float = _of(int, float)(value)
+    number: float = _finite(value)
     return round(number * MILLISECOND)
 
 
@@ -221,12 +221,10 @@ def _spelled(at: int) -> str:
 
 
 def _nanos(value: Any) -> int:
-    at = 0
-    if type(value) is str and _TIME.fullmatch(value):
-        at = int(np.datetime64(value[:-1], "ns").astype(np.int64))
-    if _spelled(at) != value:
-        raise ValueError("is not a time in RFC 3339, in UTC with nanoseconds")
-    return at
+    if type(value) is not str or not _TIME.fullmatch(value):
+        raise ValueError("is not a time from 1970 to 2262 in RFC 3339, in UTC with nanoseconds")
+    at = int(np.datetime64(value[:-1], "ns").astype(np.int64))
+    return at if at >= 0 else _LAST  # the last of them do not fit
 
 
 def _millis(value: Any) -> int:
@@ -250,10 +248,13 @@ _WORDS: Final = {
     bool: "true or false",
     NoneType: "null",
 }
-_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z", re.ASCII)
+_TIME: Final = re.compile(
+    r"(?:19[7-9]\d|2[01]\d\d|22[0-5]\d|226[0-2])-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z", re.ASCII
+)
 _LAST: Final = (1 << 63) - 1
 _OPTIONAL: Final = frozenset({"url"})
 _text: Final = _of(str)
+_finite: Final = _of(int, float)
 
 _SPAN: Final[Mapping[str, tuple[str, _Reader]]] = {
     "trace_id": ("trace_id", _hex(32)),

@@ -67,6 +67,11 @@ CASES = {
             *((1, "RESOLVE", 2), (1, "FIRE", 3)),
         ],
     ),
+    "a pending alert in the millisecond of the one before is another episode": Case(
+        calm(for_ms=10),
+        [(1, B), (1, OK), (1, B), (12, B)],
+        [(1, "PENDING", 1), (1, "PENDING", 2), (12, "FIRE", 2)],
+    ),
     "data that go away while it fires leave it as it is": Case(
         PLAIN,
         [(1, B), (2, ND), (3, ND), (4, B), (5, OK)],
@@ -141,6 +146,11 @@ CASES = {
         calm(gone_after_ms=100, within_ms=50),
         [(1, ND), (101, ND), (500, ND), (502, OK), (503, ND)],
         [(1, "NO_DATA", 1), (101, "RESOLVE", 1), (503, "NO_DATA", 503)],
+    ),
+    "nothing is gone before flapping is over": Case(
+        Timing(changes=2, within_ms=100, gone_after_ms=10),
+        [(0, B), (1, ND), (100, ND), (101, ND)],
+        [(0, "FIRE", 0), (1, "NO_DATA", 0), (101, "RESOLVE", 0)],
     ),
     "no data taken for a good reading resolves": Case(
         calm(no_data="ok"),
