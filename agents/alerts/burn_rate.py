@@ -91,30 +91,32 @@ class Burning(NamedTuple):
 class BurnRate:
     """An SLO's tiers. `budget`: the share that may be bad; `z`: of the guard, None without it.
 
-    `omitted`: a sentence for each tier that could never say anything true; they are not in `tiers`.
+    `warnings`: a sentence for each tier that can hardly be meant so. Those that could never say
+    anything are not in `tiers`.
     """
 
     budget: Fraction
     tiers: tuple[BurnTier, ...]
     minimum_events: int
     z: float | None
-    omitted: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, spec: SloSpec) -> BurnRate:
         """Return the tiers of *spec*, or the workbook's, for its period and objective."""
         budget = budget_of(spec)
-        tiers, omitted = [], []
+        tiers, warnings = [], []
         for each in WORKBOOK_TIERS if spec.tiers is None else spec.tiers:
             factor = factor_of(each, period_of(spec))
-            problem = _problem(each, factor, budget, period_of(spec))
-            if problem:
-                omitted.append(problem)
-            else:
+            useless, warning = _doubt(each, factor, budget, period_of(spec))
+            if warning:
+                named = f"the {each.severity} tier of {spell(each.long)} and {spell(each.short)}"
+                warnings.append(f"{named} {warning}")
+            if not useless:
                 windows = each.long // MILLISECOND, each.short // MILLISECOND
                 tiers.append(BurnTier(each.severity, *windows, factor, factor * budget))
         z = NormalDist().inv_cdf(spec.confidence) if spec.confidence else None
-        return cls(budget, tuple(tiers), spec.minimum_events, z, tuple(omitted))
+        return cls(budget, tuple(tiers), spec.minimum_events, z, tuple(warnings))
 
     @property
     def windows_ms(self) -> frozenset[int]:
@@ -178,16 +180,23 @@ def factor_of(tier: Tier, period: Nanos) -> Fraction:
     return exact(tier.budget) * period / tier.long
 
 
-def _problem(tier: Tier, factor: Fraction, budget: Fraction, period: Nanos) -> str | None:
-    named = f"the {tier.severity} tier of {spell(tier.long)} and {spell(tier.short)}"
+def _doubt(
+    tier: Tier, factor: Fraction, budget: Fraction, period: Nanos
+) -> tuple[bool, str | None]:
+    """Return whether the tier could never say anything, and what of it can hardly be meant."""
     if tier.long > period:
-        return f"{named} is left out: it looks back longer than the period, {spell(period)}"
+        return True, f"is left out: it looks back longer than the period, {spell(period)}"
     if factor * budget >= 1:
-        return (
-            f"{named} is left out: a burn rate above {float(factor):g} would need more than "
+        return True, (
+            f"is left out: a burn rate above {float(factor):g} would need more than "
             f"{float(factor * budget):.0%} bad events; lower its factor or raise the objective"
         )
-    return None
+    if factor < 1:
+        return False, (
+            f"alerts above a burn rate of {float(factor):.3g}, at which the period's budget is "
+            f"never spent; give tiers of your own for a period of {spell(period)}"
+        )
+    return False, None
 
 
 def windows_of(spec: SloSpec) -> frozenset[int]:

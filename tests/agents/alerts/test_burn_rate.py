@@ -68,7 +68,7 @@ def test_factors_and_limits_are_exactly(said: dict[str, Any], factors: str, limi
     rate = BurnRate.of(slo(**said))
     assert [tier.factor for tier in rate.tiers] == list(map(Fraction, factors.split()))
     assert [tier.limit for tier in rate.tiers] == list(map(Fraction, limits.split()))
-    assert not rate.omitted
+    assert len(rate.warnings) == sum(tier.factor < 1 for tier in rate.tiers)
 
 
 def test_the_four_tiers_have_the_workbooks_windows_and_severities() -> None:
@@ -90,16 +90,28 @@ def test_windows_are_those_of_the_tiers_and_the_period_unless_it_is_of_the_calen
 def test_tiers_that_look_back_longer_than_the_period_are_left_out_and_said() -> None:
     rate = BurnRate.of(slo(period="24h"))
     assert [tier.long_ms for tier in rate.tiers] == [HOUR_MS, 6 * HOUR_MS, DAY_MS]
-    assert rate.omitted == (
+    assert rate.warnings[-1:] == (
         "the ticket tier of 72h and 6h is left out: it looks back longer than the period, 24h",
     )
     assert windows_of(slo(period="24h")) == rate.windows_ms
 
 
+def test_tiers_that_alert_though_the_budget_would_last_are_said() -> None:
+    rate = BurnRate.of(slo(period="168h"))
+    assert len(rate.tiers) == 4
+    assert rate.warnings == (
+        "the ticket tier of 24h and 2h alerts above a burn rate of 0.7, at which the period's "
+        "budget is never spent; give tiers of your own for a period of 168h",
+        "the ticket tier of 72h and 6h alerts above a burn rate of 0.233, at which the period's "
+        "budget is never spent; give tiers of your own for a period of 168h",
+    )
+    assert not BurnRate.of(slo()).warnings
+
+
 def test_tiers_that_could_never_be_breached_are_left_out_and_said() -> None:
     rate = BurnRate.of(slo(objective=90))
     assert [float(tier.factor) for tier in rate.tiers] == [6, 3, 1]
-    assert rate.omitted == (
+    assert rate.warnings == (
         "the page tier of 1h and 5m is left out: a burn rate above 14.4 would need more than "
         "144% bad events; lower its factor or raise the objective",
     )
