@@ -212,6 +212,8 @@ def _window_ms(value: Any) -> int:
 
 def _duration_ns(value: Any) -> int:
     number: float = _finite(value)
+    if not 0 <= number * MILLISECOND <= _LAST:
+        raise ValueError("is not a duration of 0 or more")
     return round(number * MILLISECOND)
 
 

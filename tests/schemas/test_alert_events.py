@@ -208,6 +208,7 @@ REFUSED = {
     "spans that are none": (put("spans", None), "has spans, which is not a list"),
     "a span that is none": (put("spans", ["a"]), "has spans, which is not an object"),
     "a span of no trace": (put_in_span("trace_id", "00"), "has spans, which has trace_id, which"),
+    "a duration below 0": (put_in_span("duration_ms", -1), "which is not a duration of 0 or more"),
     "a link that is none": (put_in_span("url", None), "has url, which is not a text"),
     "a decision that is text": (put_in_span("sampled", "yes"), "not true or false or null"),
 }
@@ -238,6 +239,26 @@ def test_every_key_is_needed(key: str) -> None:
     assert not VALIDATOR.is_valid(document)
     with pytest.raises(ValueError, match=f"has no {key}"):
         decode(orjson.dumps(document))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(1 << 63), (1 << 64) - 1) | st.floats() | texts,
+    lambda parts: st.lists(parts, max_size=2) | st.dictionaries(texts, parts, max_size=2),
+    max_leaves=3,
+)
+
+
+@given(st.sampled_from(list(DOCUMENT)), st.sampled_from(list(DOCUMENT["spans"][0])), JSON, JSON)
+def test_whatever_stands_there_is_read_or_refused(
+    key: str, of_span: str, value: Any, of_span_value: Any
+) -> None:
+    for change in (put(key, value), put_in_span(of_span, of_span_value)):
+        document = orjson.dumps(changed(change))
+        try:
+            event = decode(document)
+        except ValueError:
+            continue
+        assert decode(encode(event)) == event
 
 
 @pytest.mark.parametrize("value", [b"", b"{", b"\xff", b"{} {}"])
