@@ -189,7 +189,7 @@ def _brief(value: Any, written: Any) -> Any:
             key: _brief(getattr(value, fields[key]), each) if key in fields else each
             for key, each in written.items()
         }
-    if isinstance(value, Mapping):
+    if isinstance(value, Mapping) and isinstance(written, dict):
         return {key: _brief(value.get(key), each) for key, each in written.items()}
     if isinstance(value, tuple) and isinstance(written, list):
         return list(map(_brief, value, written))
