@@ -15,21 +15,15 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from tailrace.agents.notifier.labels import Labels, LabelTest
-from tailrace.schemas.alert_events import SEVERITY_LABEL, AlertEvent
+from tailrace.schemas.alert_events import SEVERITY_LABEL, AlertEvent, severity_rank
 from tailrace.schemas.definitions.notification_policy import Inhibition
 
-_RANKS: Final = {"info": 1, "ticket": 2, "warning": 2, "error": 3, "page": 4, "critical": 4}
 _SERVICE_LABELS: Final = ("service", "service.name")
 
 Calls: TypeAlias = Mapping[str, frozenset[str]]
 """Client to servers."""
 Bucket: TypeAlias = tuple[object, ...]
 """A rule, the labels that must be equal, and the source's service if the rule is about calls."""
-
-
-def severity_rank(severity: str) -> int:
-    """Return how severe *severity* is; 0 if it is none that is known."""
-    return _RANKS.get(severity.lower(), 0)
 
 
 class InhibitRule:
