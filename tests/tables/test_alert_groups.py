@@ -287,7 +287,7 @@ def test_a_group_weighs_no_more_than_stated(*, is_restored: bool) -> None:
 
 
 def test_evidence_weighs_no_more_than_stated() -> None:
-    groups = [AlertGroup(OWNER, b"", 0) for _ in range(200)]
+    groups = [AlertGroup(OWNER, b"", 0) for _ in range(2000)]
     spans = [replace(span(1), at=BEGIN_MS * 10**6 + number) for number in range(10)]
     tracemalloc.start()
     for group in groups:
