@@ -207,6 +207,18 @@ def test_a_trace_that_is_decided_before_its_time_is_kept_by_marks_of_earlier_mil
     assert partition.decisions == ["a sampled alert 1.0", "b not_sampled None None"]
 
 
+def test_a_mark_of_the_very_millisecond_in_which_a_trace_is_forced_is_too_late() -> None:
+    records = [(5, "a"), (5, "b"), (5, "a!")]
+    at_once, one_by_one = Partition(num_traces=1), Partition(num_traces=1)
+    at_once.process(records)
+    for record in records:
+        one_by_one.process([record])
+    for partition in (at_once, one_by_one):
+        assert partition.decisions == ["a not_sampled None None", "late a not_sampled None None"]
+        partition.advance(5000)
+        assert partition.told == ["1000 a False"]
+
+
 def test_without_keeps_nothing_is_kept_for_alerts_and_nobody_is_told() -> None:
     partition = Partition(has_keeps=False)
     partition.process([(0, "a!"), (1001, "b")])
