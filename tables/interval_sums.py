@@ -99,6 +99,10 @@ class IntervalSums:
         """The number of series with something in the open interval."""
         return int(np.count_nonzero(self._is_open))
 
+    def keys(self) -> list[bytes]:
+        """Return the keys of the series with something in the open interval."""
+        return [self._keys[slot] for slot in self._open_slots().tolist()]
+
     def slot(self, key: bytes) -> int:
         """Return the slot of the series *key*, which may be new."""
         slot = self._slots.get(key)

@@ -1,0 +1,69 @@
+"""Definitions as stage 1 goes by them: worked out once a version, for all tasks of a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from tailrace.agents.matches.groups import columns_of
+from tailrace.agents.matches.relation_rules import RelationRules, is_relation
+from tailrace.agents.matches.verdicts import Question, Verdicts
+from tailrace.schemas.definitions import Definitions
+from tailrace.schemas.definitions.definition import ALERT, SLO
+from tailrace.schemas.definitions.signals import Signal, signals
+from tailrace.schemas.spans import AttributeColumn, SpanBatch
+
+_CACHE: Final = "matches"
+
+
+@dataclass
+class Compiled:
+    """`signals`: those that one span tells about. `relations`: those that take more than one.
+
+    `groupings`: lists of fields to group by, those of relations.
+    """
+
+    signals: tuple[Signal, ...]
+    relations: tuple[Signal, ...]
+    groupings: tuple[tuple[str, ...], ...]
+    question: Question
+    _verdicts: Verdicts | None = None
+
+    @property
+    def columns(self) -> list[AttributeColumn]:
+        """What batches must have. Span ids too; resources come whole with every batch."""
+        fields = [each.group_by for each in (*self.signals, *self.relations)]
+        of_groups = [column for group_by in fields for column in columns_of(group_by)]
+        return list(dict.fromkeys([*self.question.columns, *of_groups]))
+
+    def verdicts(self, batch: SpanBatch) -> Verdicts:
+        """Return the verdicts by number, for batches with the ids of *batch*."""
+        if self._verdicts is None or not self._verdicts.serves(batch):
+            self._verdicts = Verdicts(self.question, batch)
+        return self._verdicts
+
+
+def compiled(all: Iterable[Signal]) -> Compiled:
+    """Return what counts *all*, each once. Those of edges and of metrics are not of spans."""
+    known = {signal.id: signal for signal in all if signal.matched or signal.trace}
+    relations = tuple(signal for signal in known.values() if is_relation(signal))
+    alone = tuple(signal for signal in known.values() if not is_relation(signal))
+    rules = RelationRules(relations)
+    question = Question(alone, rules.filters)
+    return Compiled(alone, relations, tuple(rules.groupings), question)
+
+
+def compiled_for(definitions: Definitions) -> Compiled:
+    """Return what counts the signals of *definitions*; the same object for the same ones."""
+    found: Compiled | None = definitions.cache.get(_CACHE)
+    if found is None:
+        each = [*definitions.of(ALERT), *definitions.of(SLO)]
+        found = compiled(signal for one in each for signal in signals(one).values())
+        definitions.cache[_CACHE] = found
+    return found
+
+
+def columns(signals: Sequence[Signal]) -> list[AttributeColumn]:
+    """Return the columns that batches must have to count *signals*."""
+    return compiled(signals).columns

@@ -1,0 +1,254 @@
+"""Matches as the engine runs them: spans in, sums and evidence out, interval after interval.
+
+It sees a batch before the sampler does, which goes by the traces that are marked here. When an
+interval closes, its evidence is sent before its sums, whose last record has the watermark.
+
+A span counts in the second in which it ended, clamped into (now - lateness, now]; now is the end
+of the interval in which it came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tailrace.agents.matches.arrived import Arrived
+from tailrace.agents.matches.compiled import Compiled, compiled_for
+from tailrace.agents.matches.counting import Counting, seconds
+from tailrace.agents.matches.groups import Texts, overflow
+from tailrace.agents.matches.outcomes import Outcomes
+from tailrace.agents.matches.relations import Found, Observed, Relations
+from tailrace.agents.matches.witnesses import Marks, Witnesses
+from tailrace.schemas.definitions import Definitions
+from tailrace.schemas.matches import MATCHES_LAYOUT, MatchKey, decode_key, place
+from tailrace.schemas.records import Arrivals, Outbox, Totals
+from tailrace.schemas.spans import SpanBatch
+from tailrace.schemas.sums import Ints
+from tailrace.tables.interval_sums import IntervalSums, RollupTopic
+from tailrace.tables.store import PartitionStore
+
+_PREFIX = b"m"
+_SECOND_MS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class MatchesSettings:
+    """`tokens`: how many spans of a series are evidence at once; one more each interval.
+
+    `max_groups`: of a signal in one interval. `wait_ms`: how long a span waits for those that it
+    is related to.
+    """
+
+    lateness_ms: int = 300_000
+    tokens: int = 10
+    max_groups: int = 10_000
+    wait_ms: int = 30_000
+
+
+class MatchesLogic:
+    """A Logic of the spans stage; *source* names this partition in watermarks.
+
+    Seen spans = counted + uncounted, for which no signal asked.
+    """
+
+    def __init__(
+        self,
+        settings: MatchesSettings,
+        store: PartitionStore,
+        topic: RollupTopic,
+        source: str,
+        marks: Marks,
+    ) -> None:
+        self._store = store
+        self._topic = topic
+        self._settings = settings
+        self._sums = IntervalSums(store, _PREFIX, MATCHES_LAYOUT, topic, source, place)
+        self._counting = Counting(self._sums)
+        self._witnesses = Witnesses(
+            store, _PREFIX, topic, marks, settings.tokens, settings.max_groups
+        )
+        self._compiled: Compiled | None = None
+        self._outcomes: Outcomes | None = None
+        self._relations: Relations | None = None
+        self._texts: Texts | None = None
+        self._interval = 0
+        self._now = 0
+
+    def restore(self, now: int) -> None:
+        self._sums.restore(now)
+        self._now = now
+        self._interval = now // self._topic.interval_ms
+        self._witnesses.restore(self._interval, map(decode_key, self._sums.keys()))
+
+    def inform(self, definitions: Definitions, outbox: Outbox, totals: Totals) -> None:
+        compiled = compiled_for(definitions)
+        if compiled is self._compiled:
+            return
+        self._counting.settle()
+        if self._relations is not None:
+            self._relations.seal()
+        self._compiled, self._outcomes = compiled, None
+        self._relations = Relations(compiled.relations, self._store, self._settings.wait_ms)
+        self._relations.restore(self._now)
+
+    def process(self, arrivals: Arrivals[SpanBatch], outbox: Outbox, totals: Totals) -> None:
+        totals.add("match_seen_spans", len(arrivals.decoded))
+        spans = Arrived(arrivals)
+        outcomes = self._outcomes_of(spans)
+        for now, rows in spans.runs(self._topic.interval_ms):
+            self._close(now, outbox, totals)
+            self._sums.roll(now, outbox)
+            if rows.stop > rows.start:
+                self._count(spans, rows, outcomes[rows], totals)
+                self._relate(spans, rows, outcomes[rows], outbox, totals)
+        if arrivals.times:
+            self._now = arrivals.times[-1]
+
+    def advance(self, now: int, outbox: Outbox, totals: Totals) -> None:
+        self._close(now, outbox, totals)
+        self._now = now
+        if self._relations is not None:
+            found = self._relations.advance(now, totals)
+            if found:
+                self._sums.roll(now, outbox)
+            self._add(found, now, outbox, totals)
+        self._counting.settle()
+        self._sums.idle(now, outbox)
+
+    def before_checkpoint(self) -> None:
+        self._counting.settle()
+        self._sums.seal()
+        self._witnesses.seal()
+        if self._relations is not None:
+            self._relations.seal()
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+    def problems(self, totals: Totals) -> Sequence[str]:
+        counts = totals.counts
+        seen = counts.get("match_seen_spans", 0)
+        counted = counts.get("match_counted_spans", 0)
+        uncounted = counts.get("match_uncounted_spans", 0)
+        if seen == counted + uncounted:
+            return []
+        return [f"{seen} spans seen for matches, but {counted} counted, {uncounted} not"]
+
+    def _close(self, now: int, outbox: Outbox, totals: Totals) -> None:
+        """Have done, at *now*, with the open interval if it is over; its sums are sent next."""
+        interval = now // self._topic.interval_ms
+        if interval <= self._interval:
+            return
+        if self._relations is not None:
+            end = (self._interval + 1) * self._topic.interval_ms
+            self._add(self._relations.advance(end, totals), end, outbox, totals)
+        self._counting.settle()
+        self._counting.forget()
+        self._interval = interval
+        for output in self._witnesses.close(interval):
+            outbox.send(self._topic.name, output)
+
+    def _outcomes_of(self, spans: Arrived) -> Ints:
+        assert self._compiled is not None, "no definitions were told"
+        verdicts = self._compiled.verdicts(spans.batch)
+        numbers = verdicts.of(spans.batch)
+        if self._outcomes is None or not self._outcomes.serves(verdicts):
+            self._outcomes = Outcomes(self._compiled.signals, verdicts, spans.batch)
+            self._texts = Texts(spans.batch.strings, spans.batch.values)
+        return self._outcomes.of(spans, numbers)
+
+    def _count(self, spans: Arrived, rows: slice, outcomes: Ints, totals: Totals) -> None:
+        of = self._outcomes
+        assert of is not None
+        if failures := of.flags.failures(outcomes):
+            totals.add("match_failures", failures)
+        outcomes = self._witnesses.look(of, spans, rows, outcomes)
+        is_counted = of.flags.sizes(outcomes) > 0
+        count = int(np.count_nonzero(is_counted))
+        if count < len(outcomes):
+            totals.add("match_uncounted_spans", len(outcomes) - count)
+            outcomes = outcomes[is_counted]
+        if not count:
+            return
+        totals.add("match_counted_spans", count)
+        if overflowed := of.flags.overflowed(outcomes):
+            totals.add("match_overflow_spans", overflowed)
+        ends = (
+            spans.batch.end[rows] if count == len(is_counted) else spans.batch.end[rows][is_counted]
+        )
+        self._counting.add(of, outcomes, self._clamped(ends, totals))
+
+    def _clamped(self, ends: Ints, totals: Totals) -> Ints:
+        """Return the second in which each span counts."""
+        last = ((self._interval + 1) * self._topic.interval_ms - 1) // _SECOND_MS
+        found, late, early = seconds(ends, last, self._settings.lateness_ms // _SECOND_MS)
+        if late:
+            totals.add("match_late_spans", late)
+        if early:
+            totals.add("match_early_spans", early)
+        return found
+
+    # Relations
+
+    def _relate(
+        self, spans: Arrived, rows: slice, outcomes: Ints, outbox: Outbox, totals: Totals
+    ) -> None:
+        """Show the relations the spans that they want to see, record by record."""
+        of, relations = self._outcomes, self._relations
+        assert of is not None
+        if relations is None or not relations.signals:
+            return
+        is_shown = of.flags.is_told(outcomes) | relations.needs_every_span
+        shown = np.flatnonzero(is_shown)
+        now, together = 0, list[Observed]()
+        for row, number in zip(
+            (shown + rows.start).tolist(), outcomes[shown].tolist(), strict=True
+        ):
+            time = spans.time(row)
+            if time != now and together:
+                self._add(relations.observe(now, together, totals), now, outbox, totals)
+                together = []
+            now = time
+            together.append(self._observed(spans, row, of.outcomes[number].told))
+        if together:
+            self._add(relations.observe(now, together, totals), now, outbox, totals)
+
+    def _observed(self, spans: Arrived, row: int, filters: int) -> Observed:
+        batch, compiled, texts = spans.batch, self._compiled, self._texts
+        assert compiled is not None
+        assert texts is not None
+
+        def group(number: int) -> bytes:
+            fields = compiled.groupings[number]
+            return texts.group(fields, tuple(int(spans.raw(field)[row]) for field in fields))
+
+        return Observed(
+            spans.trace_id(row),
+            batch.span_id[row],
+            batch.parent_span_id[row],
+            int(batch.start[row]),
+            int(batch.end[row]),
+            bool(batch.is_root[row]),
+            batch.strings[int(batch.service[row])],
+            batch.strings[int(batch.name[row])],
+            filters,
+            group,
+        )
+
+    def _add(self, all: Sequence[Found], at_ms: int, outbox: Outbox, totals: Totals) -> None:
+        """Count what the relations found."""
+        if all:
+            # A source that was idle says that it is not, before anything else.
+            self._sums.roll(self._interval * self._topic.interval_ms, outbox)
+        for found in all:
+            group = self._witnesses.admitted(found)
+            if found.signal.group_by and group == overflow(found.signal.group_by):
+                totals.add("match_overflow_spans", 1)
+            second = int(self._clamped(np.array([found.end_ns], np.int64), totals)[0])
+            key = MatchKey(found.signal.id, second, group)
+            self._counting.add_alone(key, found.events, found.matches)
+            totals.add("match_found_events", found.events)
+            if found.matches:
+                self._witnesses.add_found(found, group, at_ms)

@@ -1,0 +1,277 @@
+"""Verdicts: what a span is to all signals together.
+
+Spans are told apart by small numbers, one for each field: their classes, as far as the filters of
+their origin tell them apart. These numbers side by side are the key of a dict, so that filters are
+asked only once about spans that are alike, however many filters there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from tailrace.agents.matches.classes import ABSENT as NOTHING
+from tailrace.agents.matches.classes import DurationClasses, ValueClasses
+from tailrace.agents.matches.conditions import (
+    CODE,
+    DURATION,
+    FAILED,
+    FALSE,
+    NAME,
+    TRUE,
+    Clause,
+    Field,
+    clause,
+)
+from tailrace.agents.matches.filters import Filters, Origin, Origins
+from tailrace.schemas.definitions.filters import STATUSES, SpanFilter
+from tailrace.schemas.definitions.signals import Signal
+from tailrace.schemas.semconv import coalesced
+from tailrace.schemas.spans import AttributeColumn, SpanBatch
+from tailrace.schemas.strings import ABSENT
+from tailrace.schemas.sums import Ints
+
+Ids = npt.NDArray[np.int32]
+
+_KEPT: Final = 100_000
+"""With more keys or verdicts, all are forgotten."""
+_KEPT_ORIGINS: Final = 10_000
+_KEPT_CELLS: Final = 8 << 20
+"""With more classes by origin, they are forgotten."""
+
+
+def codes(batch: SpanBatch) -> Ints:
+    """Return the class of each span by kind, status, and whether it is a root."""
+    by_kind = batch.kind.astype(np.int64) * len(STATUSES) + batch.status
+    return by_kind * 2 + batch.is_root
+
+
+class Verdict(NamedTuple):
+    """Which signals count a span (ascending), and which of these it matches.
+
+    `failures`: how many could not tell. `told`: the further filters that hold, as bits.
+    """
+
+    signals: tuple[int, ...]
+    is_matched: tuple[bool, ...]
+    failures: int
+    told: int
+
+
+class Asked(NamedTuple):
+    """The signals that one origin's filters bear on; places among what the filters say there."""
+
+    signals: Ints
+    events: Ints
+    matches: Ints
+    told: Ints
+    told_places: Ints
+
+
+class Question:
+    """What all signals ask of spans, and *further* filters that somebody wants to know of."""
+
+    def __init__(self, signals: Sequence[Signal], further: Sequence[SpanFilter] = ()) -> None:
+        places: dict[str, int] = {}
+        clauses: list[Clause] = []
+
+        def place(of: SpanFilter) -> int:
+            key = of.model_dump_json(by_alias=True, exclude_unset=True)
+            if key not in places:
+                places[key] = len(clauses)
+                clauses.append(clause(of))
+            return places[key]
+
+        matches, events = [], []
+        for signal in signals:
+            assert signal.matched is not None
+            matches.append(place(signal.matched))
+            events.append(matches[-1] if signal.of is None else place(signal.of))
+        self._matches = np.array(matches, np.int64)
+        self._events = np.array(events, np.int64)
+        self._further = np.array([place(each) for each in further], np.int64)
+        self.filters = Filters(clauses)
+
+    @property
+    def columns(self) -> list[AttributeColumn]:
+        """What the filters read of spans; resources come whole with every batch."""
+        keys = [key for field in self.filters.fields for key in field.keys]
+        return [AttributeColumn("span", key) for key in dict.fromkeys(keys)]
+
+    def answer(self, asked: Asked, origin: Origin, kinds: Sequence[int]) -> Verdict:
+        """Return what a span of *origin*, of which *asked*, is to the signals."""
+        said = np.append(origin.said(kinds), np.uint8(FALSE))
+        events, matches = said[asked.events], said[asked.matches]
+        is_event, told = events == TRUE, said[asked.told_places]
+        failures = (events == FAILED) | (is_event & (matches == FAILED))
+        return Verdict(
+            tuple(asked.signals[is_event].tolist()),
+            tuple((matches[is_event] == TRUE).tolist()),
+            int(np.count_nonzero(failures)) + int(np.count_nonzero(told == FAILED)),
+            sum(1 << place for place in asked.told[told == TRUE].tolist()),
+        )
+
+    def asked(self, origin: Origin) -> Asked:
+        """Return what is asked about spans of *origin*."""
+        never = len(origin.relevant)
+        places = np.full(len(self.filters.clauses) + 1, never, np.int64)
+        places[origin.relevant] = np.arange(never)
+        signals = np.flatnonzero(places[self._events] < never)
+        told = np.flatnonzero(places[self._further] < never)
+        return Asked(
+            signals,
+            places[self._events[signals]],
+            places[self._matches[signals]],
+            told,
+            places[self._further[told]],
+        )
+
+
+class Verdicts(dict[bytes, int]):
+    """Verdicts by number, of spans of batches whose ids mean what they do in *batch*.
+
+    `generation` changes when numbers lose their meaning.
+    """
+
+    def __init__(self, question: Question, batch: SpanBatch) -> None:
+        super().__init__()
+        self._question = question
+        self._filters = question.filters
+        self._strings, self._values = batch.strings, batch.values
+        self.generation = 0
+        self._columns = [
+            [AttributeColumn("span", key) for key in field.keys] for field in self._filters.fields
+        ]
+        self._classes = [self._table(field) for field in self._filters.fields]
+        self._packed = np.dtype((np.void, 4 * (1 + len(self._columns))))
+        self._forget()
+
+    def serves(self, batch: SpanBatch) -> bool:
+        """True if ids of *batch* mean what they did."""
+        return self._values is batch.values and self._strings is batch.strings
+
+    def _forget(self) -> None:
+        self.clear()
+        self.generation += 1
+        self._origins = Origins(self._filters)
+        self._asked: list[Asked] = []
+        self._numbers: dict[Verdict, int] = {}
+        self.verdicts: list[Verdict] = []
+        self._origin_of = _Table(self._origin)
+        self._kinds = [_Kinds(self._origins, index) for index in range(len(self._columns))]
+
+    def _table(self, field: Field) -> _Table:
+        classes = self._filters.classes[field]
+        if not isinstance(classes, ValueClasses):
+            return _Table(lambda _: 0)
+        held = self._strings if field == NAME else self._values
+        return _Table(lambda id: classes.number(NOTHING if id == ABSENT else held[id]))
+
+    def _origin(self, id: int) -> int:
+        resource = self._values[id] if id != ABSENT else {}
+        assert isinstance(resource, dict)
+        number = self._origins.number(resource)
+        if number == len(self._asked):
+            self._asked.append(self._question.asked(self._origins[number]))
+        return number
+
+    def of(self, batch: SpanBatch) -> Ints:
+        """Return the number of each span's verdict."""
+        if (
+            max(len(self), len(self.verdicts)) > _KEPT
+            or len(self._origins) > _KEPT_ORIGINS
+            or any(kinds.size > _KEPT_CELLS for kinds in self._kinds)
+        ):
+            self._forget()
+        rows = np.empty((len(batch), 1 + len(self._columns)), np.int32)
+        origins = rows[:, 0] = self._origin_of.of(batch.resource, len(self._values))
+        for index, kinds in enumerate(self._kinds):
+            rows[:, 1 + index] = kinds.of(origins, self._classes_of(batch, index))
+        packed = rows.view(self._packed)[:, 0].tolist()
+        return np.fromiter(map(self.__getitem__, packed), np.int64, len(batch))
+
+    def _classes_of(self, batch: SpanBatch, index: int) -> Ints:
+        field = self._filters.fields[index]
+        if field == NAME:
+            return self._classes[index].of(batch.name, len(self._strings))
+        if field == CODE:
+            return codes(batch)
+        if field == DURATION:
+            classes = self._filters.classes[field]
+            assert isinstance(classes, DurationClasses)
+            return classes.numbers(np.maximum(batch.end - batch.start, 0))
+        ids = coalesced(batch.attributes, self._columns[index])
+        return self._classes[index].of(ids, len(self._values))
+
+    def __missing__(self, row: bytes) -> int:
+        origin, *kinds = np.frombuffer(row, np.int32).tolist()
+        verdict = self._question.answer(self._asked[origin], self._origins[origin], kinds)
+        number = self._numbers.get(verdict)
+        if number is None:
+            number = self._numbers[verdict] = len(self.verdicts)
+            self.verdicts.append(verdict)
+        self[row] = number
+        return number
+
+
+class _Table:
+    """What belongs to interned ids, worked out as they come up."""
+
+    def __init__(self, work_out: Callable[[int], int]) -> None:
+        self._work_out = work_out
+        # The last cell is that of ABSENT, which is -1.
+        self._cells = np.full(1, -1, np.int64)
+
+    def of(self, ids: Ids, known: int) -> Ints:
+        """Return what belongs to each of *ids*, which are below *known*."""
+        if known >= len(self._cells):
+            more = np.full(2 * known - len(self._cells) + 1, -1, np.int64)
+            self._cells = np.concatenate([self._cells[:-1], more, self._cells[-1:]])
+        found = self._cells[ids]
+        if len(found) and found.min() < 0:
+            for each in np.unique(ids[found < 0]).tolist():
+                self._cells[each] = self._work_out(each)
+            found = self._cells[ids]
+        return found
+
+
+class _Kinds:
+    """The kinds of one field by origin and class, worked out as they come up."""
+
+    def __init__(self, origins: Origins, index: int) -> None:
+        self._origins = origins
+        self._index = index
+        self._shape = (1, 1)
+        self._cells: Ints = np.full(1, -1, np.int64)
+
+    @property
+    def size(self) -> int:
+        return len(self._cells)
+
+    def of(self, origins: Ints, classes: Ints) -> Ints:
+        """Return the kind of each class at its origin."""
+        if not len(classes):
+            return classes
+        height, width = self._shape
+        highest, widest = len(self._origins), int(classes.max()) + 1
+        if highest > height or widest > width:
+            cells = np.full((_grown(height, highest), _grown(width, widest)), -1, np.int64)
+            cells[:height, :width] = self._cells.reshape(height, width)
+            self._shape = (len(cells), len(cells[0]))
+            self._cells = cells.reshape(-1)
+        cells, width = self._cells, self._shape[1]
+        places = origins * width + classes
+        found: Ints = cells[places]
+        if found.min() < 0:
+            for place in np.unique(places[found < 0]).tolist():
+                origin, number = divmod(place, width)
+                cells[place] = self._origins[origin].kind(self._index, number)
+            found = cells[places]
+        return found
+
+
+def _grown(size: int, needed: int) -> int:
+    return size if needed <= size else max(needed, 2 * size)

@@ -1,0 +1,200 @@
+"""Which spans a filter is of: many at once say what each says alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tailrace.agents.matches.compiled import Compiled, compiled
+from tailrace.agents.matches.verdicts import Verdict
+from tailrace.schemas.definitions.filters import SpanFilter
+from tailrace.schemas.definitions.signals import Signal
+from tailrace.schemas.matches import SignalId
+from tailrace.schemas.otlp.decoder import Decoder
+from tests.agents.matches.naive_filters import FILTERS, is_of
+from tests.agents.matches.span_messages import SPANS, Span, message
+
+
+def signal(number: int, matched: SpanFilter, of: SpanFilter | None = None) -> Signal:
+    return Signal(SignalId(b"%08d" % number, b"what"), of, matched)
+
+
+def verdicts(question: Compiled, batches: list[list[Span]]) -> list[Verdict]:
+    decoder = Decoder(question.columns, ids=True)
+    found = []
+    for spans in batches:
+        batch = decoder.decode([message([span]) for span in spans])
+        of = question.verdicts(batch)
+        found += [of.verdicts[number] for number in of.of(batch).tolist()]
+    return found
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    st.lists(st.tuples(FILTERS, st.none() | FILTERS), max_size=6),
+    st.lists(st.lists(SPANS, max_size=4), max_size=3),
+)
+def test_every_signal_counts_what_its_filters_say_of_a_span(
+    filters: list[tuple[SpanFilter, SpanFilter | None]], batches: list[list[Span]]
+) -> None:
+    asked = [signal(number, matched, of) for number, (matched, of) in enumerate(filters)]
+    found = verdicts(compiled(asked), batches)
+    for span, verdict in zip([span for spans in batches for span in spans], found, strict=True):
+        counted = {}
+        failures = 0
+        for number, (matched, of) in enumerate(filters):
+            event = is_of(matched if of is None else of, span)
+            match = is_of(matched, span)
+            failures += event is None or (event and match is None)
+            if event:
+                counted[number] = match is True
+        assert dict(zip(verdict.signals, verdict.is_matched, strict=True)) == counted
+        assert verdict.failures == failures
+
+
+API = {"service.name": "api"}
+
+
+def said(of: dict[str, Any], span: Span) -> bool | None:
+    """True if *span* is of the filter, None if that fails."""
+    (verdict,) = verdicts(compiled([signal(0, SpanFilter.model_validate(of))]), [[span]])
+    assert bool(verdict.signals) + bool(verdict.failures) <= 1
+    return None if verdict.failures else bool(verdict.signals)
+
+
+@pytest.mark.parametrize(
+    ("of", "span", "expected"),
+    [
+        pytest.param({}, Span(), True, id="an empty filter is of every span"),
+        pytest.param({"service": "api"}, Span(API), True, id="a service by its name"),
+        pytest.param({"service": "api"}, Span({}), False, id="not a span without a service"),
+        pytest.param({"service": {"ne": "a"}}, Span({}), True, id="but negatively of one"),
+        pytest.param({"name": {"regex": "GET"}}, Span(), False, id="a regex is of the whole text"),
+        pytest.param({"name": {"regex": "GET.*"}}, Span(), True, id="or it has dots"),
+        pytest.param({"kind": ["client", "server"]}, Span(kind=2), True, id="one of several kinds"),
+        pytest.param({"status": "error"}, Span(status=1), False, id="no other status"),
+        pytest.param({"root": False}, Span(), False, id="no root"),
+        pytest.param(
+            {"duration": "> 1ms"}, Span(duration=1_000_000), False, id="above is not from on"
+        ),
+        pytest.param({"duration": ">= 1ms"}, Span(duration=1_000_000), True, id="from on is"),
+        pytest.param(
+            {"duration": "<= 0ns"}, Span(duration=-5), True, id="an end before the start is zero"
+        ),
+        pytest.param(
+            {"duration": "> 1ms"}, Span(duration=2**63 - 1, end=2**63 - 1), True, id="the longest"
+        ),
+        pytest.param({"attributes": {"n": 5}}, Span(attributes={"n": "5"}), True, id="5 is '5'"),
+        pytest.param({"attributes": {"n": 5}}, Span(attributes={"n": 5.0}), True, id="5 is 5.0"),
+        pytest.param(
+            {"attributes": {"http.method": "GET"}},
+            Span(attributes={"http.request.method": "GET"}),
+            True,
+            id="an attribute by its new name",
+        ),
+        pytest.param(
+            {"attributes": {"http.request.method": "GET"}},
+            Span(attributes={"http.method": "GET"}),
+            True,
+            id="and by its old one",
+        ),
+        pytest.param(
+            {"resource": {"deployment.environment": "prod"}},
+            Span({"deployment.environment.name": "prod"}),
+            True,
+            id="a resource's attribute by another name",
+        ),
+        pytest.param(
+            {"attributes": {"tier": "a"}}, Span({"tier": "a"}), False, id="a resource is no span"
+        ),
+        pytest.param(
+            {"attributes": {"n": {"gt": 4}}}, Span(attributes={"n": "x"}), None, id="x > 4 fails"
+        ),
+        pytest.param(
+            {"attributes": {"n": {"gt": 4}}}, Span(attributes={"n": True}), None, id="true fails"
+        ),
+        pytest.param(
+            {"attributes": {"n": {"gt": 4}}},
+            Span(attributes={"n": float("nan")}),
+            None,
+            id="what is not a number fails",
+        ),
+        pytest.param(
+            {"attributes": {"n": {"gt": 4}}},
+            Span(attributes={"n": "5e0"}),
+            True,
+            id="the text of a number is one",
+        ),
+        pytest.param({"attributes": {"n": {"gt": 4}}}, Span(), False, id="nothing > 4 is not so"),
+        pytest.param(
+            {"attributes": {"n": {"gt": 2**53}}},
+            Span(attributes={"n": 2**53 + 1}),
+            True,
+            id="whole numbers are compared exactly",
+        ),
+        pytest.param(
+            {"attributes": {"n": {"gt": 4}}, "name": "other"},
+            Span(attributes={"n": "x"}),
+            False,
+            id="what does not matter does not fail",
+        ),
+        pytest.param(
+            {"any": [{"attributes": {"n": {"gt": 4}}}, {"name": "GET /"}]},
+            Span(attributes={"n": "x"}),
+            True,
+            id="nor if something else holds",
+        ),
+        pytest.param(
+            {"none": [{"attributes": {"n": {"gt": 4}}}]},
+            Span(attributes={"n": "x"}),
+            None,
+            id="not what fails fails",
+        ),
+        pytest.param({"db": {}}, Span(attributes={"db.system": "mysql"}), True, id="a database"),
+        pytest.param(
+            {"db": {}}, Span(attributes={"db.name": "x"}), False, id="which says its kind"
+        ),
+        pytest.param(
+            {"db": {"system": {"ne": "redis"}}}, Span(), False, id="even if asked negatively"
+        ),
+        pytest.param(
+            {"db": {"name": "shop", "operation": "SELECT", "statement": {"regex": ".*cart"}}},
+            Span(
+                attributes={
+                    "db.system.name": "x",
+                    "db.name": "shop",
+                    "db.operation": "SELECT",
+                    "db.query.text": "SELECT cart",
+                }
+            ),
+            True,
+            id="its name, operation and statement by old and new names",
+        ),
+        pytest.param(
+            {"messaging": {"destination": "mails", "operation": "process"}},
+            Span(
+                attributes={
+                    "messaging.system": "kafka",
+                    "messaging.destination": "mails",
+                    "messaging.operation": "process",
+                }
+            ),
+            True,
+            id="work on a message",
+        ),
+        pytest.param(
+            {"faas": {"failed": True}},
+            Span(status=2, attributes={"faas.trigger": "http"}),
+            True,
+            id="a failed invocation",
+        ),
+        pytest.param({"faas": {"failed": True}}, Span(status=2), False, id="of a function"),
+    ],
+)
+def test_a_condition_means_what_it_says(
+    of: dict[str, Any], span: Span, expected: bool | None
+) -> None:
+    assert said(of, span) is expected
