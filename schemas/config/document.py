@@ -104,7 +104,7 @@ def read_all(text: str, source: str) -> Iterator[tuple[Any, Sequence[Problem]]]:
             if node is None or node.tag == f"{_TAG}null":
                 continue
             problems = list(_ill_formed(node, source, ()))
-            yield (None, problems) if problems else (loader.construct_document(node), ())
+            yield (None, problems) if problems else (_joined(loader.construct_document(node)), ())
     except yaml.YAMLError as error:
         problem = _not_yaml(error, source)
         hidden = _QUOTED.sub("(not shown)", problem.message)
@@ -135,6 +135,18 @@ def write(value: Any) -> str:
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
 
 
+def _joined(value: Any) -> Any:
+    """*value* with characters that JSON escapes as two surrogates made one."""
+    if isinstance(value, dict):
+        return {_joined(key): _joined(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return list(map(_joined, value))
+    if isinstance(value, str) and _SURROGATE.search(value):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+    return value
+
+
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _QUOTED = re.compile(r"'(?!<)[^']{2,}'")
 """Names in PyYAML's messages: of a tag or an alias, which a secret may look like."""
 

@@ -32,6 +32,7 @@ LONGEST_NAME: Final = 200
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 _LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OTHERS = " (Sloth's version: prometheus/v1 and OpenSLO's openslo/v1 are read too)"
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _KEYS = ("apiVersion", "kind", "metadata", "spec")
 
 
@@ -82,7 +83,7 @@ def definition_of(
     version: int = 0,
 ) -> Definition[Any]:
     """Return the definition; raises ValidationError with everything that is wrong, by path."""
-    remarks = list(_infinite(spec, spec_path))
+    remarks = [*_unwritable(metadata, metadata_path), *_unwritable(spec, spec_path)]
     known = _valid(Metadata, metadata, metadata_path, remarks)
     told = _valid(SPECS[kind], spec, spec_path, remarks)
     if remarks:
@@ -116,17 +117,20 @@ def _path(location: tuple[str | int, ...]) -> Iterator[str | int]:
     return (step for step in location if step != "[key]")
 
 
-def _infinite(value: Any, path: tuple[str | int, ...]) -> Iterator[Remark]:
-    """JSON has no infinite numbers: on the topic they would be nothing."""
+def _unwritable(value: Any, path: tuple[str | int, ...]) -> Iterator[Remark]:
+    """What YAML can say and JSON, on the topic, cannot."""
     if isinstance(value, float) and math.isinf(value):
         yield path, f"is {value}; it must be a finite number"
+    if isinstance(value, str) and _SURROGATE.search(value):
+        yield path, "has half of a character, a lone surrogate; write it whole"
     parts: Iterable[tuple[str | int, Any]] = ()
     if isinstance(value, dict):
+        yield from (each for key in value for each in _unwritable(key, path))
         parts = ((str(key), each) for key, each in value.items())
     elif isinstance(value, list):
         parts = enumerate(value)
     for step, part in parts:
-        yield from _infinite(part, (*path, step))
+        yield from _unwritable(part, (*path, step))
 
 
 def remarks_of(said: Any) -> tuple[Definition[Any] | None, list[Remark]]:
@@ -212,7 +216,10 @@ def to_key(key: DefinitionKey) -> bytes:
 
 def from_key(key: bytes) -> DefinitionKey:
     """Return what `to_key` was given; ValueError if it is nothing that it made."""
-    told = orjson.loads(key)
+    try:
+        told = orjson.loads(key)
+    except ValueError:
+        told = None
     if not (isinstance(told, list) and len(told) == 3 and all(isinstance(x, str) for x in told)):
         raise ValueError("is no key of a definition")
     return DefinitionKey(*told)

@@ -61,7 +61,7 @@ def _unattended(definition: Definition[Any]) -> Iterator[Remark]:
 def _jumpy(spec: SloSpec) -> Iterator[Remark]:
     """Without the guard, one bad event of the fewest that count must not be above a factor."""
     budget = 1 - spec.objective / 100
-    burn = 1 / spec.minimum_events / budget
+    burn = round(1 / spec.minimum_events / budget, 9)
     if spec.confidence == 0 and burn > 1:
         yield (
             ("spec", "minimum_events"),

@@ -168,12 +168,14 @@ def _metadata(spec: SlothSpec, slo: SlothSlo, tenant: str) -> dict[str, Any]:
     annotations = dict(slo.alerting.annotations)
     if slo.description:
         annotations.setdefault("description", slo.description)
+    if slo.alerting.name:
+        annotations.setdefault("alert_name", slo.alerting.name)
     if "runbook" in annotations:
         annotations.setdefault("runbook_url", annotations.pop("runbook"))
     return {
         "name": f"{spec.service}-{slo.name}",
         "tenant": tenant,
-        "labels": {**spec.labels, **slo.labels, **slo.alerting.labels},
+        "labels": {"service": spec.service, **spec.labels, **slo.labels, **slo.alerting.labels},
         "annotations": annotations,
     }
 
