@@ -73,28 +73,42 @@ class Act(NamedTuple):
 
 
 WAITS = st.sampled_from([0, 0, 0, 1, SECOND, 29 * SECOND, MINUTE, 5 * MINUTE, 10 * MINUTE, HOUR])
+SERIES_NUMBERS = st.integers(0, len(SERIES) - 1)
+HEARD = st.builds(
+    Act,
+    st.just("hear"),
+    SERIES_NUMBERS,
+    st.sampled_from([*STATUSES, "resolved", "resolved"]),
+    WAITS,
+)
 ACTS = st.lists(
     st.one_of(
-        st.builds(
-            Act, st.just("hear"), st.integers(0, 4), st.sampled_from([*STATUSES, "resolved"]), WAITS
-        ),
+        HEARD,
+        HEARD,
+        HEARD,
         st.builds(Act, st.just("again"), st.integers(0, 30)),
         st.builds(Act, st.just("pass"), wait=WAITS),
         st.builds(Act, st.just("define"), st.integers(0, 15)),
         st.builds(Act, st.just("deliver"), st.integers(0, 3)),
-        st.builds(Act, st.sampled_from(["die", "checkpoint"])),
+        st.builds(Act, st.just("lose"), SERIES_NUMBERS),
+        st.builds(Act, st.sampled_from(["die", "checkpoint", "restart"])),
     ),
-    max_size=40,
+    min_size=20,  # shorter ones tell nobody anything
+    max_size=60,
 )
-QUIET = ("die", "checkpoint")
+QUIET = ("die", "checkpoint", "restart")
 
 
 class Play:
-    """Does one act after the other; `made` is every notification that was handed out, once."""
+    """Does one act after the other.
+
+    `made` is every notification that was handed out, once; `delivered` is what arrived.
+    """
 
     def __init__(self, notified: Notified | None = None) -> None:
         self.notified = notified or Notified(POLICIES[0])
         self.made: dict[str, Notification] = {}
+        self.delivered: list[Notification] = []
         self.now = 0
         self._open: dict[int, AlertEvent] = {}
         self._heard: list[AlertEvent] = []
@@ -108,6 +122,8 @@ class Play:
             "deliver": self._deliver,
             "die": lambda act: self.notified.die(),
             "checkpoint": lambda act: self.notified.checkpoint(),
+            "restart": lambda act: self._restart(),
+            "lose": self._lose,
         }
         does[act.what](act)
 
@@ -129,6 +145,14 @@ class Play:
         self._heard.append(told)
         self.notified.hear(told)
 
+    def _restart(self) -> None:
+        self.notified.checkpoint()
+        self.notified.die()
+
+    def _lose(self, act: Act) -> None:
+        """An episode is over and nobody says so."""
+        self._open.pop(act.number, None)
+
     def _again(self, act: Act) -> None:
         if self._heard:
             old = self._heard[-1 - act.number % len(self._heard)]
@@ -147,11 +171,14 @@ class Play:
             self.made.setdefault(each.id, each)
             outcome = [Delivered(), Delivered(), Failed("no"), Retrying(each.attempts + 1, "wait")]
             self.notified.outcome(each.id, outcome[act.number])
+            if act.number < 2:
+                self.delivered.append(each)
         assert self.notified.logic.problems(self.notified.totals) == []
 
     def end(self) -> None:
         """Let everything end, and be told."""
         for number in range(len(SERIES)):
+            self.do(Act("hear", number, "unknown", SECOND))
             self.do(Act("hear", number, "resolved", SECOND))
         for _ in range(3):
             self.do(Act("pass", wait=HOUR))
@@ -203,6 +230,23 @@ def test_whoever_was_told_that_it_fires_is_told_once_that_it_ended(acts: Sequenc
         assert len(ends) == 1
         assert told[-1] == ends[0]
         assert len(told) > 1
+
+
+@given(ACTS)
+def test_what_fails_is_told_in_the_end_if_it_is_worth_it(acts: Sequence[Act]) -> None:
+    play = played(acts)
+    arrived = pages(play.delivered)
+    for heard_by, told in pages(list(play.made.values())).items():
+        assert told[-1] == arrived[heard_by][-1]
+        assert [page.status for page in arrived[heard_by]].count("resolved") == 1
+
+
+@given(ACTS)
+def test_no_notification_is_without_news(acts: Sequence[Act]) -> None:
+    for each in played(acts).made.values():
+        assert each.news
+        assert each.news.keys() <= {alert.id for alert in each.alerts}
+        assert (each.status == "firing") == any(a.status != "resolved" for a in each.alerts)
 
 
 @given(ACTS)
