@@ -7,8 +7,10 @@ from typing import Final
 
 from tailrace.schemas.config.section import Section
 from tailrace.schemas.definitions.alert import AlertSpec
+from tailrace.schemas.definitions.contact_point import ContactPointSpec
 from tailrace.schemas.definitions.definition import (
     ALERT,
+    CONTACT_POINT,
     NOTIFICATION_POLICY,
     SILENCE,
     SLO,
@@ -25,4 +27,5 @@ SPECS: Final[Mapping[str, type[Section]]] = {
     SILENCE: SilenceSpec,
     SNOOZE: SnoozeSpec,
     NOTIFICATION_POLICY: NotificationPolicySpec,
+    CONTACT_POINT: ContactPointSpec,
 }
