@@ -161,6 +161,20 @@ def test_a_block_is_dropped_when_all_in_it_have_left() -> None:
     assert table.blocks == 0
 
 
+def test_a_block_stays_for_its_newest_row_though_an_older_one_was_touched_last() -> None:
+    table = Table()
+    old = Word(b"a", 10, "x")
+    table.rows.put(old)
+    table.checkpoint()
+    table.rows.put(Word(b"b", 10, "x"))
+    table.rows.touch(old)
+    table.checkpoint()
+    table.rows.take_oldest()
+    table.checkpoint()
+    table.open()
+    assert [row.key for row in table.rows] == [b"b"]
+
+
 def test_what_left_stays_away_after_a_restart() -> None:
     table = Table()
     for key in (b"a", b"b"):

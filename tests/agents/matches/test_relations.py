@@ -79,6 +79,37 @@ def test_a_child_does_not_count_for_a_span(other: Span) -> None:
     assert counts(partition) == {"match_parents_missing": 1}
 
 
+def test_a_parent_of_another_filter_is_not_missing() -> None:
+    other = Span("x", "1", letters="q")
+    partition = after([Record(0, (CHILD, other))], [CALLS, signal("others", "b<q")])
+    partition.checkpoint()
+    partition.restart()
+    partition.take(Record(WAIT_MS + 1))
+    assert (partition.seen, counts(partition)) == ([], {})
+
+
+def test_who_was_paid_before_a_restart_waits_no_more() -> None:
+    partition = after([Record(0, (CHILD,))], [CALLS, signal("others", "b<q")])
+    partition.checkpoint()
+    partition.take(Record(1, (PARENT,)))
+    partition.checkpoint()
+    partition.restart()
+    partition.take(Record(1, (Span("x", "1", letters="q"),)))
+    partition.take(Record(9999))
+    assert (len(partition.seen), counts(partition)) == (1, {})
+
+
+def test_children_keep_their_order_in_a_restart() -> None:
+    signals = [CALLS, signal("others", "b<q")]
+    again = Span("x", "2", parent="1", letters="b")
+    records = [Record(0, (CHILD, Span("x", "3", parent="1", letters="a"), again))]
+    partition, expected = after(records, signals), after([*records, Record(1, (PARENT,))], signals)
+    partition.checkpoint()
+    partition.restart()
+    partition.take(Record(1, (PARENT,)))
+    assert partition.seen == expected.seen
+
+
 def test_a_parent_that_comes_after_the_wait_is_too_late() -> None:
     partition = after([Record(0, (CHILD,)), Record(WAIT_MS + 1, (PARENT,))], [CALLS])
     assert partition.seen == []
@@ -155,7 +186,12 @@ def test_a_trace_is_judged_when_its_wait_has_passed() -> None:
 )
 def test_the_evidence_of_a_trace_is(spans: list[tuple[str, str, int, int]], shown: str) -> None:
     given = tuple(Span("x", each, parent, "", start, end) for each, parent, start, end in spans)
-    (seen,) = after([Record(0, given), Record(WAIT_MS + 1)], [SLOW]).seen
+    partition = after([Record(0, given[:1])], [SLOW])
+    partition.checkpoint()
+    partition.restart()
+    for record in (Record(0, given[1:]), Record(WAIT_MS + 1)):
+        partition.take(record)
+    (seen,) = partition.seen
     assert (seen.span, seen.group) == (shown, f'["service of {shown}"]'.encode())
 
 
@@ -283,7 +319,9 @@ def test_a_signal_that_went_is_owed_nothing_when_it_comes_again() -> None:
 
 
 def test_without_relations_nothing_stays_in_the_store() -> None:
-    partition = after([Record(0, (CHILD, PARENT))], [CALLS, SLOW, signal("f", "a", window_ms=9)])
+    all_kinds = [CALLS, SLOW, signal("first", "a", window_ms=9)]
+    again = Span("y", "1", letters="a")
+    partition = after([Record(0, (CHILD, PARENT)), Record(WAIT_MS + 1, (again,))], all_kinds)
     partition.checkpoint()
     partition.change([])
     partition.checkpoint()
