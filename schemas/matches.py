@@ -11,12 +11,13 @@ import hashlib
 import struct
 import zlib
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 import orjson
 
+from tailrace.schemas import compact_json
 from tailrace.schemas.alert_events import EvidenceSpan
-from tailrace.schemas.sums import Layout
+from tailrace.schemas.sums import Layout, Rollup
 
 MATCHES: Final = "matches"
 MATCHES_LAYOUT: Final = Layout(MATCHES, ("all", "matched"), ())
@@ -61,7 +62,7 @@ def place(key: bytes) -> int:
 
 def encode_group(values: Sequence[str]) -> bytes:
     """Return the group of these values, in the order of the definition's `group_by`."""
-    return orjson.dumps(values)
+    return compact_json.dumps(values)
 
 
 def decode_group(group: bytes) -> list[str]:
@@ -97,6 +98,10 @@ class EvidenceBatch(NamedTuple):
 
     spans: Sequence[Evidence]
     outcomes: Sequence[TraceOutcome]
+
+
+RollupRecord: TypeAlias = Rollup | EvidenceBatch | None
+"""What a record of the rollup topic holds; None: it is only a watermark."""
 
 
 def encode_evidence(batch: EvidenceBatch) -> bytes:

@@ -71,6 +71,7 @@ def build_app(group: GroupSettings, kafka: Mapping[str, Any], data_dir: Path) ->
         stream_wait_empty=False,
         stream_recovery_delay=0.0,
         stream_buffer_maxsize=16,
+        broker_client_id=kafka.get("client_id", group.app),
         broker_commit_interval=3600.0,
         broker_session_timeout=group.session_timeout_s,
         broker_heartbeat_interval=min(3.0, group.session_timeout_s / 3),

@@ -15,6 +15,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from tailrace.schemas.errors import ConfigError, EnvironmentFailed
+from tailrace.streams import cli_definitions
 
 _DEFECT = 70
 _NOT_WRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
@@ -130,6 +131,14 @@ def worker(
             help="Port of the web server; 0: any free one; overrides the config.",
         ),
     ] = None,
+    only: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,…",
+            help="Run only these capabilities: sampling, red, service_graph, alerts, notifier."
+            " Another set needs another app; overrides the config.",
+        ),
+    ] = None,
 ) -> None:
     """Run one worker until SIGTERM or Ctrl-C.
 
@@ -145,7 +154,7 @@ def worker(
     from tailrace.streams import logs
     from tailrace.streams.worker import overridden, work
 
-    loaded = overridden(load(config), bootstrap, data, web_port)
+    loaded = overridden(load(config), bootstrap, data, web_port, only)
     _warn(loaded.warnings)
     logs.configure()
     asyncio.run(work(loaded))
@@ -193,12 +202,18 @@ def simulate(
             " JSON array of seconds from the start, one for each message."
         ),
     ] = "at-once",
+    definitions: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "-f", "--definitions", help="Alerts and SLOs, as `tailrace apply` takes them."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Say the summary as JSON.")] = False,
 ) -> None:
     """What would this config do to my data? Runs it over files, without Kafka.
 
-    Writes decisions.jsonl, sampled.jsonl, edges.jsonl and dead_letters.jsonl, and metrics.prom:
-    the metrics at the end, as Prometheus would see them.
+    Writes decisions.jsonl, sampled.jsonl, edges.jsonl, alerts.jsonl and dead_letters.jsonl, and
+    metrics.prom: the metrics at the end, as Prometheus would see them. Nobody is notified.
     """
     import json
     from dataclasses import asdict
@@ -208,7 +223,8 @@ def simulate(
 
     loaded = load(config)
     _warn(loaded.warnings)
-    summary = simulation.simulate(loaded, inputs, arrivals, out)
+    told = simulation.defined(loaded, definitions or ())
+    summary = simulation.simulate(loaded, inputs, arrivals, out, told)
     if as_json:
         typer.echo(json.dumps(asdict(summary)))
     else:
@@ -234,3 +250,6 @@ def demo(
     from tailrace.streams.demo.run import run_demo
 
     run_demo(seconds)
+
+
+cli_definitions.add_commands(app)

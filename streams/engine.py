@@ -42,13 +42,15 @@ _STALE_STORE_S = 12 * 3600
 class Stage:
     """One stage of the topology: its input topics, and how a task of it is built.
 
-    A checkpoint without outputs only shortens recovery: it may wait for `quiet_s`.
+    A checkpoint without outputs only shortens recovery: it may wait for `quiet_s`. `attend` sees
+    to what a running task wants of the world, often, and between two batches.
     """
 
     name: str
     topics: tuple[str, ...]
     build: Callable[[TaskId, PartitionStore], Task[Any]]
     quiet_s: float = 0.0
+    attend: Callable[[Runner], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,6 +295,7 @@ class Engine:
             try:
                 runner.inform(self._definitions())
                 self._advance(runner)
+                self._attend(runner)
             except Exception as error:
                 runner.failed(error)
                 continue
@@ -301,6 +304,11 @@ class Engine:
         if now - self._watched_at >= _WATCH_S:
             self._watched_at = now
             self._watch(now)
+
+    def _attend(self, runner: Runner) -> None:
+        attend = self._stages[runner.id.stage].attend
+        if attend is not None and runner.task.between_batches:
+            attend(runner)
 
     def _checkpoint_after_s(self, runner: Runner) -> float:
         interval_s = self.settings.checkpoint_interval_s

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,10 +16,11 @@ from aiokafka.errors import KafkaError, KafkaTimeoutError, TopicAlreadyExistsErr
 
 from tailrace.schemas import topics
 from tailrace.schemas.config import WorkerConfig
+from tailrace.schemas.config.worker import ALERTS, SAMPLING, SERVICE_GRAPH
 from tailrace.schemas.errors import ConfigError, EnvironmentFailed, Problem
 from tailrace.streams.cluster import Cluster
 from tailrace.streams.ledger import CHANGELOG_MESSAGE_BYTES, REQUEST_BYTES
-from tailrace.streams.stages import ROLLUPS, stage_topics
+from tailrace.streams.stages import NOTIFICATIONS, ROLLUPS, SPANS, has_metrics, stage_topics
 from tailrace.tables.trace_buffers import SEGMENT_BYTES
 
 log = structlog.get_logger()
@@ -47,6 +49,8 @@ _CHANGELOG = _LARGE | {
     # A store that is older than half of it may miss deletions, and is restored whole.
     "delete.retention.ms": "86400000",
 }
+DEFINITIONS = {"cleanup.policy": "compact"}
+"""Settings of the topic of definitions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +70,14 @@ class Plan:
     internal: list[Wanted]
     outputs: list[Wanted]
     changelogs: list[Wanted]
+    definitions: Wanted
     dead_letters: Wanted
 
     @property
     def topics(self) -> list[Wanted]:
         """All of them."""
         passing = [*self.inputs, *self.internal, *self.outputs]
-        return [*passing, self.dead_letters, *self.changelogs]
+        return [*passing, self.definitions, self.dead_letters, *self.changelogs]
 
 
 async def provision(config: WorkerConfig, kafka: Mapping[str, Any]) -> Cluster:
@@ -81,6 +86,15 @@ async def provision(config: WorkerConfig, kafka: Mapping[str, Any]) -> Cluster:
     EnvironmentFailed if no broker answers; ConfigError if the topics do not fit together, or are
     missing where creating them is forbidden.
     """
+    async with administration(config, kafka) as admin:
+        return await _provision(admin, config)
+
+
+@asynccontextmanager
+async def administration(
+    config: WorkerConfig, kafka: Mapping[str, Any]
+) -> AsyncIterator[AIOKafkaAdminClient]:
+    """A client that creates and describes topics; EnvironmentFailed if no broker answers it."""
     servers = ", ".join(config.kafka.bootstrap_servers)
     admin = AIOKafkaAdminClient(request_timeout_ms=10_000, **kafka)
     try:
@@ -92,7 +106,7 @@ async def provision(config: WorkerConfig, kafka: Mapping[str, Any]) -> Cluster:
             "it; `tailrace broker` starts one for development.",
         ) from error
     try:
-        return await _provision(admin, config)
+        yield admin
     except KafkaError as error:
         raise EnvironmentFailed(
             f"the Kafka broker at {servers} refused a request about topics: {error}",
@@ -104,8 +118,8 @@ async def provision(config: WorkerConfig, kafka: Mapping[str, Any]) -> Cluster:
 
 async def _provision(admin: AIOKafkaAdminClient, config: WorkerConfig) -> Cluster:
     cluster = await admin.describe_cluster()
-    replication = config.kafka.replication_factor or min(_MAX_REPLICATION, len(cluster["brokers"]))
-    there = await _partitions(admin)
+    replication = replication_factor(config, len(cluster["brokers"]))
+    there = await partitions(admin)
     plan = planned(config, there)
     missing = [topic for topic in plan.topics if topic.name not in there]
     if missing and not config.kafka.create_topics:
@@ -118,9 +132,9 @@ async def _provision(admin: AIOKafkaAdminClient, config: WorkerConfig) -> Cluste
             for topic in missing
         )
     for topic in missing:
-        await _create(admin, topic, replication)
+        await create(admin, topic, replication)
     if missing:  # somebody may have been faster, with other numbers
-        there = await _partitions(admin)
+        there = await partitions(admin)
         plan = planned(config, there)
     for changelog in plan.changelogs:
         if there.get(changelog.name, changelog.partitions) < changelog.partitions:
@@ -145,29 +159,35 @@ async def _provision(admin: AIOKafkaAdminClient, config: WorkerConfig) -> Cluste
 
 def planned(config: WorkerConfig, there: Mapping[str, int]) -> Plan:
     """Return what *config* needs, given how many partitions the topics that are *there* have."""
-    inputs = _inputs(config, there)
-    spans = max(topic.partitions for topic in inputs)
-    internal = []
-    if not config.input.keyed_by_trace_id:
+    stages, enabled = stage_topics(config), config.capabilities
+    inputs = _inputs(config, there) if SPANS in stages else []
+    spans = max((topic.partitions for topic in inputs), default=0)
+    internal, outputs = [], []
+    if inputs and not config.input.keyed_by_trace_id:
         name = topics.rekeyed_spans(config.app)
         spans = there.get(name, spans)
         internal.append(Wanted(name, spans, _PASSING | _LARGE))
-    outputs = [Wanted(config.output.sampled, spans), Wanted(config.output.decisions, spans)]
-    stages = stage_topics(config)
+    if SAMPLING in enabled:
+        outputs += [Wanted(config.output.sampled, spans), Wanted(config.output.decisions, spans)]
+    rollups = there.get(topics.rollups(config.app), topics.ROLLUP_PARTITIONS)
     if ROLLUPS in stages:
-        rollups = there.get(topics.rollups(config.app), topics.ROLLUP_PARTITIONS)
         internal.append(Wanted(topics.rollups(config.app), rollups, _PASSING))
+    if has_metrics(config):
         outputs.append(Wanted(config.output.metrics, rollups))
-        if config.service_graph.enabled:
-            outputs.append(Wanted(config.output.edges, rollups))
-    counts = {topic.name: topic.partitions for topic in (*inputs, *internal)}
+    if SERVICE_GRAPH in enabled:
+        outputs.append(Wanted(config.output.edges, rollups))
+    if ALERTS in enabled or NOTIFICATIONS in stages:
+        alerts = there.get(config.output.alerts, rollups)
+        outputs.append(Wanted(config.output.alerts, alerts))
+    counts = {topic.name: topic.partitions for topic in (*inputs, *internal, *outputs)}
     changelogs = [
         Wanted(topics.changelog(config.app, stage), counts[read[0]], _CHANGELOG)
         for stage, read in stages.items()
     ]
     _refuse_new_rollup_partitions(config, counts, there)
     dead_letters = Wanted(config.output.dead_letters, topics.DEAD_LETTER_PARTITIONS, _LARGE)
-    return Plan(inputs, internal, outputs, changelogs, dead_letters)
+    definitions = Wanted(topics.definitions(config.app), 1, DEFINITIONS)
+    return Plan(inputs, internal, outputs, changelogs, definitions, dead_letters)
 
 
 def _refuse_new_rollup_partitions(
@@ -193,7 +213,7 @@ def _check_limits(limits: Mapping[str, int], plan: Plan) -> None:
     written = [*plan.internal, *plan.outputs, plan.dead_letters]
     least = {topic.name: _LEAST_MESSAGE_BYTES for topic in written}
     least |= {topic.name: 2 * SEGMENT_BYTES for topic in plan.changelogs}
-    largest = max(limits[topic.name] for topic in plan.inputs)
+    largest = max((limits[topic.name] for topic in plan.inputs), default=0)
     for topic in plan.internal:
         least[topic.name] = (
             largest if topic.config.get("max.message.bytes") else _LEAST_ROLLUP_BYTES
@@ -227,12 +247,19 @@ def _inputs(config: WorkerConfig, there: Mapping[str, int]) -> list[Wanted]:
     return [Wanted(name, counts.get(name, usual)) for name in config.input.topics]
 
 
-async def _partitions(admin: AIOKafkaAdminClient) -> dict[str, int]:
+def replication_factor(config: WorkerConfig, brokers: int) -> int:
+    """Of topics that are created where there are so many brokers."""
+    return config.kafka.replication_factor or min(_MAX_REPLICATION, brokers)
+
+
+async def partitions(admin: AIOKafkaAdminClient) -> dict[str, int]:
+    """Return how many partitions each topic has."""
     described = await admin.describe_topics()
     return {topic["topic"]: len(topic["partitions"]) for topic in described}
 
 
-async def _create(admin: AIOKafkaAdminClient, topic: Wanted, replication: int) -> None:
+async def create(admin: AIOKafkaAdminClient, topic: Wanted, replication: int) -> None:
+    """Create *topic* and say so, unless somebody else was faster."""
     new = NewTopic(topic.name, topic.partitions, replication, topic_configs=dict(topic.config))
     response = await admin.create_topics([new])
     for name, code, message, *_ in response.topic_errors:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tailrace.agents.alerts import agent as alerts_agent
+from tailrace.agents.alerts.logic import AlertsLogic, AlertsSettings
 from tailrace.agents.metrics import agent as metrics_agent
 from tailrace.agents.metrics.logic import (
     EdgeMetrics,
@@ -12,18 +14,20 @@ from tailrace.agents.metrics.logic import (
     RedMetrics,
 )
 from tailrace.schemas.config import WorkerConfig
+from tailrace.schemas.config.worker import ALERTS, RED, SERVICE_GRAPH
 from tailrace.schemas.durations import MILLISECOND
+from tailrace.schemas.matches import RollupRecord, decode_evidence, is_evidence
 from tailrace.schemas.records import DeadLetter, Record
 from tailrace.schemas.series import edge_layout, red_layout
-from tailrace.schemas.sums import Rollup, decode
+from tailrace.schemas.sums import decode
 from tailrace.streams.cluster import Cluster
 from tailrace.streams.dead_letters import DeadLetters
-from tailrace.streams.stages import SPANS, rollup_capabilities, source, stage_topics
+from tailrace.streams.stages import SPANS, has_metrics, rollup_sources, source, stage_topics
 from tailrace.streams.stream_time import SourceTime
-from tailrace.streams.task import Task, TaskId
+from tailrace.streams.task import Logic, Task, TaskId
 from tailrace.tables.store import PartitionStore
 
-Rollups = Sequence[Rollup | None]
+Rollups = Sequence[RollupRecord]
 
 
 class RollupCodec:
@@ -31,13 +35,14 @@ class RollupCodec:
 
     def decode(self, records: Sequence[Record]) -> tuple[Rollups, Sequence[DeadLetter]]:
         """Newer than this version is no dead letter but an error: another worker wrote it."""
-        rollups: list[Rollup | None] = []
+        rollups: list[RollupRecord] = []
         letters = []
         for row, record in enumerate(records):
-            value, rollup = record.value or b"", None
+            value: bytes = record.value or b""
+            rollup: RollupRecord = None
             if value:
                 try:
-                    rollup = decode(value)
+                    rollup = decode_evidence(value) if is_evidence(value) else decode(value)
                 except ValueError:
                     letters.append(DeadLetter(row, "malformed", value, whole=True))
             rollups.append(rollup)
@@ -53,14 +58,21 @@ class RollupTasks:
         spans = stage_topics(config)[SPANS][0]
         self._sources = [
             source(name, partition)
-            for name in rollup_capabilities(config)
+            for name in rollup_sources(config)
             for partition in range(cluster.partitions[spans])
         ]
+        self._config = config
         self._settings = _settings(config, cluster)
+        alerts = config.output.alerts
+        self._alerts = AlertsSettings(alerts, cluster.partitions.get(alerts, 1))
 
     def build(self, id: TaskId, store: PartitionStore) -> Task[Rollups]:
         """Return the task *id* with what *store* has."""
-        logics = {metrics_agent.NAME: MetricsLogic(self._settings, store)}
+        logics: dict[str, Logic[Rollups]] = {}
+        if has_metrics(self._config):
+            logics[metrics_agent.NAME] = MetricsLogic(self._settings, store)
+        if ALERTS in self._config.capabilities:
+            logics[alerts_agent.NAME] = AlertsLogic(self._alerts, store)
         time = SourceTime(self._sources)
         return Task(id, store, self._codec, logics, self._dead_letters.of_record, time)
 
@@ -77,9 +89,9 @@ def _settings(config: WorkerConfig, cluster: Cluster) -> MetricsSettings:
             red.namespace,
             red.histogram.unit,
         )
-        if red.enabled
+        if RED in config.capabilities
         else None,
         edges=EdgeMetrics(edge_layout(graph.bounds_ns), graph.metrics_flush_interval // MILLISECOND)
-        if graph.enabled
+        if SERVICE_GRAPH in config.capabilities
         else None,
     )

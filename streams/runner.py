@@ -248,7 +248,7 @@ class Runner:
             offset = await self._ledger.commit(snapshot)
             if self._task is task:
                 with self._charge("checkpoint"):
-                    task.store.finish_checkpoint(offset)
+                    task.committed(offset)
             self.committed = snapshot.totals
             self.checkpoints += 1
             self._patience.committed(snapshot.read_to)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,10 @@ from tailrace.agents.metrics import agent as metrics_agent
 from tailrace.agents.metrics.logic import MetricsLogic
 from tailrace.schemas import topics
 from tailrace.schemas.config import WorkerConfig
-from tailrace.schemas.config.worker import InputConfig
+from tailrace.schemas.config.definitions import configured
+from tailrace.schemas.config.source import read_text
+from tailrace.schemas.config.worker import ALERTS, InputConfig
+from tailrace.schemas.definitions import Definitions, files
 from tailrace.schemas.durations import MILLISECOND
 from tailrace.schemas.otlp.json import encode_json
 from tailrace.schemas.records import Output
@@ -33,6 +36,8 @@ _TOPIC = "simulate"
 _BATCH_RECORDS = 4000
 _LATEST_MS = 9_000_000_000_000
 """Later arrivals count as this (in 2255): with a wait added, they still are times in ns."""
+_ALERTS_END_MS = 31 * 24 * 3_600_000
+"""How long alerts are followed after the last span: the longest window they may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +68,25 @@ class Summary:
         )
 
 
-def simulate(config: WorkerConfig, inputs: Sequence[Path], arrivals: str, out: Path) -> Summary:
-    """Write into *out* what *config* makes of *inputs*; *arrivals* as `recorded` takes them."""
+def simulate(
+    config: WorkerConfig,
+    inputs: Sequence[Path],
+    arrivals: str,
+    out: Path,
+    definitions: Definitions | None = None,
+) -> Summary:
+    """Write into *out* what *config* makes of *inputs*; *arrivals* as `recorded` takes them.
+
+    Alerts are those of *definitions*; nobody is notified.
+    """
     records = recorded(inputs, arrivals)
     out.mkdir(parents=True, exist_ok=True)
     with ExitStack() as files:
         results = {
             name: files.enter_context((out / f"{name}.jsonl").open("wb"))
-            for name in ("decisions", "sampled", "edges", "dead_letters")
+            for name in ("decisions", "sampled", "edges", "alerts", "dead_letters")
         }
-        simulation = Simulation(config, results)
+        simulation = Simulation(config, results, definitions)
         for start in range(0, len(records), _BATCH_RECORDS):
             simulation.process(records[start : start + _BATCH_RECORDS])
         simulation.run_out()
@@ -81,24 +95,48 @@ def simulate(config: WorkerConfig, inputs: Sequence[Path], arrivals: str, out: P
     return Summary(totals.records, totals.dead_lettered, dict(sorted(totals.counts.items())))
 
 
+def defined(config: WorkerConfig, paths: Iterable[Path]) -> Definitions:
+    """Return the definitions of *config* and of the files *paths*; raises ConfigError."""
+    own = configured(config.alerts, config.slos, config.notify)
+    read = {
+        definition.key: definition
+        for path in paths
+        for definition in files.read(read_text(path), str(path)).definitions
+    }
+    return Definitions.of_all({**own.by_key, **read}.values())
+
+
 class Simulation:
     """Both stages with one partition each; what the first sends reaches the second at once."""
 
-    def __init__(self, config: WorkerConfig, results: Mapping[str, BinaryIO]) -> None:
+    def __init__(
+        self,
+        config: WorkerConfig,
+        results: Mapping[str, BinaryIO],
+        definitions: Definitions | None = None,
+    ) -> None:
         config = config.model_copy(update={"input": InputConfig(topics=(_TOPIC,))})
         rollups = topics.rollups(config.app)
         cluster = Cluster(
-            "simulation", {_TOPIC: 1, rollups: 1}, REQUEST_BYTES, sys.maxsize, REQUEST_BYTES, {}
+            "simulation",
+            {_TOPIC: 1, rollups: 1, config.output.alerts: 1},
+            REQUEST_BYTES,
+            sys.maxsize,
+            REQUEST_BYTES,
+            {},
         )
+        definitions = definitions or Definitions()
         self._config = config
         self._results = results
         self._rollups = rollups
         tasks = SpanTasks(config, cluster)
         self.spans: Task[Any] = tasks.build(TaskId(SPANS, 0), PartitionStore(MemoryDisk()))
+        self.spans.inform(definitions)
         self.series: Task[Any] | None = None
         if ROLLUPS in stage_topics(config):
             series = RollupTasks(config, cluster)
             self.series = series.build(TaskId(ROLLUPS, 0), PartitionStore(MemoryDisk()))
+            self.series.inform(definitions)
 
     def process(self, records: Sequence[RecordedMessage]) -> None:
         """Let *records* arrive, next after those before."""
@@ -113,6 +151,9 @@ class Simulation:
         flushes = (red.metrics_flush_interval, graph.metrics_flush_interval)
         self.spans.advance(self.spans.stream_time + sum((*waits, *flushes)) // MILLISECOND + 1)
         self._pass_on()
+        if self.series is not None and ALERTS in config.capabilities:
+            self.series.advance(self.series.stream_time + _ALERTS_END_MS)
+            self._write(_taken(self.series))
 
     def _pass_on(self) -> None:
         outputs = _taken(self.spans)
@@ -132,13 +173,14 @@ class Simulation:
         decisions, edges = outputs.get(names.decisions, ()), outputs.get(names.edges, ())
         files["decisions"].writelines(row.value + b"\n" for row in decisions)
         files["edges"].writelines(row.value + b"\n" for row in edges)
+        files["alerts"].writelines(row.value + b"\n" for row in outputs.get(names.alerts, ()))
         sampled = outputs.get(names.sampled, ())
         files["sampled"].writelines(encode_json(row.value) + b"\n" for row in sampled)
         files["dead_letters"].writelines(map(_dead_letter, outputs.get(names.dead_letters, ())))
 
     def exposition(self) -> bytes:
         """Return the final cumulative samples as Prometheus text."""
-        if self.series is None:
+        if self.series is None or metrics_agent.NAME not in self.series.logics:
             return b""
         logic = self.series.logics[metrics_agent.NAME]
         assert isinstance(logic, MetricsLogic)

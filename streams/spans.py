@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
+from tailrace.agents.matches import agent as matches_agent
+from tailrace.agents.matches.compiled import compiled_for
+from tailrace.agents.matches.logic import MatchesLogic, MatchesSettings
 from tailrace.agents.red import agent as red_agent
 from tailrace.agents.red.logic import RedLogic, RedSettings
 from tailrace.agents.sampling import agent as sampling_agent
@@ -13,6 +18,8 @@ from tailrace.agents.service_graph import agent as service_graph_agent
 from tailrace.agents.service_graph.logic import ServiceGraphLogic, ServiceGraphSettings
 from tailrace.schemas import topics
 from tailrace.schemas.config import WorkerConfig
+from tailrace.schemas.config.worker import ALERTS, RED, SAMPLING, SERVICE_GRAPH
+from tailrace.schemas.definitions import Definitions
 from tailrace.schemas.durations import MILLISECOND
 from tailrace.schemas.otlp.decoder import Decoder
 from tailrace.schemas.semconv import names
@@ -21,13 +28,29 @@ from tailrace.streams.cluster import Cluster
 from tailrace.streams.dead_letters import DeadLetters
 from tailrace.streams.merging import MergedTime
 from tailrace.streams.span_codec import SpanCodec
-from tailrace.streams.stages import RED, SERVICE_GRAPH, rekey_stage, source
+from tailrace.streams.stages import MATCHES, rekey_stage, source
 from tailrace.streams.stream_time import RecordTime, StreamTime
 from tailrace.streams.task import Logic, Task, TaskId
 from tailrace.tables.decisions import DecisionTable
 from tailrace.tables.interval_sums import RollupTopic
+from tailrace.tables.keeps import Keeps
 from tailrace.tables.store import PartitionStore
 from tailrace.tables.trace_buffers import SegmentCache, TraceBuffers
+
+_KEEPS = b"k"
+"""Prefix in the store of what alerts ask the sampler to keep."""
+
+
+class SpanTask(Task[SpanBatch]):
+    """A task whose batches have the columns that its definitions ask for."""
+
+    widen: Callable[[Sequence[AttributeColumn]], None] = staticmethod(lambda columns: None)
+
+    def inform(self, definitions: Definitions) -> None:
+        """Let the decoder read what is asked for, before anyone asks for it."""
+        if matches_agent.NAME in self.logics:
+            self.widen(compiled_for(definitions).columns)
+        super().inform(definitions)
 
 
 class SpanTasks:
@@ -40,6 +63,7 @@ class SpanTasks:
         self._policies: SamplingPolicies = build_policies(sampling.policies)
         self._red = _red_settings(config)
         self._graph = _service_graph_settings(config)
+        self._matches = MatchesSettings(wait_ms=sampling.decision_wait // MILLISECOND)
         self._decoder = self._new_decoder()
         is_rekeyed = not config.input.keyed_by_trace_id
         is_json = config.input.encoding == "otlp_json" and not is_rekeyed
@@ -65,29 +89,44 @@ class SpanTasks:
         if self._graph is not None:
             columns += self._graph.columns
             of_clients += self._graph.client_columns
-        return Decoder(columns, of_clients, ids=self._graph is not None)
+        has_ids = bool({SERVICE_GRAPH, ALERTS} & self._config.capabilities)
+        return Decoder(columns, of_clients, ids=has_ids)
 
     def build(self, id: TaskId, store: PartitionStore) -> Task[SpanBatch]:
-        """Return the task *id* with what *store* has."""
-        logics: dict[str, Logic[SpanBatch]] = {sampling_agent.NAME: self._sampling(store)}
-        topic = self._rollup_topic()
+        """Return the task *id* with what *store* has.
+
+        Matches come before sampling, which goes by the marks that they leave.
+        """
+        logics: dict[str, Logic[SpanBatch]] = {}
+        topic, enabled = self._rollup_topic(), self._config.capabilities
+        keeps = None
         if self._red is not None:
             name = source(RED, id.partition)
             logics[red_agent.NAME] = RedLogic(self._red, store, topic, name)
         if self._graph is not None:
             name = source(SERVICE_GRAPH, id.partition)
             logics[service_graph_agent.NAME] = ServiceGraphLogic(self._graph, store, topic, name)
-        return Task(id, store, self.codec, logics, self._dead_letters.of_record, self._time())
+        if ALERTS in enabled:
+            keeps = Keeps(store, _KEEPS, self._retention_ms, topic)
+            name = source(MATCHES, id.partition)
+            logics[matches_agent.NAME] = MatchesLogic(self._matches, store, topic, name, keeps)
+        if SAMPLING in enabled:
+            logics[sampling_agent.NAME] = self._sampling(store, keeps)
+        of_record = self._dead_letters.of_record
+        task = SpanTask(id, store, self.codec, logics, of_record, self._time())
+        task.widen = self._decoder.widen
+        return task
 
-    def _sampling(self, store: PartitionStore) -> SamplingLogic:
+    def _sampling(self, store: PartitionStore, keeps: Keeps | None) -> SamplingLogic:
         sampler = Sampler(
             self._sampler,
             self._policies,
             TraceBuffers(store, self._cache),
             DecisionTable(store, self._retention_ms, self._sampler.decision_wait_ms),
             self.splits,
+            keeps,
         )
-        return SamplingLogic(sampler, self._outputs, self._decoder.decode)
+        return SamplingLogic(sampler, self._outputs, self._decoder.decode, keeps)
 
     def _time(self) -> StreamTime:
         """Re-keyed records are put in the order of their sources' time."""
@@ -113,7 +152,7 @@ class SpanTasks:
 
 def _red_settings(config: WorkerConfig) -> RedSettings | None:
     section = config.span_metrics
-    if not section.enabled:
+    if RED not in config.capabilities:
         return None
     dimensions = tuple((each.name, each.default) for each in section.dimensions)
     return RedSettings(dimensions, section.bounds_ns, names)
@@ -121,7 +160,7 @@ def _red_settings(config: WorkerConfig) -> RedSettings | None:
 
 def _service_graph_settings(config: WorkerConfig) -> ServiceGraphSettings | None:
     section = config.service_graph
-    if not section.enabled:
+    if SERVICE_GRAPH not in config.capabilities:
         return None
     return ServiceGraphSettings(
         ttl_ms=section.store.ttl // MILLISECOND,

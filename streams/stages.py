@@ -1,4 +1,4 @@
-"""The stages by name, and the topics that each of them reads."""
+"""The stages by name, their topics, and the capabilities that make them necessary."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ from typing import Final
 
 from tailrace.schemas import topics
 from tailrace.schemas.config import WorkerConfig
+from tailrace.schemas.config.worker import ALERTS, NOTIFIER, RED, SAMPLING, SERVICE_GRAPH
 
 SPANS: Final = "spans"
 ROLLUPS: Final = "rollups"
+NOTIFICATIONS: Final = "notifications"
 _REKEY: Final = "rekey-"
 
-RED: Final = "red"
-SERVICE_GRAPH: Final = "service_graph"
+MATCHES: Final = "matches"
+"""The source of watermarks that counts for ALERTS in the spans stage."""
 
 
 def rekey_stage(topic: str) -> str:
@@ -30,20 +32,28 @@ def source(name: str, partition: int) -> str:
     return f"{name}-{partition}"
 
 
-def rollup_capabilities(config: WorkerConfig) -> list[str]:
-    """Return the capabilities of the spans stage that write rollups."""
-    enabled = {RED: config.span_metrics.enabled, SERVICE_GRAPH: config.service_graph.enabled}
-    return [name for name, is_on in enabled.items() if is_on]
+def has_metrics(config: WorkerConfig) -> bool:
+    """True if there are series to write."""
+    return bool({RED, SERVICE_GRAPH} & config.capabilities)
+
+
+def rollup_sources(config: WorkerConfig) -> list[str]:
+    """Return what the spans stage writes rollups as, in each of its partitions."""
+    names = {RED: RED, SERVICE_GRAPH: SERVICE_GRAPH, ALERTS: MATCHES}
+    return [name for capability, name in names.items() if capability in config.capabilities]
 
 
 def stage_topics(config: WorkerConfig) -> dict[str, tuple[str, ...]]:
     """Return every stage of *config* with what it reads, in the order of the flow."""
     stages: dict[str, tuple[str, ...]] = {}
-    spans = tuple(config.input.topics)
-    if not config.input.keyed_by_trace_id:
-        stages |= {rekey_stage(topic): (topic,) for topic in spans}
-        spans = (topics.rekeyed_spans(config.app),)
-    stages[SPANS] = spans
-    if rollup_capabilities(config):
+    if SAMPLING in config.capabilities or rollup_sources(config):
+        spans = tuple(config.input.topics)
+        if not config.input.keyed_by_trace_id:
+            stages |= {rekey_stage(topic): (topic,) for topic in spans}
+            spans = (topics.rekeyed_spans(config.app),)
+        stages[SPANS] = spans
+    if rollup_sources(config):
         stages[ROLLUPS] = (topics.rollups(config.app),)
+    if NOTIFIER in config.capabilities:
+        stages[NOTIFICATIONS] = (config.output.alerts,)
     return stages

@@ -15,7 +15,8 @@ It is pure: batches and times in, changes and outputs out. It runs the same unde
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar, runtime_checkable
@@ -83,6 +84,15 @@ class Informed(Protocol):
 
         Called once after `restore`, before anything else, and whenever they have changed.
         """
+        ...
+
+
+@runtime_checkable
+class Committing(Protocol):
+    """A Logic that has something for the world beside records: only what is committed counts."""
+
+    def committed(self) -> None:
+        """What was put into the store up to the last `before_checkpoint` is committed."""
         ...
 
 
@@ -285,6 +295,20 @@ class Task(Generic[Decoded]):
         self._changed = False
         changes = self.store.begin_checkpoint()
         return Snapshot(changes, outbox.topics, positions, dict(self.positions), deepcopy(totals))
+
+    def committed(self, offset: int) -> None:
+        """The last snapshot is committed, and its changes end before *offset* of the changelog."""
+        self.store.finish_checkpoint(offset)
+        for logic in self.logics.values():
+            if isinstance(logic, Committing):
+                logic.committed()
+
+    @contextmanager
+    def told(self) -> Iterator[tuple[Outbox, Totals]]:
+        """Between two batches: give what a logic needs to be told what came of its work."""
+        assert self.between_batches
+        yield self._outbox, self.totals
+        self._changed = True
 
     def problems(self) -> list[str]:
         """Return every sum of this task that does not add up."""

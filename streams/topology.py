@@ -6,19 +6,32 @@ from dataclasses import dataclass
 
 import faust
 
+from tailrace.agents.alerts import agent as alerts
+from tailrace.agents.matches import agent as matches
 from tailrace.agents.metrics import agent as metrics
+from tailrace.agents.notifier import agent as notifier
+from tailrace.agents.notifier.sender import Sender
 from tailrace.agents.red import agent as red
 from tailrace.agents.rekey import agent as rekey
 from tailrace.agents.sampling import agent as sampling
 from tailrace.agents.service_graph import agent as service_graph
 from tailrace.schemas.config import WorkerConfig
-from tailrace.streams.app import BatchSchema
+from tailrace.schemas.config.worker import ALERTS, RED, SAMPLING, SERVICE_GRAPH
+from tailrace.streams.app import AgentBuilder, BatchSchema
 from tailrace.streams.cluster import Cluster
 from tailrace.streams.engine import Engine, Stage
+from tailrace.streams.notifications import NotificationTasks
 from tailrace.streams.rekey import RekeyTasks
 from tailrace.streams.rollups import RollupTasks
 from tailrace.streams.spans import SpanTasks
-from tailrace.streams.stages import ROLLUPS, SPANS, is_rekeyed, stage_topics
+from tailrace.streams.stages import (
+    NOTIFICATIONS,
+    ROLLUPS,
+    SPANS,
+    has_metrics,
+    is_rekeyed,
+    stage_topics,
+)
 
 _QUIET_S = 5.0
 """Rollups come every second, and are soon read again; what they lead to is written at once."""
@@ -32,8 +45,8 @@ class Topology:
     spans: SpanTasks
 
 
-def build(config: WorkerConfig, cluster: Cluster) -> Topology:
-    """Return the stages that *config* asks for."""
+def build(config: WorkerConfig, cluster: Cluster, sender: Sender) -> Topology:
+    """Return the stages that *config* asks for; *sender* performs what the notifier decides."""
     spans = SpanTasks(config, cluster)
     stages = []
     for name, inputs in stage_topics(config).items():
@@ -41,6 +54,9 @@ def build(config: WorkerConfig, cluster: Cluster) -> Topology:
             stages.append(Stage(name, inputs, RekeyTasks(config, cluster).build))
         elif name == SPANS:
             stages.append(Stage(name, inputs, spans.build))
+        elif name == NOTIFICATIONS:
+            notifications = NotificationTasks(config, cluster, sender)
+            stages.append(Stage(name, inputs, notifications.build, 0.0, notifications.attend))
         else:
             stages.append(Stage(name, inputs, RollupTasks(config, cluster).build, _QUIET_S))
     return Topology(stages, spans)
@@ -48,16 +64,26 @@ def build(config: WorkerConfig, cluster: Cluster) -> Topology:
 
 def add_agents(app: faust.App, config: WorkerConfig, engine: Engine) -> None:
     """Let every capability read its stage's topics."""
-    inputs = stage_topics(config)
-    spans = app.topic(*inputs[SPANS], schema=BatchSchema())
-    sampling.build_agent(app, spans, engine.deliver)
-    if config.span_metrics.enabled:
-        red.build_agent(app, spans, engine.deliver)
-    if config.service_graph.enabled:
-        service_graph.build_agent(app, spans, engine.deliver)
-    if ROLLUPS in inputs:
-        rollups = app.topic(*inputs[ROLLUPS], schema=BatchSchema())
-        metrics.build_agent(app, rollups, engine.deliver)
-    if not config.input.keyed_by_trace_id:
-        unkeyed = app.topic(*config.input.topics, schema=BatchSchema())
-        rekey.build_agent(app, unkeyed, engine.deliver)
+    for name, inputs in stage_topics(config).items():
+        topic = app.topic(*inputs, schema=BatchSchema())
+        for build_agent in _agents(name, config):
+            build_agent(app, topic, engine.deliver)
+
+
+def _agents(stage: str, config: WorkerConfig) -> list[AgentBuilder]:
+    """Return the agents of *stage*, in the order of the flow."""
+    enabled = config.capabilities
+    if is_rekeyed(stage):
+        return [rekey.build_agent]
+    if stage == SPANS:
+        by_capability = {
+            RED: red.build_agent,
+            SERVICE_GRAPH: service_graph.build_agent,
+            ALERTS: matches.build_agent,
+            SAMPLING: sampling.build_agent,
+        }
+        return [build for name, build in by_capability.items() if name in enabled]
+    if stage == ROLLUPS:
+        found = {metrics.build_agent: has_metrics(config), alerts.build_agent: ALERTS in enabled}
+        return [build for build, is_wanted in found.items() if is_wanted]
+    return [notifier.build_agent]

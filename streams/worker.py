@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
+import random
 import signal
 import sys
 from collections.abc import Mapping
@@ -14,13 +16,19 @@ import structlog
 from aiokafka.errors import KafkaError
 from pydantic import ValidationError
 
+from tailrace.agents.notifier.secrets import Secrets
+from tailrace.agents.notifier.sender import Sender, Surroundings
+from tailrace.agents.notifier.targets import Targets
 from tailrace.agents.sampling.splits import SplitTraces
+from tailrace.schemas import topics
 from tailrace.schemas.config import WorkerConfig
-from tailrace.schemas.config.worker import KafkaConfig
+from tailrace.schemas.config.definitions import configured
+from tailrace.schemas.config.worker import Capability, KafkaConfig
 from tailrace.schemas.durations import SECOND
 from tailrace.schemas.errors import ConfigError, EnvironmentFailed, Problem
-from tailrace.streams import identity, topology, web
+from tailrace.streams import identity, membership, topology, web
 from tailrace.streams.app import GroupSettings, build_app, connect, run
+from tailrace.streams.definitions import Follower
 from tailrace.streams.engine import Engine, EngineSettings
 from tailrace.streams.metrics import Metrics
 from tailrace.streams.provisioning import provision
@@ -35,7 +43,7 @@ _TELL_EVERY_S = 60.0
 
 async def work(config: WorkerConfig) -> None:
     """Run a worker until SIGTERM or SIGINT; then commit what is done, and return or raise."""
-    stop, interrupted = asyncio.Event(), asyncio.Event()
+    stop, interrupted, ready = asyncio.Event(), asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.add_signal_handler(signal.SIGINT, interrupted.set)
@@ -43,14 +51,23 @@ async def work(config: WorkerConfig) -> None:
     place = identity.claim(config.data_dir, config.app)
     kafka: Mapping[str, Any] = {
         "bootstrap_servers": list(config.kafka.bootstrap_servers),
-        "client_id": f"tailrace-{config.app}",
+        "client_id": membership.client_id(config),
     }
     cluster = await provision(config, kafka)
-    whole = topology.build(config, cluster)
+    await membership.refuse_mixed(config, kafka)
+    follower = Follower(
+        kafka,
+        topics.definitions(config.app),
+        configured(config.alerts, config.slos, config.notify),
+    )
+    await follower.start()
+    sender = Sender(_surroundings(config))
+    whole = topology.build(config, cluster, sender)
     data_dir = place.directory / cluster.id / config.app
     engine = Engine(
         _settings(config, data_dir), whole.stages, kafka,
-        on_ready=_say_ready, message_bytes=cluster.message_bytes,
+        on_ready=lambda ids: _say_ready(ids, ready), message_bytes=cluster.message_bytes,
+        definitions=lambda: follower.definitions,
     )  # fmt: skip
     group = GroupSettings(
         config.app,
@@ -62,6 +79,7 @@ async def work(config: WorkerConfig) -> None:
     topology.add_agents(app, config, engine)
     connect(app, engine)
     background.append(asyncio.create_task(_tell_splits(whole.spans.splits)))
+    background.append(asyncio.create_task(_look_around(ready, engine, config, kafka)))
     metrics = Metrics(engine, whole.spans)
     server = await web.serve(config.web, engine, metrics)
     _calm_collector()
@@ -76,15 +94,40 @@ async def work(config: WorkerConfig) -> None:
         ) from error
     finally:
         await server.cleanup()
+        await sender.close()
+        await follower.stop()
         for task in background:
             task.cancel()
     if interrupted.is_set():
         raise KeyboardInterrupt
 
 
+def _surroundings(config: WorkerConfig) -> Surroundings:
+    notify = config.notify
+    return Surroundings(
+        Secrets(os.environ, notify.allow_secrets),
+        Targets(notify.allow_targets),
+        random.random,
+        external_url=notify.external_url or "",
+    )
+
+
 async def _first(event: asyncio.Event, then: asyncio.Event) -> None:
     await event.wait()
     then.set()
+
+
+async def _look_around(
+    ready: asyncio.Event, engine: Engine, config: WorkerConfig, kafka: Mapping[str, Any]
+) -> None:
+    """End the worker if one of another set of capabilities joined at the same moment."""
+    await ready.wait()
+    try:
+        await membership.refuse_mixed(config, kafka)
+    except ConfigError as error:
+        engine.fail(error)
+    except KafkaError:
+        log.debug("nobody says who else is in the group")
 
 
 async def _tell_splits(splits: SplitTraces) -> None:
@@ -102,7 +145,11 @@ async def _tell_splits(splits: SplitTraces) -> None:
 
 
 def overridden(
-    config: WorkerConfig, bootstrap: str | None, data: Path | None, web_port: int | None
+    config: WorkerConfig,
+    bootstrap: str | None,
+    data: Path | None,
+    web_port: int | None,
+    only: str | None = None,
 ) -> WorkerConfig:
     """Return *config* with what the command line says instead."""
     updates: dict[str, object] = {}
@@ -113,7 +160,16 @@ def overridden(
         updates["data_dir"] = data
     if web_port is not None:
         updates["web"] = config.web.model_copy(update={"port": web_port})
+    if only is not None:
+        updates["only"] = _capabilities(only)
     return config.model_copy(update=updates)
+
+
+def _capabilities(only: str) -> tuple[Capability, ...]:
+    try:
+        return WorkerConfig.model_validate({"only": only}).only
+    except ValidationError as error:
+        raise ConfigError(Problem("--only", each["msg"]) for each in error.errors()) from None
 
 
 def _servers(bootstrap: str) -> tuple[str, ...]:
@@ -135,7 +191,8 @@ def _settings(config: WorkerConfig, data_dir: Path) -> EngineSettings:
     )
 
 
-def _say_ready(ids: list[TaskId]) -> None:
+def _say_ready(ids: list[TaskId], ready: asyncio.Event) -> None:
+    ready.set()
     names = " ".join(map(str, ids)) or "(no partition: others have them all)"
     sys.stdout.write(f"ready {names}\n")
     sys.stdout.flush()

@@ -48,7 +48,8 @@ _OWNER_BYTES: Final = 8
 class AlertGroup:
     """One group of one definition. Times in ms; `last_event_ms` is event time, by what is counted.
 
-    `alerts` are the state machine's cells by severity: anything that JSON can say.
+    `alerts` are the state machine's cells by severity, and `notes` what rules remember besides:
+    anything that JSON can say. `due_ms`: when the group is to be looked at again; 0: never.
     """
 
     owner: bytes
@@ -57,6 +58,8 @@ class AlertGroup:
     last_event_ms: dict[bytes, int] = field(default_factory=dict)
     windows: dict[WindowKey, SlidingWindow] = field(default_factory=dict)
     alerts: dict[str, list[Any]] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
+    due_ms: int = 0
     whole: tuple[WindowKey, ...] = ()
     """The windows that stand whole in the store."""
     spans: bytes = b""
@@ -216,8 +219,16 @@ class AlertGroups:
             )
         _, told, spans = _HEAD.unpack_from(value)
         at = _HEAD.size + told
-        first_seen_ms, last, alerts = orjson.loads(value[_HEAD.size : at])
-        group = AlertGroup(owner, name, first_seen_ms, alerts=alerts, spans=value[at : at + spans])
+        first_seen_ms, last, alerts, notes, due_ms = orjson.loads(value[_HEAD.size : at])
+        group = AlertGroup(
+            owner,
+            name,
+            first_seen_ms,
+            alerts=alerts,
+            spans=value[at : at + spans],
+            notes=notes,
+            due_ms=due_ms,
+        )
         for each, ms in last.items():
             counted = bytes.fromhex(each)
             group.last_event_ms[self._counted.setdefault(counted, counted)] = ms
@@ -236,7 +247,7 @@ class AlertGroups:
 
 def _encode(group: AlertGroup) -> bytes:
     last = {counted.hex(): ms for counted, ms in group.last_event_ms.items()}
-    told = orjson.dumps([group.first_seen_ms, last, group.alerts])
+    told = orjson.dumps([group.first_seen_ms, last, group.alerts, group.notes, group.due_ms])
     parts = [_HEAD.pack(_VERSION, len(told), len(group.spans)), told, group.spans]
     for key, window in group.windows.items():
         changed = window.encode(only_changed=True)

@@ -96,6 +96,9 @@ class MatchesLogic:
     def process(self, arrivals: Arrivals[SpanBatch], outbox: Outbox, totals: Totals) -> None:
         totals.add("match_seen_spans", len(arrivals.decoded))
         spans = Arrived(arrivals)
+        if self._compiled is None or not (self._compiled.signals or self._compiled.relations):
+            self._pass_by(spans, outbox, totals)
+            return
         outcomes = self._outcomes_of(spans)
         for now, rows in spans.runs(self._topic.interval_ms):
             self._close(now, outbox, totals)
@@ -105,6 +108,14 @@ class MatchesLogic:
                 self._relate(spans, rows, outcomes[rows], outbox, totals)
         if arrivals.times:
             self._now = arrivals.times[-1]
+
+    def _pass_by(self, spans: Arrived, outbox: Outbox, totals: Totals) -> None:
+        """Nobody asks for anything: this source has nothing to say, and says so."""
+        totals.add("match_uncounted_spans", len(spans.batch))
+        for now, _ in spans.runs(self._topic.interval_ms):
+            self._close(now, outbox, totals)
+            self._sums.idle(now - now % self._topic.interval_ms, outbox)
+            self._now = now
 
     def advance(self, now: int, outbox: Outbox, totals: Totals) -> None:
         self._close(now, outbox, totals)
@@ -151,7 +162,7 @@ class MatchesLogic:
             outbox.send(self._topic.name, output)
 
     def _outcomes_of(self, spans: Arrived) -> Ints:
-        assert self._compiled is not None, "no definitions were told"
+        assert self._compiled is not None
         verdicts = self._compiled.verdicts(spans.batch)
         numbers = verdicts.of(spans.batch)
         if self._outcomes is None or not self._outcomes.serves(verdicts):

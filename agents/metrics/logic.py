@@ -9,6 +9,7 @@ from tailrace.agents.metrics.edges import edge_records
 from tailrace.agents.metrics.instruments import Family, edge_family, red_family
 from tailrace.agents.metrics.messages import MetricsWriter
 from tailrace.agents.metrics.prometheus import exposition
+from tailrace.schemas.matches import MATCHES, RollupRecord
 from tailrace.schemas.records import Arrivals, Outbox, Output, Totals
 from tailrace.schemas.series import EDGES, RED
 from tailrace.schemas.sums import Layout, Rollup
@@ -85,10 +86,10 @@ class MetricsLogic:
             series.table.restore(now)
 
     def process(
-        self, arrivals: Arrivals[Sequence[Rollup | None]], outbox: Outbox, totals: Totals
+        self, arrivals: Arrivals[Sequence[RollupRecord]], outbox: Outbox, totals: Totals
     ) -> None:
         for rollup, now in zip(arrivals.decoded, arrivals.times, strict=True):
-            if rollup is not None:
+            if isinstance(rollup, Rollup) and rollup.layout.family != MATCHES:
                 self._add(rollup, totals)
             # The record's own sums are of the time before its watermark, so they come first.
             self._flush(now, outbox, totals)

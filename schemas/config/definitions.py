@@ -76,14 +76,17 @@ def _link(value: str) -> str:
 class NotifyConfig(Section):
     """Who is told of alerts, and how.
 
-    `allow_targets`: hosts and networks that webhooks may reach although they are not public.
+    `allow_targets`: hosts and networks that requests may go to, as names, patterns and addresses;
+    unset, all but this machine, its link and its cloud's metadata. `allow_secrets`: patterns of
+    what contact points may refer to, as in env:SLACK_* and file:/run/secrets/*.
     `external_url`: where users reach this worker's page, for links in messages.
     """
 
     contact_points: ContactPoints = ()
     policies: Policies = ()
     silences: Silences = ()
-    allow_targets: Texts = ()
+    allow_targets: Texts = ("*",)
+    allow_secrets: Texts = ("env:*", "file:*")
     external_url: Annotated[str, AfterValidator(_link)] | None = None
 
 

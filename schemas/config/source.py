@@ -16,8 +16,13 @@ def load(path: Path | None, environment: Mapping[str, str] | None = None) -> Wor
     """The config in the file at *path*; the defaults without one. Raises ConfigError."""
     if path is None:
         return WorkerConfig()
+    return parse(read_text(path), str(path), environment)
+
+
+def read_text(path: Path) -> str:
+    """The text of the file at *path*. Raises ConfigError if there is none."""
     try:
-        text = path.read_bytes().decode()
+        return path.read_bytes().decode()
     except OSError as error:
         why = (error.strerror or str(error)).lower()
         raise ConfigError([Problem(str(path), f"cannot be read: {why}")]) from None
@@ -25,7 +30,6 @@ def load(path: Path | None, environment: Mapping[str, str] | None = None) -> Wor
         raise ConfigError(
             [Problem(str(path), f"is not UTF-8 text: byte {error.start} is wrong")]
         ) from None
-    return parse(text, str(path), environment)
 
 
 def parse(

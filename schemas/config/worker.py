@@ -1,11 +1,12 @@
 """The whole config of a worker."""
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from tailrace.schemas import topics
+from tailrace.schemas.config.definitions import Alerts, NotifyConfig, Slos
 from tailrace.schemas.config.scalars import (
     Bytes,
     Directory,
@@ -18,6 +19,7 @@ from tailrace.schemas.config.scalars import (
     TopicNames,
     Whole,
     at_least,
+    texts,
 )
 from tailrace.schemas.config.section import NOT_YET, Remark, Section, cautions, spelled
 from tailrace.schemas.config.service_graph import ServiceGraphConfig
@@ -52,7 +54,7 @@ class InputConfig(Section):
 
 
 class OutputConfig(Section):
-    """Topics that results go to. `alerts` is a name for later."""
+    """Topics that results go to."""
 
     sampled: TopicName = "otlp_sampled"
     decisions: TopicName = "tailrace.decisions"
@@ -99,7 +101,15 @@ class EngineConfig(Section):
             yield ("rollup_interval",), f"is {spelled}; it must be whole milliseconds"
 
 
-_SECTIONS_NOT_YET = ("tenancy", "slos", "alerts", "notify")
+Capability = Literal["sampling", "red", "service_graph", "alerts", "notifier"]
+SAMPLING: Final = "sampling"
+RED: Final = "red"
+SERVICE_GRAPH: Final = "service_graph"
+ALERTS: Final = "alerts"
+NOTIFIER: Final = "notifier"
+CAPABILITIES: Final = (SAMPLING, RED, SERVICE_GRAPH, ALERTS, NOTIFIER)
+
+_SECTIONS_NOT_YET = ("tenancy",)
 _COLLECTOR_FILE = ("receivers", "processors", "connectors", "exporters", "extensions", "service")
 
 
@@ -117,6 +127,8 @@ class WorkerConfig(Section):
 
     app: TopicName = "tailrace"
     """Names the consumer group, the internal topics and the transactional IDs."""
+    only: Annotated[tuple[Capability, ...], BeforeValidator(texts)] = ()
+    """The capabilities that run; unset: all of them. Another set needs another app."""
     data_dir: Directory | None = None
     kafka: KafkaConfig = KafkaConfig()
     input: InputConfig = InputConfig()
@@ -127,6 +139,9 @@ class WorkerConfig(Section):
 
     span_metrics: SpanMetricsConfig = SpanMetricsConfig()
     service_graph: ServiceGraphConfig = ServiceGraphConfig()
+    slos: Slos = ()
+    alerts: Alerts = ()
+    notify: NotifyConfig = NotifyConfig()
 
     def contradictions(self) -> Iterator[Remark]:
         for path, topic in self._topics():
@@ -165,6 +180,16 @@ class WorkerConfig(Section):
                 f"is {spell(flush)}, no whole multiple of engine.rollup_interval, "
                 f"{spell(rollup)}; {spell(flush + -flush % rollup)} would be one",
             )
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """What runs: all that is asked for and not turned off."""
+        is_off = {
+            RED: not self.span_metrics.enabled,
+            SERVICE_GRAPH: not self.service_graph.enabled,
+        }
+        wanted = self.only or CAPABILITIES
+        return frozenset(name for name in wanted if not is_off.get(name))
 
     @property
     def warnings(self) -> tuple[Problem, ...]:

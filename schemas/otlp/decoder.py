@@ -50,6 +50,13 @@ class Decoder:
         self._limit_bytes = interned_limit_bytes
         self._reader = self._new_reader()
 
+    def widen(self, attributes: Sequence[AttributeColumn]) -> None:
+        """Read *attributes* too from the next batch on, which starts afresh if any are new."""
+        new = [column for column in attributes if column not in self._attributes]
+        if new:
+            self._attributes = tuple(dict.fromkeys([*self._attributes, *new]))
+            self._reader = self._new_reader()
+
     def _new_reader(self) -> Reader:
         memo_bytes = self._limit_bytes // _MEMO_SHARE
         return Reader(self._attributes, self._client_attributes, memo_bytes)

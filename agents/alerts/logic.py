@@ -1,0 +1,338 @@
+"""Alerts as the engine runs them: matches of all partitions in, alert events out.
+
+A group is looked at on the ticks of its definition, and only on those on which something can have
+changed: events came, a bucket of a window begins or leaves, or the alert's own time has come. Laws:
+
+- What is due at or before a time is done in order of its due time, then of owner and group, before
+  time goes on; so outputs do not depend on how records were cut into batches.
+- An alert's state, its windows and when it is due next are in the store: a restart changes nothing.
+- A definition that changed keeps the windows of what it still counts, and its alerts' states; of
+  what it has no more, whoever was told is told that it is over.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from heapq import heappop, heappush
+from typing import Any
+
+from tailrace.agents.alerts import states
+from tailrace.agents.alerts.cadence import Cadence
+from tailrace.agents.alerts.counts import Counts
+from tailrace.agents.alerts.events import ending, event
+from tailrace.agents.alerts.objectives import SloRule
+from tailrace.agents.alerts.rules import AlertRule, Finding, Moment, Rule, owner_of
+from tailrace.agents.alerts.transitions import Reading, Timing
+from tailrace.schemas.alert_events import AlertEvent, decode, encode
+from tailrace.schemas.definitions import Definition, Definitions
+from tailrace.schemas.definitions.definition import ALERT, SLO
+from tailrace.schemas.matches import (
+    ALL_COUNT,
+    MATCHED_COUNT,
+    MATCHES,
+    EvidenceBatch,
+    RollupRecord,
+    decode_key,
+)
+from tailrace.schemas.records import Arrivals, Outbox, Output, Totals
+from tailrace.schemas.sums import Rollup
+from tailrace.tables.alert_groups import AlertGroup, AlertGroups
+from tailrace.tables.alert_states import NOTHING, AlertState, Phase
+from tailrace.tables.store import PartitionStore
+
+_PREFIX = b"a"
+_TOLD = "told"
+
+
+@dataclass(frozen=True, slots=True)
+class AlertsSettings:
+    """Where events go: a tenant's all to one partition of *partitions*. `is_replay` marks them."""
+
+    topic: str
+    partitions: int
+    is_replay: bool = False
+
+
+class AlertsLogic:
+    """A Logic of the rollups stage.
+
+    Rows of matches = rows added to windows + rows that no definition of now asks for.
+    """
+
+    def __init__(self, settings: AlertsSettings, store: PartitionStore) -> None:
+        self._settings = settings
+        self.groups = AlertGroups(store, _PREFIX)
+        self.rules: Mapping[bytes, Rule] = {}
+        self._heap: list[tuple[int, bytes, bytes]] = []
+        self._due: dict[tuple[bytes, bytes], int] = {}
+        self._now = 0
+        self.has_input = False
+
+    @property
+    def now(self) -> int:
+        """Stream time of the last record, ms."""
+        return self._now
+
+    def restore(self, now: int) -> None:
+        self._now = now
+        self.groups.restore()
+
+    def inform(self, definitions: Definitions, outbox: Outbox, totals: Totals) -> None:
+        """Go by *definitions*; whoever was told of what is gone is told that it is over."""
+        before, self.rules = self.rules, rules_of(definitions)
+        for owner in self.groups.owners:
+            rule = self.rules.get(owner)
+            if rule is not None and rule is before.get(owner):
+                continue
+            for group in self.groups.of(owner):
+                self._adapt(group, rule, before.get(owner), outbox, totals)
+
+    def process(
+        self, arrivals: Arrivals[Sequence[RollupRecord]], outbox: Outbox, totals: Totals
+    ) -> None:
+        self.has_input = True
+        for record, now in zip(arrivals.decoded, arrivals.times, strict=True):
+            # What the record has is of the time before its watermark, so it comes first.
+            if isinstance(record, EvidenceBatch):
+                self._add_evidence(record, now)
+            elif record is not None and record.layout.family == MATCHES:
+                self._add(record, now, totals)
+            self._pass(now, outbox, totals)
+
+    def advance(self, now: int, outbox: Outbox, totals: Totals) -> None:
+        self.has_input = False
+        self._pass(now, outbox, totals)
+
+    def before_checkpoint(self) -> None:
+        self.groups.seal()
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+    def problems(self, totals: Totals) -> Sequence[str]:
+        counts = totals.counts
+        rows, added = counts.get("match_rows", 0), counts.get("match_rows_added", 0)
+        ignored = counts.get("match_rows_ignored", 0)
+        if rows == added + ignored:
+            return []
+        return [f"{rows} rows of matches, but {added} added and {ignored} ignored"]
+
+    # Records
+
+    def _add(self, rollup: Rollup, now: int, totals: Totals) -> None:
+        added = 0
+        columns = rollup.rows[:, [ALL_COUNT, MATCHED_COUNT]].tolist()
+        for key, counts in zip(rollup.keys, columns, strict=True):
+            signal, second, name = decode_key(key)
+            rule = self.rules.get(signal.owner)
+            lengths = None if rule is None else rule.lengths.get(signal.counted)
+            if rule is None or lengths is None:
+                continue
+            group = self.groups.meet(signal.owner, name, now)
+            wanted = rule.counts(group, second, Counts(*counts), now)
+            group.saw(signal.counted, second * 1000)
+            for length in lengths:
+                group.window(signal.counted, length).add(second, *wanted)
+            self.groups.mark(group)
+            self._look_at(group, rule, max(now, second * 1000))
+            added += 1
+        totals.add("match_rows", len(rollup.keys))
+        totals.add("match_rows_added", added)
+        if added < len(rollup.keys):
+            totals.add("match_rows_ignored", len(rollup.keys) - added)
+
+    def _add_evidence(self, batch: EvidenceBatch, now: int) -> None:
+        for signal, name, span in batch.spans:
+            rule = self.rules.get(signal.owner)
+            if rule is not None and signal.counted in rule.lengths:
+                group = self.groups.meet(signal.owner, name, now)
+                if group.add_evidence([span], rule.definition.spec.evidence):
+                    self.groups.mark(group)
+        for signal, name, trace_id, is_sampled in batch.outcomes:
+            known = self.groups.get(signal.owner, name)
+            if known is not None and known.set_sampled(trace_id, is_sampled=is_sampled):
+                self.groups.mark(known)
+
+    # Time
+
+    def _look_at(self, group: AlertGroup, rule: Rule, at: int) -> None:
+        """Let *group* be due on the first tick at or after *at*, if it is not before."""
+        due = _cadence(group, rule).tick_from(at)
+        place = group.owner, group.group
+        known = self._due.get(place)
+        if known is None or due < known:
+            self._due[place] = group.due_ms = due
+            heappush(self._heap, (due, *place))
+
+    def _pass(self, now: int, outbox: Outbox, totals: Totals) -> None:
+        heap, dues = self._heap, self._due
+        while heap and heap[0][0] <= now:
+            due, *place = heappop(heap)
+            owner, name = place
+            if dues.get((owner, name)) != due:
+                continue  # it was moved forward, or its group is gone
+            del dues[owner, name]
+            group, rule = self.groups.get(owner, name), self.rules.get(owner)
+            if group is not None and rule is not None:
+                self._evaluate(group, rule, due, outbox, totals)
+        self._now = max(self._now, now)
+
+    def _evaluate(
+        self, group: AlertGroup, rule: Rule, at: int, outbox: Outbox, totals: Totals
+    ) -> None:
+        totals.add("alert_evaluations", 1)
+        findings = self._findings(group, rule, at, totals)
+        dues = [rule.next_due(group, at)]
+        for severity in rule.severities:
+            state = _state(group, severity)
+            step = states.step(state, _read(findings[severity], rule, state), at, rule.timing)
+            _remember(group, severity, step.state)
+            dues.append(step.next_due)
+            for told in step.told:
+                self._tell(group, rule, severity, findings[severity], told, at, outbox, totals)
+        dues += [window.next_change_ms for window in group.windows.values()]
+        group.due_ms = 0
+        later = [due for due in dues if due is not None]
+        if later:
+            self._look_at(group, rule, max(at + 1, min(later)))
+        elif _is_over(group):
+            self.groups.delete(group)
+            return
+        self.groups.mark(group)
+
+    def _findings(
+        self, group: AlertGroup, rule: Rule, at: int, totals: Totals
+    ) -> Mapping[str, Finding]:
+        for window in group.windows.values():
+            window.advance(at)
+        try:
+            return rule.evaluate(group, Moment(at, self.has_input))
+        except ArithmeticError as error:
+            totals.add("alert_evaluations_failed", 1)
+            failed = Finding(Reading.FAILED, None, None, 0, f"The evaluation failed: {error}")
+            return dict.fromkeys(rule.severities, failed)
+
+    # Events
+
+    def _tell(
+        self,
+        group: AlertGroup,
+        rule: Rule,
+        severity: str,
+        finding: Finding,
+        told: states.Told,
+        at: int,
+        outbox: Outbox,
+        totals: Totals,
+    ) -> None:
+        said = event(rule, group, severity, finding, told, at)
+        if told.ends_at is None:
+            # Should the definition be gone when it ends, this is who was told, and of what.
+            group.notes.setdefault(_TOLD, {})[severity] = encode(replace(said, spans=())).decode()
+        else:
+            group.notes.get(_TOLD, {}).pop(severity, None)
+        self._send(said, at, outbox, totals)
+
+    def _send(self, said: AlertEvent, at: int, outbox: Outbox, totals: Totals) -> None:
+        said = replace(said, replay=self._settings.is_replay)
+        place = zlib.crc32(said.tenant.encode()) % self._settings.partitions
+        output = Output(said.fingerprint.encode(), encode(said), at, (), place)
+        outbox.send(self._settings.topic, output)
+        totals.add(f"alerts_told.{said.status}", 1)
+
+    # Definitions
+
+    def _adapt(
+        self,
+        group: AlertGroup,
+        rule: Rule | None,
+        before: Rule | None,
+        outbox: Outbox,
+        totals: Totals,
+    ) -> None:
+        """Drop of *group* what *rule* has no use for; it is looked at again at once."""
+        place = group.owner, group.group
+        wanted = (
+            {}
+            if rule is None
+            else {
+                (counted, length) for counted, lengths in rule.lengths.items() for length in lengths
+            }
+        )
+        group.windows = {key: window for key, window in group.windows.items() if key in wanted}
+        severities = () if rule is None else rule.severities
+        for severity in sorted(set(group.alerts) - set(severities)):
+            self._end(group, severity, outbox, totals)
+        if rule is None:
+            self._due.pop(place, None)
+            self.groups.delete(group)
+            return
+        if before is None and group.due_ms:  # after a restart
+            self._due[place] = group.due_ms
+            heappush(self._heap, (group.due_ms, *place))
+        elif before is not None or place not in self._due:
+            self._look_at(group, rule, self._now)
+        self.groups.mark(group)
+
+    def _end(self, group: AlertGroup, severity: str, outbox: Outbox, totals: Totals) -> None:
+        state = AlertState.from_cells(group.alerts.pop(severity))
+        last = group.notes.get(_TOLD, {}).pop(severity, None)
+        for told in states.ended(state, self._now, Timing()).told:
+            if last is not None:
+                self._send(
+                    ending(decode(last.encode()), told, self._now), self._now, outbox, totals
+                )
+
+
+def rules_of(definitions: Definitions) -> Mapping[bytes, Rule]:
+    """Return the rule of every alert and SLO by owner; made once for all tasks of a worker."""
+    if "rules" not in definitions.cache:
+        definitions.cache["rules"] = {owner_of(each): rule_of(each) for each in _ruled(definitions)}
+    rules: Mapping[bytes, Rule] = definitions.cache["rules"]
+    return rules
+
+
+def _ruled(definitions: Definitions) -> Iterator[Definition[Any]]:
+    yield from definitions.of(ALERT)
+    yield from definitions.of(SLO)
+
+
+def rule_of(definition: Definition[Any]) -> Rule:
+    """Return the rule of *definition*, an Alert or an SLO."""
+    return SloRule(definition) if definition.key.kind == SLO else AlertRule(definition)
+
+
+def _cadence(group: AlertGroup, rule: Rule) -> Cadence:
+    return Cadence(rule.every_ms, zlib.crc32(group.owner + group.group))
+
+
+def _state(group: AlertGroup, severity: str) -> AlertState:
+    cells = group.alerts.get(severity)
+    return NOTHING if cells is None else AlertState.from_cells(cells)
+
+
+def _remember(group: AlertGroup, severity: str, state: AlertState) -> None:
+    if state.is_blank:
+        group.alerts.pop(severity, None)
+    else:
+        group.alerts[severity] = state.to_cells()
+
+
+_QUIET = frozenset({Phase.INACTIVE, Phase.RESOLVED, Phase.PENDING})
+
+
+def _read(finding: Finding, rule: Rule, state: AlertState) -> Reading:
+    """Return the reading: that there are no data is news only where it was asked for, or fires."""
+    if finding.reading is Reading.NO_DATA and not rule.tells_no_data and state.phase in _QUIET:
+        return Reading.OK
+    return finding.reading
+
+
+def _is_over(group: AlertGroup) -> bool:
+    """True if nothing is left that could matter to anyone."""
+    is_empty = not any(map(len, group.windows.values()))
+    return is_empty and all(
+        AlertState.from_cells(cells).phase is Phase.GONE for cells in group.alerts.values()
+    )

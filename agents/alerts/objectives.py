@@ -1,0 +1,184 @@
+"""Service level objectives as rules: burn rates of several windows, and the budget of the period.
+
+What is remembered of a group beside its windows stands in its notes: of a period of the calendar
+its start and counts so far; of freshness up to when its slices are counted; and whether the budget
+is spent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from tailrace.agents.alerts.budgets import Budget, forecast, freezing, freshness_slices, rolling
+from tailrace.agents.alerts.burn_rate import (
+    Burning,
+    BurnRate,
+    Health,
+    Quiet,
+    by_severity,
+    health,
+    windows_of,
+)
+from tailrace.agents.alerts.calendars import period_at, period_of
+from tailrace.agents.alerts.counts import Counts
+from tailrace.agents.alerts.rules import Finding, Moment
+from tailrace.agents.alerts.transitions import Reading, Timing
+from tailrace.schemas.alert_events import Kind
+from tailrace.schemas.definitions import Definition
+from tailrace.schemas.definitions.signals import Signal, signals
+from tailrace.schemas.definitions.slo import Freshness, SloSpec
+from tailrace.schemas.durations import MILLISECOND, spell
+from tailrace.tables.alert_groups import AlertGroup
+
+FREEZE: Final = "freeze"
+"""The severity of the alert that says that the budget is spent."""
+
+_PERIOD, _SLICED, _FROZEN = "period", "sliced", "frozen"
+
+
+class BudgetReport(NamedTuple):
+    """An SLO's budget in one group, for people and the API."""
+
+    health: Health
+    budget: Budget
+    burn: dict[str, float | None]
+    spent_at: int | None
+
+
+class SloRule:
+    """An SLO: a severity is in breach when one of its tiers is, and `freeze` when all is spent."""
+
+    kind: Kind = "burn_rate"
+    tells_no_data = False
+
+    def __init__(self, definition: Definition[SloSpec]) -> None:
+        spec = definition.spec
+        self.definition: Definition[Any] = definition
+        self.signals: Mapping[str, Signal] = signals(definition)
+        self.timing = Timing.of(spec)
+        self.every_ms = spec.every // MILLISECOND
+        self.burn = BurnRate.of(spec)
+        self._spec = spec
+        self._period_ms = period_of(spec) // MILLISECOND
+        self._counted = self.signals[""].id.counted
+        self._freshness = spec.sli.freshness
+        tiers = dict.fromkeys(tier.severity for tier in self.burn.tiers)
+        self.severities: tuple[str, ...] = (*tiers, FREEZE) if spec.freeze else tuple(tiers)
+        self.lengths: Mapping[bytes, tuple[int, ...]] = {
+            self._counted: tuple(sorted(windows_of(spec)))
+        }
+
+    def counts(self, group: AlertGroup, second: int, counts: Counts, now: int) -> Counts:
+        """Return what is to be added to the windows when *counts* came in; note what else is."""
+        if self._freshness is not None:
+            self._settle_slices(group, self._freshness, now)
+            return Counts(0, 0)
+        self._note_period(group, second * 1000, counts)
+        return counts
+
+    def evaluate(self, group: AlertGroup, moment: Moment) -> dict[str, Finding]:
+        if self._freshness is not None:
+            self._settle_slices(group, self._freshness, moment.now)
+        windows = self._windows(group)
+        burning = by_severity(self.burn.judge(windows))
+        found = {severity: _finding(each) for severity, each in burning.items()}
+        if self._spec.freeze:
+            found[FREEZE] = self._freeze(group, moment.now)
+        return found
+
+    def next_due(self, group: AlertGroup, now: int) -> int | None:
+        due = []
+        if self._freshness is not None:
+            every_ms = self._freshness.every // MILLISECOND
+            due.append((now // every_ms + 1) * every_ms)
+        if self._spec.calendar and group.notes.get(_PERIOD):
+            due.append(period_at(self._spec.calendar, now).end)
+        return min(due, default=None)
+
+    def report(self, group: AlertGroup, moment: Moment) -> BudgetReport:
+        """Return the budget of *group* as of now."""
+        windows = self._windows(group)
+        budget, ends_at = self._budget(group, moment.now)
+        recent = windows[min(windows)] if windows else Counts(0, 0)
+        longest = windows[max(windows)] if windows else Counts(0, 0)
+        burns = {
+            f"{spell(each.tier.long_ms * MILLISECOND)}": each.burn
+            for each in self.burn.judge(windows)
+        }
+        hour = windows.get(self.burn.tiers[0].long_ms, recent) if self.burn.tiers else recent
+        spent_at = forecast(budget, hour, moment.now, ends_at)
+        return BudgetReport(health(longest, moment.has_input), budget, burns, spent_at)
+
+    def _windows(self, group: AlertGroup) -> dict[int, Counts]:
+        found = {}
+        for length in self.lengths[self._counted]:
+            window = group.windows.get((self._counted, length))
+            found[length] = Counts(0, 0) if window is None else Counts(window.all, window.matched)
+        return found
+
+    def _budget(self, group: AlertGroup, now: int) -> tuple[Budget, int | None]:
+        if self._spec.calendar is None:
+            counts = self._windows(group)[self._period_ms]
+            return rolling(counts, self.burn.budget, self._period_ms), None
+        span = period_at(self._spec.calendar, now)
+        start, *known = group.notes.get(_PERIOD, (span.start, 0, 0))
+        counts = Counts(*known) if start == span.start else Counts(0, 0)
+        length, elapsed = span.end - span.start, max(1, now - span.start)
+        return Budget(counts, self.burn.budget, length, elapsed), span.end
+
+    def _note_period(self, group: AlertGroup, at: int, counts: Counts) -> None:
+        if self._spec.calendar is None:
+            return
+        start = period_at(self._spec.calendar, at).start
+        notes = group.notes
+        known, events, bad = notes.get(_PERIOD, (start, 0, 0))
+        if start == known:
+            notes[_PERIOD] = [start, events + counts.all, bad + counts.matched]
+        elif start > known:
+            notes[_PERIOD] = [start, counts.all, counts.matched]
+        # What is late for its period changes nothing that is still to be decided.
+
+    def _settle_slices(self, group: AlertGroup, freshness: Freshness, now: int) -> None:
+        """Count the slices up to *now*; before a newer span of it is taken note of."""
+        notes = group.notes
+        every_ms = freshness.every // MILLISECOND
+        start = notes.get(_SLICED, group.first_seen_ms)
+        last = group.last_event_ms.get(self._counted, group.first_seen_ms)
+        for end in range((start // every_ms + 1) * every_ms, now + 1, every_ms):
+            counts = freshness_slices(
+                last, end - every_ms, end, every_ms, freshness.max_age // MILLISECOND
+            )
+            second = end // 1000 - 1
+            for length in self.lengths[self._counted]:
+                group.window(self._counted, length).add(second, counts.all, counts.matched)
+            self._note_period(group, end - 1, counts)
+        notes[_SLICED] = max(start, now)
+
+    def _freeze(self, group: AlertGroup, now: int) -> Finding:
+        budget, _ = self._budget(group, now)
+        notes = group.notes
+        changed = freezing(budget, bool(notes.get(_FROZEN)), self._spec.minimum_events)
+        if changed is not None:
+            notes[_FROZEN] = changed == "frozen"
+        reading = Reading.BREACH if notes.get(_FROZEN) else Reading.OK
+        text = (
+            f"{budget.consumed:.1%} of the error budget is spent: {budget.counts.matched} of "
+            f"{budget.counts.all} events were bad, and the objective allows "
+            f"{budget.allowed:.4g}."
+        )
+        return Finding(reading, budget.consumed, 1.0, budget.period_ms, text)
+
+
+def _finding(burning: Burning) -> Finding:
+    tier = burning.tier
+    reading = Reading.BREACH if burning.is_breached else Reading.OK
+    if burning.quiet is Quiet.NO_TRAFFIC:
+        reading = Reading.NO_DATA
+    long, short = spell(tier.long_ms * MILLISECOND), spell(tier.short_ms * MILLISECOND)
+    rate = "no events" if burning.burn is None else f"{burning.burn:.3g} times the budget's pace"
+    text = (
+        f"The error budget burns at {rate} over {long}; the alert is on more than "
+        f"{float(tier.factor):g} over both {long} and {short}."
+    )
+    return Finding(reading, burning.burn, float(tier.factor), tier.long_ms, text)

@@ -1,0 +1,127 @@
+"""Rules: what an alert or an SLO makes of what is remembered of one of its groups."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+from tailrace.agents.alerts.counts import Counts
+from tailrace.agents.alerts.readings import NO_COUNTS, Readings, Sums, summary
+from tailrace.agents.alerts.transitions import Reading, Timing
+from tailrace.schemas.alert_events import Kind
+from tailrace.schemas.definitions import Definition
+from tailrace.schemas.definitions.alert import AlertSpec
+from tailrace.schemas.definitions.signals import Signal, signals
+from tailrace.schemas.durations import MILLISECOND
+from tailrace.schemas.matches import owner_id
+from tailrace.tables.alert_groups import AlertGroup
+
+
+class Finding(NamedTuple):
+    """What one severity's evaluation found. `summary`: in a sentence, for people."""
+
+    reading: Reading
+    value: float | None
+    threshold: float | None
+    window_ms: int
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """An evaluation's time (ms), and whether sources had anything to say up to it."""
+
+    now: int
+    has_input: bool
+
+
+class Rule(Protocol):
+    """A definition as it is evaluated. `lengths`: of the windows of what is counted."""
+
+    definition: Definition[Any]
+    kind: Kind
+    signals: Mapping[str, Signal]
+    lengths: Mapping[bytes, tuple[int, ...]]
+    severities: tuple[str, ...]
+    timing: Timing
+    every_ms: int
+    tells_no_data: bool
+    """Whether it is news when there are no data though nothing was wrong."""
+
+    def counts(self, group: AlertGroup, second: int, counts: Counts, now: int) -> Counts:
+        """Return what of *counts* is for the windows; take note of what else is to be known."""
+        ...
+
+    def evaluate(self, group: AlertGroup, moment: Moment) -> dict[str, Finding]:
+        """Return what each severity comes to; windows are advanced to the moment already."""
+        ...
+
+    def next_due(self, group: AlertGroup, now: int) -> int | None:
+        """When time alone changes what `evaluate` returns, beside the windows; None: never."""
+        ...
+
+
+class AlertRule:
+    """An Alert: sums of one window, compared once for each severity."""
+
+    def __init__(self, definition: Definition[AlertSpec]) -> None:
+        spec = definition.spec
+        self.definition: Definition[Any] = definition
+        self.kind: Kind = "trace" if spec.formula is None else "formula"
+        self.signals: Mapping[str, Signal] = signals(definition)
+        self.severities = tuple(spec.levels)
+        self.timing = Timing.of(spec)
+        self.every_ms = spec.every // MILLISECOND
+        self.tells_no_data = spec.no_data_after is not None
+        self._spec = spec
+        self._window_ms = spec.within // MILLISECOND
+        self._silence_ms = None if spec.no_data_after is None else spec.no_data_after // MILLISECOND
+        self._readings = Readings(spec)
+        self.lengths: Mapping[bytes, tuple[int, ...]] = {
+            each.id.counted: (self._window_ms,) for each in self.signals.values()
+        }
+
+    def evaluate(self, group: AlertGroup, moment: Moment) -> dict[str, Finding]:
+        is_silent = self._is_silent(group, moment.now)
+        return {
+            severity: Finding(
+                Reading.NO_DATA if is_silent else verdict.reading,
+                verdict.value,
+                verdict.threshold,
+                self._window_ms,
+                summary(self._spec, severity, verdict),
+            )
+            for severity, verdict in self._readings.of(self._sums(group)).items()
+        }
+
+    def counts(self, group: AlertGroup, second: int, counts: Counts, now: int) -> Counts:
+        return counts
+
+    def _sums(self, group: AlertGroup) -> Sums:
+        found: dict[str, Counts | float | None] = {}
+        for operand, signal in self.signals.items():
+            window = group.windows.get((signal.id.counted, self._window_ms))
+            if window is not None:
+                found[operand] = Counts(window.all, window.matched)
+            elif signal.metric is None:
+                found[operand] = NO_COUNTS
+        return found
+
+    def _is_silent(self, group: AlertGroup, now: int) -> bool:
+        return self._silence_ms is not None and now - _last_event(group) >= self._silence_ms
+
+    def next_due(self, group: AlertGroup, now: int) -> int | None:
+        if self._silence_ms is None:
+            return None
+        silent_at = _last_event(group) + self._silence_ms
+        return silent_at if silent_at > now else None
+
+
+def _last_event(group: AlertGroup) -> int:
+    return max(group.last_event_ms.values(), default=group.first_seen_ms)
+
+
+def owner_of(definition: Definition[Any]) -> bytes:
+    """Return the owner of the groups of *definition*."""
+    return owner_id(*definition.key)

@@ -1,0 +1,59 @@
+"""Who may be in one consumer group: workers that run the same capabilities, and no others.
+
+The group's protocol is eager and gives every member a part of every topic; a worker that lacks a
+capability would take partitions whose work it does not do. So each member says in its client ID
+what it runs, and one that runs something else is refused when it joins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient
+
+from tailrace.schemas.config import WorkerConfig
+from tailrace.schemas.errors import ConfigError, Problem
+
+_EVERYTHING = "all"
+
+
+def client_id(config: WorkerConfig) -> str:
+    """Return the client ID of a worker: its app, and what it runs."""
+    return f"{_prefix(config)}{_set(config)}"
+
+
+async def refuse_mixed(config: WorkerConfig, kafka: Mapping[str, Any]) -> None:
+    """Raise ConfigError if the group has a member that runs other capabilities than *config*."""
+    admin = AIOKafkaAdminClient(request_timeout_ms=10_000, **kafka)
+    await admin.start()
+    try:
+        responses = await admin.describe_consumer_groups([config.app])
+    finally:
+        await admin.close()
+    others = {
+        member["client_id"].removeprefix(_prefix(config))
+        for response in responses
+        for group in response.to_object()["groups"]
+        for member in group["members"]
+        if member["client_id"].startswith(_prefix(config))
+    } - {_set(config)}
+    if others:
+        raise ConfigError(
+            [
+                Problem(
+                    "only",
+                    f"is {_set(config)}, but workers of app {config.app} run "
+                    f"{' and '.join(sorted(others))}; give this config another app, or let all "
+                    f"workers of the app run the same",
+                )
+            ]
+        )
+
+
+def _prefix(config: WorkerConfig) -> str:
+    return f"tailrace-{config.app}-"
+
+
+def _set(config: WorkerConfig) -> str:
+    return ",".join(sorted(config.only)) or _EVERYTHING

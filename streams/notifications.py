@@ -1,0 +1,97 @@
+"""The notifications stage: alert events in; what is decided is sent, and told when it has been."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from tailrace.agents.notifier import agent as notifier_agent
+from tailrace.agents.notifier.logic import NotifierLogic, NotifierSettings
+from tailrace.agents.notifier.sender import Sender
+from tailrace.schemas.alert_events import AlertEvent, decode
+from tailrace.schemas.config import WorkerConfig
+from tailrace.schemas.definitions.definition import CONTACT_POINT
+from tailrace.schemas.notifications import Outcome
+from tailrace.schemas.records import DeadLetter, Record
+from tailrace.streams.cluster import Cluster
+from tailrace.streams.dead_letters import DeadLetters
+from tailrace.streams.runner import Runner
+from tailrace.streams.task import Task, TaskId
+from tailrace.tables.store import PartitionStore
+
+Events = Sequence[AlertEvent | None]
+
+
+class EventCodec:
+    """Decodes alert events; what is none becomes a dead letter."""
+
+    def decode(self, records: Sequence[Record]) -> tuple[Events, Sequence[DeadLetter]]:
+        events: list[AlertEvent | None] = []
+        letters = []
+        for row, record in enumerate(records):
+            value, event = record.value or b"", None
+            try:
+                event = decode(value)
+            except ValueError:
+                letters.append(DeadLetter(row, "malformed", value, whole=True))
+            events.append(event)
+        return events, letters
+
+
+class NotificationTask(Task[Events]):
+    """A task that, when it is dropped, leaves nothing behind that is still to be sent."""
+
+    withdraw: Callable[[], None] = staticmethod(lambda: None)
+
+    def close(self) -> None:
+        """Whoever has the partition next sends what is not known to be sent."""
+        self.withdraw()
+        super().close()
+
+
+class NotificationTasks:
+    """Builds the tasks of the notifications stage, and lets *sender* do what they decide.
+
+    A task hands out only what a checkpoint has; what came of it is told between two batches, and
+    is part of the next checkpoint. So a notification may be sent twice, under one id, but is never
+    lost.
+    """
+
+    def __init__(self, config: WorkerConfig, cluster: Cluster, sender: Sender) -> None:
+        self._codec = EventCodec()
+        self._dead_letters = DeadLetters(config.output.dead_letters, cluster.dead_letter_bytes)
+        self._sender = sender
+        self._outcomes: dict[TaskId, list[tuple[str, Outcome]]] = {}
+
+    def build(self, id: TaskId, store: PartitionStore) -> Task[Events]:
+        """Return the task *id* with what *store* has."""
+        logic = NotifierLogic(NotifierSettings(), store)
+        logics = {notifier_agent.NAME: logic}
+        task = NotificationTask(id, store, self._codec, logics, self._dead_letters.of_record)
+        task.withdraw = lambda: self._withdraw(logic)
+        self._outcomes[id] = []
+        return task
+
+    def _withdraw(self, logic: NotifierLogic) -> None:
+        for notification in logic.pending():
+            self._sender.withdraw(notification)
+
+    def attend(self, runner: Runner) -> None:
+        """Submit what may be sent, and tell the task what came of what was."""
+        task = runner.task
+        logic = task.logics[notifier_agent.NAME]
+        assert isinstance(logic, NotifierLogic)
+        assert task.informed is not None
+        self._sender.use({each.key: each for each in task.informed.of(CONTACT_POINT)})
+        outcomes, self._outcomes[runner.id] = self._outcomes[runner.id], []
+        if outcomes:
+            with task.told() as (outbox, totals):
+                for name, outcome in outcomes:
+                    logic.sent(name, outcome, outbox, totals)
+        for notification in logic.pending():
+            self._sender.submit(notification, partial(self._report, runner.id))
+        if outcomes or task.has_news:
+            runner.checkpoint_soon()
+
+    def _report(self, id: TaskId, notification: str, outcome: Outcome) -> None:
+        self._outcomes[id].append((notification, outcome))
