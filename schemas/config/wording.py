@@ -22,6 +22,7 @@ _WANTED = {
     "greater_than_equal": "{ge} or more",
     "greater_than": "more than {gt}",
     "less_than_equal": "{le} or less",
+    "less_than": "less than {lt}",
     "finite_number": "a finite number",
 }
 
