@@ -24,7 +24,7 @@ from tailrace.agents.alerts.counts import Counts
 from tailrace.agents.alerts.events import ending, event
 from tailrace.agents.alerts.objectives import SloRule
 from tailrace.agents.alerts.rules import AlertRule, Finding, Moment, Rule, owner_of
-from tailrace.agents.alerts.transitions import Reading, Timing
+from tailrace.agents.alerts.transitions import Effect, Reading, Timing
 from tailrace.schemas.alert_events import AlertEvent, decode, encode
 from tailrace.schemas.definitions import Definition, Definitions
 from tailrace.schemas.definitions.definition import ALERT, SLO
@@ -228,11 +228,16 @@ class AlertsLogic:
         totals: Totals,
     ) -> None:
         said = event(rule, group, severity, finding, told, at)
+        tellings = group.notes.setdefault(_TOLD, {})
+        # Should the definition be gone when it ends, this is who was told, and of what.
+        words = encode(replace(said, spans=(), evaluated_at=0)).decode()
+        telling = [words, zlib.crc32(encode(replace(said, evaluated_at=0)))]
+        if told.effect is Effect.REFRESH and tellings.get(severity) == telling:
+            return
         if told.ends_at is None:
-            # Should the definition be gone when it ends, this is who was told, and of what.
-            group.notes.setdefault(_TOLD, {})[severity] = encode(replace(said, spans=())).decode()
+            tellings[severity] = telling
         else:
-            group.notes.get(_TOLD, {}).pop(severity, None)
+            tellings.pop(severity, None)
         self._send(said, at, outbox, totals)
 
     def _send(self, said: AlertEvent, at: int, outbox: Outbox, totals: Totals) -> None:
