@@ -156,6 +156,7 @@ class Simulation:
             self._write(_taken(self.series))
 
     def _pass_on(self) -> None:
+        """Let what was sent arrive in the order of its time, as it would from many partitions."""
         outputs = _taken(self.spans)
         rollups = outputs.pop(self._rollups, ())
         self._write(outputs)
@@ -163,7 +164,7 @@ class Simulation:
             at = self.series.positions.get(self._rollups, 0)
             rows = [
                 RecordedMessage(at + row, each.timestamp, each.value, each.key, each.headers)
-                for row, each in enumerate(rollups)
+                for row, each in enumerate(sorted(rollups, key=lambda each: each.timestamp))
             ]
             _feed(self.series, self._rollups, rows)
             self._write(_taken(self.series))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from tailrace.agents.alerts.budgets import Budget, forecast, freezing, freshness_slices, rolling
+from tailrace.agents.alerts.budgets import Budget, forecast, freezing, freshness_slices
 from tailrace.agents.alerts.burn_rate import (
     Burning,
     BurnRate,
@@ -120,7 +120,9 @@ class SloRule:
     def _budget(self, group: AlertGroup, now: int) -> tuple[Budget, int | None]:
         if self._spec.calendar is None:
             counts = self._windows(group)[self._period_ms]
-            return rolling(counts, self.burn.budget, self._period_ms), None
+            # A young SLO's share of the period: else its first incident would spend it all.
+            elapsed = min(self._period_ms, max(1, now - group.first_seen_ms))
+            return Budget(counts, self.burn.budget, self._period_ms, elapsed), None
         span = period_at(self._spec.calendar, now)
         start, *known = group.notes.get(_PERIOD, (span.start, 0, 0))
         counts = Counts(*known) if start == span.start else Counts(0, 0)
