@@ -6,7 +6,7 @@ RUN := .venv/bin/python
 export UV_PYTHON_DOWNLOADS := never
 export UV_PYTHON_PREFERENCE := only-system
 
-.PHONY: setup demo test lint types arch bench docs wheel clean
+.PHONY: setup demo test lint types arch bench docs alertmanager wheel clean
 
 setup: .venv/.ready  ## everything installed, as uv.lock says
 
@@ -47,6 +47,9 @@ bench: setup  ## CPU µs a span, checked against the truth
 
 docs: setup  ## docs/metrics.md, from the declarations
 	@$(RUN) -m tailrace.streams.metrics_page > docs/metrics.md
+
+alertmanager:  ## the server for its test: Debian's package, or built with Go into the cache
+	@$(PYTHON) -B tests/end_to_end/alertmanager.py
 
 wheel: setup  ## the wheel, into dist/
 	$(UV) build --quiet --wheel

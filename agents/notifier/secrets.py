@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -12,6 +13,8 @@ from tailrace.schemas.definitions.secrets import SecretRef
 
 HIDDEN: Final = "(secret)"
 _LONGEST: Final = 65_536
+_SEPARATORS: Final = re.compile(r"[/?&=#]")
+_TELLING: Final = 6
 
 
 class Secrets:
@@ -59,6 +62,14 @@ def _content(path: str, reference: SecretRef) -> str:
         raise SecretMissing(f"the secret in {reference} cannot be read: {why}") from None
 
 
+def _tellable(secret: str) -> set[str]:
+    """What gives *secret* away: itself; of a URL also every long part behind the host."""
+    if not secret.startswith(("http://", "https://")):
+        return {secret}
+    parts = _SEPARATORS.split(secret.partition("//")[2].partition("/")[2])
+    return {secret, *(part for part in parts if len(part) >= _TELLING)}
+
+
 class Discretion:
     """Reveals secrets, and keeps those that it revealed out of what is said."""
 
@@ -69,7 +80,7 @@ class Discretion:
     def __call__(self, reference: SecretRef) -> str:
         """Return the secret; raises SecretMissing."""
         secret = self._reveal(reference)
-        self._revealed.add(secret)
+        self._revealed |= _tellable(secret)
         return secret
 
     def cleaned(self, text: str) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from email import message_from_bytes
 from email.message import EmailMessage
@@ -13,8 +13,7 @@ from typing import Any
 
 import orjson
 from aiohttp import web
-from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import AuthResult, LoginPassword
+from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 
 from tailrace.agents.notifier.secrets import Secrets
 from tailrace.agents.notifier.sender import ContactPoint, Sender, Surroundings
@@ -53,6 +52,7 @@ class Receiver:
 
     port: int = 0
     received: list[Received] = field(default_factory=list)
+    is_asked: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def url(self) -> str:
@@ -83,13 +83,14 @@ async def receiver(reply: Reply | None = None, silent: bool = False) -> AsyncIte
 
     async def handle(request: web.Request) -> web.StreamResponse:
         here.received.append(Received(request.path, dict(request.headers), await request.read()))
+        here.is_asked.set()
         if silent:
             await asyncio.Event().wait()
         return answers(len(here.received) - 1)
 
     application = web.Application(client_max_size=16 << 20)
     application.router.add_route("*", "/{path:.*}", handle)
-    runner = web.AppRunner(application, shutdown_timeout=0.1)
+    runner = web.AppRunner(application, shutdown_timeout=0.1, access_log=None)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
@@ -133,20 +134,22 @@ class MailServer:
         return AuthResult(success=data.password.decode() == SECRET)
 
 
-@contextmanager
-def mail_server(refusals: Mapping[str, str] | None = None, **options: Any) -> Iterator[MailServer]:
+@asynccontextmanager
+async def mail_server(
+    refusals: Mapping[str, str] | None = None, **options: Any
+) -> AsyncIterator[MailServer]:
     """A mail server on this machine."""
-    server = MailServer(refusals or {})
-    controller = Controller(
-        server, hostname="127.0.0.1", port=0, authenticator=server.authenticate, **options
+    here = MailServer(refusals or {})
+    server = await asyncio.get_running_loop().create_server(
+        lambda: SMTP(here, hostname="mail.example", authenticator=here.authenticate, **options),
+        "127.0.0.1",
+        0,
     )
-    controller.start()
-    assert controller.server is not None
-    server.port = controller.server.sockets[0].getsockname()[1]
+    here.port = server.sockets[0].getsockname()[1]
     try:
-        yield server
+        yield here
     finally:
-        controller.stop()
+        server.close()
 
 
 @dataclass
