@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from tailrace.schemas.config import WorkerConfig
 from tailrace.schemas.errors import ConfigError, Problem
@@ -29,6 +30,8 @@ async def refuse_mixed(config: WorkerConfig, kafka: Mapping[str, Any]) -> None:
     await admin.start()
     try:
         responses = await admin.describe_consumer_groups([config.app])
+    except GroupCoordinatorNotAvailableError:
+        return  # on a new cluster no group was ever joined
     finally:
         await admin.close()
     others = {
