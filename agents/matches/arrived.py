@@ -5,13 +5,18 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator
 from functools import cached_property
+from typing import Final
 
 import numpy as np
 
 from tailrace.agents.matches.groups import raw
+from tailrace.schemas.alert_events import EvidenceSpan
 from tailrace.schemas.records import Arrivals
 from tailrace.schemas.spans import SpanBatch
 from tailrace.schemas.sums import Ints
+
+NAME_CHARACTERS: Final = 250
+"""How much of a name is evidence."""
 
 
 class Arrived:
@@ -21,6 +26,7 @@ class Arrived:
         self.batch = arrivals.decoded
         self._times = arrivals.times
         self._raw: dict[str, Ints] = {}
+        self._shown: dict[int, EvidenceSpan] = {}
 
     def __len__(self) -> int:
         return len(self.batch)
@@ -39,6 +45,22 @@ class Arrived:
     def time(self, row: int) -> int:
         """Return stream time in ms as the span's record came."""
         return self._times[int(self.batch.fragment_message[self._fragment(row)])]
+
+    def shown(self, row: int) -> EvidenceSpan:
+        """Return the span as evidence shows it."""
+        found = self._shown.get(row)
+        if found is None:
+            batch = self.batch
+            start, end = int(batch.start[row]), int(batch.end[row])
+            found = self._shown[row] = EvidenceSpan(
+                self.trace_id(row).hex(),
+                batch.span_id[row].hex(),
+                batch.strings[int(batch.service[row])][:NAME_CHARACTERS],
+                batch.strings[int(batch.name[row])][:NAME_CHARACTERS],
+                max(0, end - start),
+                end,
+            )
+        return found
 
     def raw(self, field: str) -> Ints:
         """Return `groups.raw` of all rows."""

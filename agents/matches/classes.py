@@ -79,6 +79,8 @@ class ValueClasses:
         self._numbers: dict[_Class, int] = {}
         self._classes: list[_Class] = []
         self._truths = _Kept(self._worked_out)
+        self._is_simple = not (self._regexes or self._cuts)
+        self._other = self._number(_Class(None, True, (False,) * len(patterns), -1, -1))
         self._plain: dict[str, list[int]] = {}
         self._ranges: list[tuple[int, ...]] = []
         self._others: list[tuple[int, Matcher]] = []
@@ -109,6 +111,10 @@ class ValueClasses:
 
     def number(self, value: AttributeValue | Absent) -> int:
         """Return the class of *value*."""
+        if self._is_simple and isinstance(value, str):
+            if value not in self._texts:
+                return self._other
+            return self._number(_Class(value, True, (), -1, -1))
         if isinstance(value, Absent):
             return self._number(_Class(None, False, (), -1, -1))
         text = text_of(value)

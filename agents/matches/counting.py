@@ -6,9 +6,10 @@ from typing import Final
 
 import numpy as np
 
-from tailrace.agents.matches.outcomes import Flags, Outcomes
+from tailrace.agents.matches.outcome_flags import Flagged
+from tailrace.agents.matches.outcomes import Outcomes
 from tailrace.schemas.matches import ALL_COUNT, MATCHED_COUNT, MATCHES_LAYOUT, MatchKey
-from tailrace.schemas.sums import Ints
+from tailrace.schemas.sums import SECOND_NS, Ints
 from tailrace.tables.interval_sums import IntervalSums
 
 WAITING_SPANS: Final = 16_384
@@ -31,17 +32,15 @@ class Counting:
         self._spans = 0
         self._alone: dict[MatchKey, tuple[int, int]] = {}
 
-    def add(self, of: Outcomes, outcomes: Ints, seconds: Ints) -> int:
-        """Count a span of each of *outcomes* in its second; return how many events that is."""
+    def add(self, of: Outcomes, outcomes: Ints, seconds: Ints) -> None:
+        """Count each of *outcomes* in its second."""
         if of is not self._outcomes:
             self.settle()
             self._outcomes, self._slots = of, {}
         self._waiting.append((outcomes, seconds))
         self._spans += len(outcomes)
-        events = int(of.flags.sizes(outcomes).sum())
         if self._spans >= WAITING_SPANS:
             self.settle()
-        return events
 
     def add_alone(self, key: MatchKey, events: int, matches: int) -> None:
         """Count what did not come with a span's outcome."""
@@ -67,7 +66,7 @@ class Counting:
         distinct, places = np.unique(seconds, return_inverse=True)
         count = len(distinct)
         pairs, spans = np.unique(outcomes * count + places, return_counts=True)
-        series, is_matched, owners = _series(of.flags, pairs // count)
+        series, is_matched, owners = of.flags.series(pairs // count)
         cells = series * count + (pairs % count)[owners]
         most = len(of.series) * count
         events = np.bincount(cells, spans[owners], most)
@@ -100,20 +99,7 @@ class Counting:
             del self._slots[second]
 
 
-def _series(flags: Flags, outcomes: Ints) -> tuple[Ints, Ints, Ints]:
-    series, is_matched, owners = flags.series(outcomes)
-    return series, is_matched.astype(np.int64), owners
-
-
-def seconds(ends: Ints, last: int, lateness: int) -> tuple[Ints, int, int]:
-    """Return the seconds of *ends* (ns), and how many were too late or too early.
-
-    They are clamped into (last - lateness, last].
-    """
-    found = ends // 1_000_000_000
-    if not len(found):
-        return found, 0, 0
-    first = last - lateness + 1
-    late = int(np.count_nonzero(found < first)) if found.min() < first else 0
-    early = int(np.count_nonzero(found > last)) if found.max() > last else 0
-    return (np.clip(found, first, last) if late or early else found), late, early
+def seconds(ends: Ints, first: int, last: int) -> tuple[Ints, Flagged, Flagged]:
+    """Return the seconds of *ends* (ns) within first and last, and which were before and after."""
+    found = ends // SECOND_NS
+    return np.clip(found, first, last), found < first, found > last

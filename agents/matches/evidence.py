@@ -10,7 +10,6 @@ import struct
 from collections.abc import Iterator, Sequence
 from typing import Final, TypeVar
 
-from tailrace.schemas.alert_events import EvidenceSpan
 from tailrace.schemas.matches import (
     Evidence,
     EvidenceBatch,
@@ -26,8 +25,6 @@ from tailrace.tables.interval_sums import RollupTopic
 from tailrace.tables.store import PartitionStore
 
 _FULL_AT: Final = struct.Struct(">q")
-_TEXT: Final = 250
-"""How many characters of a name are evidence."""
 _SPAN_BYTES: Final = 300
 """About what a span takes in a record beside its group and its names."""
 _PART_BYTES: Final = 256 << 10
@@ -101,14 +98,7 @@ class HeldEvidence:
         self._sealed = len(self._held)
 
     def add(self, evidence: Evidence) -> None:
-        """Hold *evidence*, its names no longer than they may be."""
-        span = evidence.span
-        if len(span.service) > _TEXT or len(span.name) > _TEXT:
-            span = EvidenceSpan(
-                span.trace_id, span.span_id, span.service[:_TEXT], span.name[:_TEXT],
-                span.duration_ns, span.at, span.sampled,
-            )  # fmt: skip
-            evidence = evidence._replace(span=span)
+        """Hold *evidence*."""
         self._held.append(evidence)
 
     def take(self) -> list[Evidence]:

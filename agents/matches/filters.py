@@ -1,9 +1,10 @@
 """Many filters at once.
 
-Spans of one *origin* have a service and a resource of which all conditions say the same. Of each
-origin it is known which filters may hold there at all, so that a span meets only those: what they
-say of it is the lowest of what they say of each of its fields. Classes that these filters do not
-tell apart are one: only what matters there makes a span differ from another.
+Spans of one *origin* have a service and a resource of which all conditions say the same; then a
+name; then a kind and status. Of each origin it is known which filters may hold there at all, so
+that a span meets only those: what they say of it is the lowest of what they say of each of its
+fields. Classes that these filters do not tell apart are one: only what matters there makes a span
+differ from another.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ from tailrace.agents.matches.classes import (
     classes,
 )
 from tailrace.agents.matches.conditions import (
+    CODE,
+    FALSE,
+    NAME,
     SERVICE,
     TRUE,
     Clause,
@@ -55,7 +59,10 @@ class Filters:
         self.classes: dict[Field, AnyClasses] = {
             field: classes(tests[field]) for field in sorted(tests)
         }
-        self.fields = [field for field in self.classes if not is_of_origin(field)]
+        own = [field for field in self.classes if not is_of_origin(field)]
+        self.steps = [field for field in (NAME, CODE) if field in own]
+        """Fields by which an origin is refined, in this order."""
+        self.fields = [*self.steps, *(field for field in own if field not in self.steps)]
         self.asked = {field: self._asked(field) for field in self.classes}
 
     def _asked(self, field: Field) -> _Places:
@@ -85,6 +92,7 @@ class Origins:
         ]
         self._numbers: dict[tuple[int, ...], int] = {}
         self._origins: list[Origin] = []
+        self._refined: dict[tuple[int, int, int], int] = {}
 
     def __len__(self) -> int:
         return len(self._origins)
@@ -92,14 +100,26 @@ class Origins:
     def __getitem__(self, number: int) -> Origin:
         return self._origins[number]
 
-    def number(self, resource: Mapping[str, AttributeValue]) -> int:
+    def of_resource(self, resource: Mapping[str, AttributeValue]) -> int:
         """Return the number of the origin of *resource*."""
         classes = tuple(found.number(_value(field, resource)) for field, found in self._fields)
         number = self._numbers.get(classes)
         if number is None:
             number = self._numbers[classes] = len(self)
-            fields = (field for field, _ in self._fields)
-            self._origins.append(Origin(self._filters, dict(zip(fields, classes, strict=True))))
+            numbers = dict(zip((field for field, _ in self._fields), classes, strict=True))
+            everything = np.arange(len(self._filters.clauses))
+            said = np.full(len(everything), TRUE, np.uint8)
+            self._origins.append(Origin(self._filters, 0, numbers, everything, said))
+        return number
+
+    def refined(self, origin: int, field: int, class_: int) -> int:
+        """Return the number of that part of *origin* whose *field*th field is of *class_*."""
+        of = self._origins[origin]
+        key = origin, field, of.kind(field, class_)
+        number = self._refined.get(key)
+        if number is None:
+            number = self._refined[key] = len(self)
+            self._origins.append(of.refined(field, class_))
         return number
 
 
@@ -110,17 +130,28 @@ def _value(field: Field, resource: Mapping[str, AttributeValue]) -> AttributeVal
 
 
 class Origin:
-    """What the filters `relevant` (their places, ascending) say of the spans of one origin."""
+    """What the filters `relevant` (their places, ascending) say of the spans of one origin.
 
-    def __init__(self, filters: Filters, numbers: Mapping[Field, int]) -> None:
+    All fields before the *first* are in the origin: it is of the class that *numbers* says.
+    """
+
+    def __init__(
+        self,
+        filters: Filters,
+        first: int,
+        numbers: Mapping[Field, int],
+        relevant: Ints,
+        said: Truths,
+    ) -> None:
         self._filters = filters
+        self._first = first
         self._numbers = numbers
-        said = np.full(len(filters.clauses), TRUE, np.uint8)
-        for field, number in numbers.items():
-            truths = filters.classes[field].truths(number)
-            np.minimum(said, truths[filters.asked[field]], out=said)
-        self.relevant: Ints = np.flatnonzero(said)
-        self._said: Truths = said[self.relevant]
+        for field in numbers.keys() if not first else filters.fields[first - 1 : first]:
+            truths = filters.classes[field].truths(numbers[field])
+            said = np.minimum(said, truths[filters.asked[field][relevant]])
+        may_hold = said > FALSE
+        self.relevant: Ints = relevant[may_hold]
+        self._said: Truths = said[may_hold]
         clauses = [filters.clauses[place] for place in self.relevant.tolist()]
         self._rests = [(place, Every(each.rest)) for place, each in enumerate(clauses) if each.rest]
         self._asked = [self._asked_here(field) for field in filters.fields]
@@ -130,6 +161,8 @@ class Origin:
         self._examples: list[list[int]] = [[] for _ in filters.fields]
 
     def _asked_here(self, field: Field) -> _Places | None:
+        if field in self._numbers:
+            return None
         asked = self._filters.asked[field][self.relevant]
         is_asked = asked < len(self._filters.classes[field].tests)
         return asked if is_asked.any() else None
@@ -146,6 +179,11 @@ class Origin:
                     found.setdefault(field, set()).add(self._filters.classes[field].tests[test])
         return {field: np.array(sorted(places), np.int32) for field, places in found.items()}
 
+    def refined(self, field: int, number: int) -> Origin:
+        """Return the part whose *field*th field, the first that is not in it, is of a class."""
+        numbers = {**self._numbers, self._filters.fields[field]: number}
+        return Origin(self._filters, field + 1, numbers, self.relevant, self._said)
+
     def kind(self, field: int, number: int) -> int:
         """Return one number for all classes of the *field*th field that are alike here."""
         places = self._told_apart_by[field]
@@ -161,13 +199,15 @@ class Origin:
         return kind
 
     def said(self, kinds: Sequence[int]) -> Truths:
-        """Return what each filter in `relevant` says of a span of these *kinds* of fields."""
+        """Return what each filter in `relevant` says of a span of these *kinds* of the fields
+        that are not in its origin."""
         said = self._said.copy()
         classes = self._filters.classes
-        for index, field in enumerate(self._filters.fields):
+        steps = len(self._filters.steps)
+        for index, field in enumerate(self._filters.fields[steps:], steps):
             asked = self._asked[index]
             if asked is not None:
-                truths = classes[field].truths(self._examples[index][kinds[index]])
+                truths = classes[field].truths(self._examples[index][kinds[index - steps]])
                 np.minimum(said, truths[asked], out=said)
         if self._rests:
             self._judge_rests(said, kinds)
@@ -175,7 +215,9 @@ class Origin:
 
     def _judge_rests(self, said: Truths, kinds: Sequence[int]) -> None:
         numbers = dict(self._numbers)
-        for field, examples, kind in zip(self._filters.fields, self._examples, kinds, strict=True):
+        steps = len(self._filters.steps)
+        fields, found = self._filters.fields[steps:], self._examples[steps:]
+        for field, examples, kind in zip(fields, found, kinds, strict=True):
             if examples:
                 numbers[field] = examples[kind]
 

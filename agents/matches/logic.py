@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,8 +19,10 @@ from tailrace.agents.matches.arrived import Arrived
 from tailrace.agents.matches.compiled import Compiled, compiled_for
 from tailrace.agents.matches.counting import Counting, seconds
 from tailrace.agents.matches.groups import Texts, overflow
-from tailrace.agents.matches.outcomes import Outcomes
+from tailrace.agents.matches.outcome_flags import Flagged
+from tailrace.agents.matches.outcomes import Outcomes, Part
 from tailrace.agents.matches.relations import Found, Observed, Relations
+from tailrace.agents.matches.verdicts import Verdicts
 from tailrace.agents.matches.witnesses import Marks, Witnesses
 from tailrace.schemas.definitions import Definitions
 from tailrace.schemas.matches import MATCHES_LAYOUT, MatchKey, decode_key, place
@@ -45,6 +48,17 @@ class MatchesSettings:
     tokens: int = 10
     max_groups: int = 10_000
     wait_ms: int = 30_000
+
+
+class _Judged(NamedTuple):
+    """Spans, their verdicts by number, and what they bring."""
+
+    spans: Arrived
+    verdicts: Verdicts
+    numbers: Ints
+    is_counted: Flagged
+    of: Outcomes
+    parts: list[Part]
 
 
 class MatchesLogic:
@@ -94,18 +108,14 @@ class MatchesLogic:
         self._relations.restore(self._now)
 
     def process(self, arrivals: Arrivals[SpanBatch], outbox: Outbox, totals: Totals) -> None:
-        totals.add("match_seen_spans", len(arrivals.decoded))
         spans = Arrived(arrivals)
-        if self._compiled is None or not (self._compiled.signals or self._compiled.relations):
-            self._pass_by(spans, outbox, totals)
-            return
-        outcomes = self._outcomes_of(spans)
+        judged = self._judged(spans, totals)
         for now, rows in spans.runs(self._topic.interval_ms):
             self._close(now, outbox, totals)
             self._sums.roll(now, outbox)
             if rows.stop > rows.start:
-                self._count(spans, rows, outcomes[rows], totals)
-                self._relate(spans, rows, outcomes[rows], outbox, totals)
+                self._count(judged, rows, totals)
+                self._relate(judged, rows, outbox, totals)
         if arrivals.times:
             self._now = arrivals.times[-1]
 
@@ -161,68 +171,65 @@ class MatchesLogic:
         for output in self._witnesses.close(interval):
             outbox.send(self._topic.name, output)
 
-    def _outcomes_of(self, spans: Arrived) -> Ints:
-        assert self._compiled is not None
+    def _judged(self, spans: Arrived, totals: Totals) -> _Judged:
+        """Return what *spans* are to the signals, and what they bring."""
+        assert self._compiled is not None, "no definitions were told"
         verdicts = self._compiled.verdicts(spans.batch)
         numbers = verdicts.of(spans.batch)
         if self._outcomes is None or not self._outcomes.serves(verdicts):
-            self._outcomes = Outcomes(self._compiled.signals, verdicts, spans.batch)
             self._texts = Texts(spans.batch.strings, spans.batch.values)
-        return self._outcomes.of(spans, numbers)
-
-    def _count(self, spans: Arrived, rows: slice, outcomes: Ints, totals: Totals) -> None:
+            self._outcomes = Outcomes(self._compiled.signals, verdicts, self._texts)
+        counts, failures, _ = verdicts.columns()
+        is_counted = counts[numbers]
+        counted = int(np.count_nonzero(is_counted))
+        totals.add("match_seen_spans", len(numbers))
+        totals.add("match_counted_spans", counted)
+        totals.add("match_uncounted_spans", len(numbers) - counted)
+        if failed := int(failures[numbers].sum()):
+            totals.add("match_failures", failed)
         of = self._outcomes
-        assert of is not None
-        if failures := of.flags.failures(outcomes):
-            totals.add("match_failures", failures)
-        outcomes = self._witnesses.look(of, spans, rows, outcomes)
-        is_counted = of.flags.sizes(outcomes) > 0
-        count = int(np.count_nonzero(is_counted))
-        if count < len(outcomes):
-            totals.add("match_uncounted_spans", len(outcomes) - count)
-            outcomes = outcomes[is_counted]
-        if not count:
-            return
-        totals.add("match_counted_spans", count)
-        if overflowed := of.flags.overflowed(outcomes):
-            totals.add("match_overflow_spans", overflowed)
-        ends = (
-            spans.batch.end[rows] if count == len(is_counted) else spans.batch.end[rows][is_counted]
-        )
-        self._counting.add(of, outcomes, self._clamped(ends, totals))
+        return _Judged(spans, verdicts, numbers, is_counted, of, of.of(spans, numbers))
 
-    def _clamped(self, ends: Ints, totals: Totals) -> Ints:
-        """Return the second in which each span counts."""
+    def _count(self, judged: _Judged, rows: slice, totals: Totals) -> None:
+        of, spans = judged.of, judged.spans
+        ends, is_counted = spans.batch.end[rows], judged.is_counted[rows]
+        seconds = self._clamped(ends, is_counted, totals)
+        for part in judged.parts:
+            within = part.within(rows)
+            if len(within.rows):
+                outcomes = self._witnesses.look(of, spans, within)
+                if overflowed := of.flags.overflowed(outcomes):
+                    totals.add("match_overflow_spans", overflowed)
+                self._counting.add(of, outcomes, seconds[within.rows - rows.start])
+
+    def _clamped(self, ends: Ints, is_counted: Flagged, totals: Totals) -> Ints:
+        """Return the second in which each span counts, if it is counted."""
         last = ((self._interval + 1) * self._topic.interval_ms - 1) // _SECOND_MS
-        found, late, early = seconds(ends, last, self._settings.lateness_ms // _SECOND_MS)
-        if late:
+        first = last - self._settings.lateness_ms // _SECOND_MS + 1
+        found, is_late, is_early = seconds(ends, first, last)
+        if late := int(np.count_nonzero(is_late & is_counted)):
             totals.add("match_late_spans", late)
-        if early:
+        if early := int(np.count_nonzero(is_early & is_counted)):
             totals.add("match_early_spans", early)
         return found
 
     # Relations
 
-    def _relate(
-        self, spans: Arrived, rows: slice, outcomes: Ints, outbox: Outbox, totals: Totals
-    ) -> None:
+    def _relate(self, judged: _Judged, rows: slice, outbox: Outbox, totals: Totals) -> None:
         """Show the relations the spans that they want to see, record by record."""
-        of, relations = self._outcomes, self._relations
-        assert of is not None
+        relations, spans = self._relations, judged.spans
         if relations is None or not relations.signals:
             return
-        is_shown = of.flags.is_told(outcomes) | relations.needs_every_span
-        shown = np.flatnonzero(is_shown)
+        numbers, verdicts = judged.numbers[rows], judged.verdicts
+        shown = np.flatnonzero(verdicts.columns()[2][numbers] | relations.needs_every_span)
         now, together = 0, list[Observed]()
-        for row, number in zip(
-            (shown + rows.start).tolist(), outcomes[shown].tolist(), strict=True
-        ):
+        for row, number in zip((shown + rows.start).tolist(), numbers[shown].tolist(), strict=True):
             time = spans.time(row)
             if time != now and together:
                 self._add(relations.observe(now, together, totals), now, outbox, totals)
                 together = []
             now = time
-            together.append(self._observed(spans, row, of.outcomes[number].told))
+            together.append(self._observed(spans, row, verdicts.verdicts[number].told))
         if together:
             self._add(relations.observe(now, together, totals), now, outbox, totals)
 
@@ -257,7 +264,8 @@ class MatchesLogic:
             group = self._witnesses.admitted(found)
             if found.signal.group_by and group == overflow(found.signal.group_by):
                 totals.add("match_overflow_spans", 1)
-            second = int(self._clamped(np.array([found.end_ns], np.int64), totals)[0])
+            end = np.array([found.end_ns], np.int64)
+            second = int(self._clamped(end, np.ones(1, np.bool_), totals)[0])
             key = MatchKey(found.signal.id, second, group)
             self._counting.add_alone(key, found.events, found.matches)
             totals.add("match_found_events", found.events)

@@ -1,31 +1,30 @@
 """Outcomes: which series a span adds to.
 
-A series is a signal and a group. What an outcome is made of is known once for all spans that are
-alike; these are told apart by verdict and by the values that their signals group by.
+A series is a signal and a group. What a verdict brings falls into parts, one for each list of
+fields that signals group by: so that values which one signal asks for do not multiply with those of
+another. Parts of spans that are alike are worked out once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Sequence
+from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from tailrace.agents.matches.arrived import Arrived
 from tailrace.agents.matches.groups import Texts, overflow
+from tailrace.agents.matches.outcome_flags import Flags
 from tailrace.agents.matches.verdicts import Verdict, Verdicts
 from tailrace.schemas.definitions.signals import Signal
 from tailrace.schemas.matches import encode_group
-from tailrace.schemas.spans import SpanBatch
 from tailrace.schemas.sums import Ints
 
-Flagged = npt.NDArray[np.bool_]
+Flagged: TypeAlias = npt.NDArray[np.bool_]
 
 _KEPT: Final = 100_000
 """With more outcomes or series, all are forgotten."""
-_UNKNOWN: Final = -1
-_GROUPED: Final = -2
 _UNGROUPED: Final = encode_group([])
 
 
@@ -37,19 +36,26 @@ class Series(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """`series` to which an event is added, and whether it matches; places in `Outcomes.series`.
+    """`series` to which a span adds an event, and a match to some; places in `Outcomes.series`.
 
-    `witnessed`: those that want the spans that match. `grouped`: those of signals that group.
-    `told`: bits of the filters of relations. `overflowed`: of how many the group is `overflow`.
+    `witnessed`: those that want to see the match.
     """
 
-    series: tuple[int, ...]
-    is_matched: tuple[bool, ...]
-    witnessed: tuple[int, ...]
-    grouped: tuple[int, ...]
-    told: int
-    failures: int
-    overflowed: int
+    series: Ints
+    witnessed: Ints
+    is_grouped: bool
+
+
+class Part(NamedTuple):
+    """The outcome of each of *rows*, which ascend."""
+
+    rows: Ints
+    outcomes: Ints
+
+    def within(self, rows: slice) -> Part:
+        """Return what is of *rows*."""
+        first, last = np.searchsorted(self.rows, (rows.start, rows.stop))
+        return Part(self.rows[first:last], self.outcomes[first:last])
 
 
 class Outcomes:
@@ -58,128 +64,73 @@ class Outcomes:
     They mean what they do for as long as `serves` says so; series for as long as this lives.
     """
 
-    def __init__(self, signals: Sequence[Signal], verdicts: Verdicts, batch: SpanBatch) -> None:
+    def __init__(self, signals: Sequence[Signal], verdicts: Verdicts, texts: Texts) -> None:
         self.signals = signals
         self.series: list[Series] = []
         self.keys: list[bytes] = []
         """Of each series, what tells it apart from all others."""
         self.outcomes: list[Outcome] = []
+        self.flags = Flags()
         self._verdicts = verdicts
         self._generation = verdicts.generation
-        self._texts = Texts(batch.strings, batch.values)
+        self._texts = texts
         self._places: dict[Series, int] = {}
-        self._numbers: dict[Outcome, int] = {}
-        self._of_verdicts = np.empty(0, np.int64)
-        self._groups: dict[bytes, int] = {}
-        fields = dict.fromkeys(field for signal in signals for field in signal.group_by)
-        self._fields = list(fields)
-        self._reads: dict[int, Flagged] = {}
-        self._packed = np.dtype((np.void, 8 * (1 + len(self._fields))))
-        self.flags = Flags()
+        self._numbers: dict[tuple[tuple[int, ...], tuple[bool, ...]], int] = {}
+        groupings = dict.fromkeys(signal.group_by for signal in signals)
+        self._groupings = [_Grouping(self, verdicts, texts, each) for each in groupings]
 
     def serves(self, verdicts: Verdicts) -> bool:
         """True if numbers of *verdicts* mean what they did, and not too much is remembered."""
+        remembered = (len(self.outcomes), len(self.series), *map(len, self._groupings))
         return (
             self._verdicts is verdicts
             and self._generation == verdicts.generation
-            and max(len(self.outcomes), len(self.series), len(self._groups)) <= _KEPT
+            and max(remembered) <= _KEPT
         )
 
-    def of(self, spans: Arrived, numbers: Ints) -> Ints:
-        """Return the outcome of each span, of which *numbers* are the verdicts."""
-        known = len(self._verdicts.verdicts)
-        if known > len(self._of_verdicts):
-            more = np.full(2 * known - len(self._of_verdicts), _UNKNOWN, np.int64)
-            self._of_verdicts = np.concatenate([self._of_verdicts, more])
-        found: Ints = self._of_verdicts[numbers]
-        if not len(found) or found.min() >= 0:
-            return found
-        if (found == _UNKNOWN).any():
-            for number in np.unique(numbers[found == _UNKNOWN]).tolist():
-                self._of_verdicts[number] = self._of_verdict(number)
-            found = self._of_verdicts[numbers]
-        rows = np.flatnonzero(found == _GROUPED)
-        if len(rows):
-            found[rows] = self._grouped(spans, rows, numbers[rows])
+    def of(self, spans: Arrived, numbers: Ints) -> list[Part]:
+        """Return what spans add, of which *numbers* are the verdicts; not those who add nothing."""
+        found = []
+        for grouping in self._groupings:
+            rows = np.flatnonzero(grouping.is_asked(numbers))
+            if len(rows):
+                found.append(Part(rows, grouping.of(spans, rows, numbers[rows])))
         return found
 
-    def _of_verdict(self, number: int) -> int:
-        verdict = self._verdicts.verdicts[number]
-        fields = {field for place in verdict.signals for field in self.signals[place].group_by}
-        if not fields:
-            return self._number(verdict, [_UNGROUPED] * len(verdict.signals))
-        self._reads[number] = np.array([field in fields for field in self._fields])
-        return _GROUPED
-
-    def _grouped(self, spans: Arrived, rows: Ints, numbers: Ints) -> Ints:
-        """Return the outcomes of *rows*, which depend on the values of fields."""
-        keys = np.empty((len(rows), 1 + len(self._fields)), np.int64)
-        keys[:, 0] = numbers
-        distinct, places = np.unique(numbers, return_inverse=True)
-        reads = np.array([self._reads[number] for number in distinct.tolist()])[places]
-        for index, field in enumerate(self._fields):
-            keys[:, 1 + index] = np.where(reads[:, index], spans.raw(field)[rows], 0)
-        packed = keys.view(self._packed)[:, 0].tolist()
-        groups = self._groups
-        found = np.empty(len(rows), np.int64)
-        for index, key in enumerate(packed):
-            outcome = groups.get(key)
-            if outcome is None:
-                outcome = groups[key] = self._of_group(keys[index])
-            found[index] = outcome
-        return found
-
-    def _of_group(self, key: Ints) -> int:
-        number, *values = key.tolist()
-        verdict = self._verdicts.verdicts[number]
-        by_field = dict(zip(self._fields, values, strict=True))
-        groups = []
-        for place in verdict.signals:
-            group_by = self.signals[place].group_by
-            of_fields = tuple(by_field[field] for field in group_by)
-            groups.append(self._texts.group(group_by, of_fields))
-        return self._number(verdict, groups)
-
-    def _number(self, verdict: Verdict, groups: Sequence[bytes]) -> int:
-        series = [
-            Series(signal, group) for signal, group in zip(verdict.signals, groups, strict=True)
-        ]
-        return self.number(series, verdict.is_matched, verdict.told, verdict.failures)
-
-    def number(
-        self, series: Sequence[Series], is_matched: Sequence[bool], told: int, failures: int
-    ) -> int:
-        """Return the number of the outcome of these."""
+    def number(self, series: Sequence[Series], is_matched: Sequence[bool]) -> int:
+        """Return the number of the outcome of *series*, which are of signals that group alike."""
         places = [self._place(each) for each in series]
-        of = [self.signals[each.signal] for each in series]
-        outcome = Outcome(
-            tuple(places),
-            tuple(is_matched),
-            _where(places, [m and s.has_evidence for m, s in zip(is_matched, of, strict=True)]),
-            _where(places, [bool(signal.group_by) for signal in of]),
-            told,
-            failures,
-            sum(
-                bool(signal.group_by) and each.group == overflow(signal.group_by)
-                for signal, each in zip(of, series, strict=True)
-            ),
-        )
-        number = self._numbers.get(outcome)
+        key = tuple(places), tuple(is_matched)
+        number = self._numbers.get(key)
         if number is None:
-            number = self._numbers[outcome] = len(self.outcomes)
-            self.outcomes.append(outcome)
-            self.flags.add(outcome)
+            number = self._numbers[key] = len(self.outcomes)
+            witnessed = [
+                place
+                for place, each, match in zip(places, series, is_matched, strict=True)
+                if match and self.signals[each.signal].has_evidence
+            ]
+            group_by = self.signals[series[0].signal].group_by
+            other = overflow(group_by) if group_by else None
+            self.outcomes.append(
+                Outcome(np.array(places), np.array(witnessed, np.int64), bool(group_by))
+            )
+            overflowed = sum(each.group == other for each in series)
+            self.flags.add(places, is_matched, bool(group_by or witnessed), overflowed)
         return number
 
-    def overflowing(self, number: int, closed: Sequence[int]) -> int:
-        """Return the outcome *number* with other groups in the place of the series *closed*."""
-        outcome = self.outcomes[number]
-        series = []
-        for place in outcome.series:
-            each = self.series[place]
-            other = overflow(self.signals[each.signal].group_by)
-            series.append(each._replace(group=other) if place in closed else each)
-        return self.number(series, outcome.is_matched, outcome.told, outcome.failures)
+    def moved(self, number: int, closed: Sequence[int]) -> int:
+        """Return the outcome that is *number* with other groups for its series *closed*."""
+        found = self.outcomes[number]
+        series = [self.series[place] for place in found.series.tolist()]
+        other = overflow(self.signals[series[0].signal].group_by)
+        where = set(closed)
+        return self.number(
+            [
+                each._replace(group=other) if place in where else each
+                for place, each in zip(found.series.tolist(), series, strict=True)
+            ],
+            self.flags.is_matched(number),
+        )
 
     def _place(self, series: Series) -> int:
         place = self._places.get(series)
@@ -190,60 +141,79 @@ class Outcomes:
         return place
 
 
-def _where(places: Sequence[int], flags: Iterable[bool]) -> tuple[int, ...]:
-    return tuple(place for place, flag in zip(places, flags, strict=True) if flag)
+class _Grouping(dict[bytes, int]):
+    """Outcomes of the signals that group by *group_by*, by verdict and values of the fields."""
 
+    __slots__ = (
+        "_asked",
+        "_counting",
+        "_group_by",
+        "_outcomes",
+        "_packed",
+        "_signals",
+        "_texts",
+        "_ungrouped",
+        "_verdicts",
+    )
 
-class Flags:
-    """What outcomes are, as columns by their number."""
+    def __init__(
+        self, outcomes: Outcomes, verdicts: Verdicts, texts: Texts, group_by: tuple[str, ...]
+    ) -> None:
+        super().__init__()
+        self._outcomes = outcomes
+        self._verdicts = verdicts
+        self._texts = texts
+        self._group_by = group_by
+        self._packed = np.dtype((np.void, 8 * (1 + len(group_by))))
+        self._signals = frozenset(
+            place for place, signal in enumerate(outcomes.signals) if signal.group_by == group_by
+        )
+        self._counting: list[list[tuple[int, bool]]] = []
+        self._asked = np.zeros(0, np.bool_)
+        self._ungrouped = np.zeros(0, np.int64)
 
-    def __init__(self) -> None:
-        self._count = self._used = 0
-        self._sizes = np.zeros(64, np.int64)
-        self._cells = np.zeros(64, np.int64)
-        self._rows = np.zeros((64, 4), np.int64)
+    def is_asked(self, numbers: Ints) -> Flagged:
+        """True where some of these signals count a span of that verdict."""
+        verdicts, known = self._verdicts.verdicts, len(self._asked)
+        if len(verdicts) > known:
+            more = list(map(self._of_these, verdicts[known:]))
+            self._counting += more
+            self._asked = np.concatenate([self._asked, np.array(list(map(bool, more)), np.bool_)])
+            unknown = np.full(len(more), -1, np.int64)
+            self._ungrouped = np.concatenate([self._ungrouped, unknown])
+        found: Flagged = self._asked[numbers]
+        return found
 
-    def add(self, outcome: Outcome) -> None:
-        """Add *outcome*, the next."""
-        count, size = self._count, len(outcome.series)
-        if count == len(self._rows):
-            self._rows = np.concatenate([self._rows, np.zeros_like(self._rows)])
-            self._sizes = np.concatenate([self._sizes, np.zeros_like(self._sizes)])
-        while self._used + size > len(self._cells):
-            self._cells = np.concatenate([self._cells, np.zeros_like(self._cells)])
-        cells = [2 * p + m for p, m in zip(outcome.series, outcome.is_matched, strict=True)]
-        self._cells[self._used : self._used + size] = cells
-        self._sizes[count] = size
-        needs_a_look = bool(outcome.witnessed or outcome.grouped)
-        self._rows[count] = needs_a_look, outcome.told != 0, outcome.failures, outcome.overflowed
-        self._used += size
-        self._count += 1
+    def _of_these(self, verdict: Verdict) -> list[tuple[int, bool]]:
+        pairs = zip(verdict.signals, verdict.is_matched, strict=True)
+        return [pair for pair in pairs if pair[0] in self._signals]
 
-    def needs_a_look(self) -> Flagged:
-        """True of those whose spans matter one by one: the first of an interval, or evidence."""
-        flags: Flagged = self._rows[: self._count, 0] != 0
-        return flags
+    def of(self, spans: Arrived, rows: Ints, numbers: Ints) -> Ints:
+        """Return the outcome of each of *rows*, of which *numbers* are the verdicts."""
+        if not self._group_by:
+            return self._of_verdicts(numbers)
+        keys = np.empty((len(rows), 1 + len(self._group_by)), np.int64)
+        keys[:, 0] = numbers
+        for index, field in enumerate(self._group_by, 1):
+            keys[:, index] = spans.raw(field)[rows]
+        packed = keys.view(self._packed)[:, 0].tolist()
+        return np.fromiter(map(self.__getitem__, packed), np.int64, len(rows))
 
-    def is_told(self, outcomes: Ints) -> Flagged:
-        """True where some filter of relations holds."""
-        flags: Flagged = self._rows[outcomes, 1] != 0
-        return flags
+    def _of_verdicts(self, numbers: Ints) -> Ints:
+        found: Ints = self._ungrouped[numbers]
+        if found.min() < 0:
+            for number in np.unique(numbers[found < 0]).tolist():
+                self._ungrouped[number] = self._worked_out(number, _UNGROUPED)
+            found = self._ungrouped[numbers]
+        return found
 
-    def sizes(self, outcomes: Ints) -> Ints:
-        """Return how many series each counts."""
-        return self._sizes[outcomes]
+    def __missing__(self, key: bytes) -> int:
+        number, *values = np.frombuffer(key, np.int64).tolist()
+        group = self._texts.group(self._group_by, tuple(values))
+        found = self[key] = self._worked_out(number, group)
+        return found
 
-    def failures(self, outcomes: Ints) -> int:
-        return int(self._rows[outcomes, 2].sum())
-
-    def overflowed(self, outcomes: Ints) -> int:
-        return int(self._rows[outcomes, 3].sum())
-
-    def series(self, outcomes: Ints) -> tuple[Ints, Flagged, Ints]:
-        """Return the series of all *outcomes*, whether they match, and each one's index there."""
-        sizes = self._sizes[outcomes]
-        starts = (np.cumsum(self._sizes) - self._sizes)[outcomes]
-        owners = np.repeat(np.arange(len(outcomes)), sizes)
-        firsts = np.cumsum(sizes) - sizes
-        cells = self._cells[np.arange(len(owners)) + (starts - firsts)[owners]]
-        return cells >> 1, (cells & 1) != 0, owners
+    def _worked_out(self, number: int, group: bytes) -> int:
+        counting = self._counting[number]
+        series = [Series(signal, group) for signal, _ in counting]
+        return self._outcomes.number(series, [match for _, match in counting])

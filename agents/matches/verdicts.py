@@ -35,6 +35,7 @@ from tailrace.schemas.strings import ABSENT
 from tailrace.schemas.sums import Ints
 
 Ids = npt.NDArray[np.int32]
+Flagged = npt.NDArray[np.bool_]
 
 _KEPT: Final = 100_000
 """With more keys or verdicts, all are forgotten."""
@@ -146,7 +147,8 @@ class Verdicts(dict[bytes, int]):
             [AttributeColumn("span", key) for key in field.keys] for field in self._filters.fields
         ]
         self._classes = [self._table(field) for field in self._filters.fields]
-        self._packed = np.dtype((np.void, 4 * (1 + len(self._columns))))
+        self._steps = len(self._filters.steps)
+        self._packed = np.dtype((np.void, 4 * (1 + len(self._columns) - self._steps)))
         self._forget()
 
     def serves(self, batch: SpanBatch) -> bool:
@@ -157,11 +159,15 @@ class Verdicts(dict[bytes, int]):
         self.clear()
         self.generation += 1
         self._origins = Origins(self._filters)
-        self._asked: list[Asked] = []
+        self._asked: dict[int, Asked] = {}
         self._numbers: dict[Verdict, int] = {}
         self.verdicts: list[Verdict] = []
+        self._rows = np.zeros((0, 3), np.int64)
         self._origin_of = _Table(self._origin)
-        self._kinds = [_Kinds(self._origins, index) for index in range(len(self._columns))]
+        self._kinds = [
+            _Kinds(self._origins, index, is_step=index < self._steps)
+            for index in range(len(self._columns))
+        ]
 
     def _table(self, field: Field) -> _Table:
         classes = self._filters.classes[field]
@@ -173,10 +179,7 @@ class Verdicts(dict[bytes, int]):
     def _origin(self, id: int) -> int:
         resource = self._values[id] if id != ABSENT else {}
         assert isinstance(resource, dict)
-        number = self._origins.number(resource)
-        if number == len(self._asked):
-            self._asked.append(self._question.asked(self._origins[number]))
-        return number
+        return self._origins.of_resource(resource)
 
     def of(self, batch: SpanBatch) -> Ints:
         """Return the number of each span's verdict."""
@@ -186,10 +189,14 @@ class Verdicts(dict[bytes, int]):
             or any(kinds.size > _KEPT_CELLS for kinds in self._kinds)
         ):
             self._forget()
-        rows = np.empty((len(batch), 1 + len(self._columns)), np.int32)
-        origins = rows[:, 0] = self._origin_of.of(batch.resource, len(self._values))
-        for index, kinds in enumerate(self._kinds):
-            rows[:, 1 + index] = kinds.of(origins, self._classes_of(batch, index))
+        origins = self._origin_of.of(batch.resource, len(self._values))
+        for index in range(self._steps):
+            origins = self._kinds[index].of(origins, self._classes_of(batch, index))
+        rows = np.empty((len(batch), 1 + len(self._columns) - self._steps), np.int32)
+        rows[:, 0] = origins
+        for index in range(self._steps, len(self._columns)):
+            kinds = self._kinds[index].of(origins, self._classes_of(batch, index))
+            rows[:, 1 + index - self._steps] = kinds
         packed = rows.view(self._packed)[:, 0].tolist()
         return np.fromiter(map(self.__getitem__, packed), np.int64, len(batch))
 
@@ -206,9 +213,21 @@ class Verdicts(dict[bytes, int]):
         ids = coalesced(batch.attributes, self._columns[index])
         return self._classes[index].of(ids, len(self._values))
 
+    def columns(self) -> tuple[Flagged, Ints, Flagged]:
+        """Return of every verdict: whether it counts, its failures, whether it tells anything."""
+        known, verdicts = len(self._rows), self.verdicts
+        if len(verdicts) > known:
+            more = [(bool(v.signals), v.failures, v.told != 0) for v in verdicts[known:]]
+            self._rows = np.concatenate([self._rows, np.array(more, np.int64)])
+        counts, failures, told = self._rows.T
+        return counts != 0, failures, told != 0
+
     def __missing__(self, row: bytes) -> int:
         origin, *kinds = np.frombuffer(row, np.int32).tolist()
-        verdict = self._question.answer(self._asked[origin], self._origins[origin], kinds)
+        asked = self._asked.get(origin)
+        if asked is None:
+            asked = self._asked[origin] = self._question.asked(self._origins[origin])
+        verdict = self._question.answer(asked, self._origins[origin], kinds)
         number = self._numbers.get(verdict)
         if number is None:
             number = self._numbers[verdict] = len(self.verdicts)
@@ -232,17 +251,21 @@ class _Table:
             self._cells = np.concatenate([self._cells[:-1], more, self._cells[-1:]])
         found = self._cells[ids]
         if len(found) and found.min() < 0:
-            for each in np.unique(ids[found < 0]).tolist():
-                self._cells[each] = self._work_out(each)
+            unknown = np.unique(ids[found < 0])
+            self._cells[unknown] = list(map(self._work_out, unknown.tolist()))
             found = self._cells[ids]
         return found
 
 
 class _Kinds:
-    """The kinds of one field by origin and class, worked out as they come up."""
+    """The kinds of one field by origin and class, worked out as they come up.
 
-    def __init__(self, origins: Origins, index: int) -> None:
+    If it is a step, the origin that results.
+    """
+
+    def __init__(self, origins: Origins, index: int, *, is_step: bool) -> None:
         self._origins = origins
+        self._is_step = is_step
         self._index = index
         self._shape = (1, 1)
         self._cells: Ints = np.full(1, -1, np.int64)
@@ -268,9 +291,14 @@ class _Kinds:
         if found.min() < 0:
             for place in np.unique(places[found < 0]).tolist():
                 origin, number = divmod(place, width)
-                cells[place] = self._origins[origin].kind(self._index, number)
+                cells[place] = self._worked_out(origin, number)
             found = cells[places]
         return found
+
+    def _worked_out(self, origin: int, number: int) -> int:
+        if self._is_step:
+            return self._origins.refined(origin, self._index, number)
+        return self._origins[origin].kind(self._index, number)
 
 
 def _grown(size: int, needed: int) -> int:

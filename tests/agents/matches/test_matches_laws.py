@@ -301,7 +301,7 @@ def test_every_span_is_counted_or_not_and_every_oddity_too(
         place_of = bytes.fromhex(by)
         span = of_spans[int(place_of[:4]), int(place_of[4:])]
         expected_marks.append((span.trace_id, signal, encode_group(group)))
-    assert [(mark[0], mark[2], mark[3]) for mark in kept.marks] == expected_marks
+    assert sorted(mark[:1] + mark[2:] for mark in kept.marks) == sorted(expected_marks)
     task.totals.add("match_counted_spans", 1)
     assert len(task.problems()) == 1
 
@@ -321,7 +321,7 @@ def test_outputs_and_marks_do_not_depend_on_cuts_or_checkpoints_or_interned_ids(
     build = builder(all, limit, kept=one)
     outputs = deaths.cut(build, rows(sent), sorted(cuts), sorted(checkpoints), END_MS)
     assert outputs == deaths.uninterrupted(builder(all, kept=other), rows(sent), END_MS)
-    assert one.marks == other.marks
+    assert sorted(one.marks) == sorted(other.marks)
 
 
 @settings(max_examples=200, deadline=None)
