@@ -49,7 +49,12 @@ _CHANGELOG = _LARGE | {
     # A store that is older than half of it may miss deletions, and is restored whole.
     "delete.retention.ms": "86400000",
 }
-DEFINITIONS = {"cleanup.policy": "compact"}
+DEFINITIONS = {
+    "cleanup.policy": "compact",
+    # The active segment is never compacted: a small one keeps reading to the end short.
+    "segment.bytes": str(16 << 20),
+    "min.cleanable.dirty.ratio": "0.1",
+}
 """Settings of the topic of definitions."""
 
 
