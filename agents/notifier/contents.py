@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
-from tailrace.schemas import rfc3339
+from tailrace.schemas import rfc3339, trace_links
 from tailrace.schemas.alert_events import AlertEvent, EvidenceSpan
 from tailrace.schemas.durations import MILLISECOND, spell
 from tailrace.schemas.notifications import Notification
@@ -92,13 +92,14 @@ def newest_spans(event: AlertEvent, most: int = MOST_SPANS) -> list[EvidenceSpan
     return sorted(event.spans, key=lambda span: (-span.at, span.trace_id, span.span_id))[:most]
 
 
-def trace_link(event: AlertEvent, span: EvidenceSpan, trace_url: str | None) -> str:
-    """Return the link to *span* in the user's view of traces, or nothing."""
-    template = event.annotations.get("trace_url") or trace_url or ""
-    filled = {"{trace_id}": span.trace_id, "{span_id}": span.span_id, "{service}": span.service}
-    for placeholder, value in filled.items():
-        template = template.replace(placeholder, quote(value, safe=""))
-    return web_link(template)
+def trace_link(span: EvidenceSpan, trace_url: str | None) -> str:
+    """Return the link to *span* in the user's view of traces: its own, or of *trace_url*."""
+    if span.url is None and trace_url is None:
+        return ""
+    filled = trace_links.trace_link(
+        trace_url or "", span.trace_id, span.span_id, span.at, span.service
+    )
+    return web_link(span.url or filled)
 
 
 def web_link(url: str) -> str:
@@ -140,7 +141,7 @@ def number(value: float) -> str:
     return f"{value:.4g}" if abs(value) < 1e4 else f"{value:.6g}"
 
 
-def span_facts(event: AlertEvent, span: EvidenceSpan, trace_url: str | None) -> dict[str, Any]:
+def span_facts(span: EvidenceSpan, trace_url: str | None) -> dict[str, Any]:
     """Return what is told of *span*."""
     return {
         "trace_id": span.trace_id,
@@ -151,7 +152,7 @@ def span_facts(event: AlertEvent, span: EvidenceSpan, trace_url: str | None) -> 
         "duration_ms": span.duration_ns / MILLISECOND,
         "at": rfc3339.spell(span.at // MILLISECOND),
         "sampled": span.sampled,
-        "url": trace_link(event, span, trace_url),
+        "url": trace_link(span, trace_url),
     }
 
 
@@ -178,7 +179,7 @@ def _alert(event: AlertEvent, trace_url: str | None) -> dict[str, Any]:
         "said": said(event),
         "starts_at": rfc3339.spell(event.starts_at),
         "ends_at": "" if event.ends_at is None else rfc3339.spell(event.ends_at),
-        "spans": [span_facts(event, span, trace_url) for span in newest_spans(event)],
+        "spans": [span_facts(span, trace_url) for span in newest_spans(event)],
     }
 
 

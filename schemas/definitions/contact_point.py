@@ -16,6 +16,7 @@ from tailrace.schemas.config.wording import show
 from tailrace.schemas.definitions.secrets import Secret, SecretRef, text_or_reference
 from tailrace.schemas.definitions.templates import HtmlTemplate, TextTemplate
 from tailrace.schemas.durations import HOUR, MILLISECOND, MINUTE, SECOND
+from tailrace.schemas.trace_links import TraceUrl
 
 PAGERDUTY_URL: Final = "https://events.pagerduty.com/v2/enqueue"
 PagerDutySeverity = Literal["critical", "error", "warning", "info"]
@@ -173,8 +174,7 @@ CHANNELS: Final = ("webhook", "alertmanager", "pagerduty", "slack", "email")
 class ContactPointSpec(Section):
     """Exactly one channel, and what all have.
 
-    `rate_limit`: requests a minute. `trace_url`: a link to a trace, with `{trace_id}` and
-    `{span_id}`, for alerts that bring none.
+    `rate_limit`: requests a minute. `trace_url`: of alerts that have none of their own.
     """
 
     webhook: Webhook | None = None
@@ -187,7 +187,7 @@ class ContactPointSpec(Section):
     rate_limit: Annotated[Whole, Field(ge=1)] = 60
     send_resolved: Flag = True
     templates: Templates = Templates()
-    trace_url: Url | None = None
+    trace_url: TraceUrl | None = None
 
     def contradictions(self) -> Iterator[Remark]:
         given = [name for name in CHANNELS if getattr(self, name) is not None]

@@ -54,8 +54,7 @@ def _expiry(order: Order) -> str | None:
 def _links(event: AlertEvent, order: Order) -> dict[str, str]:
     """What people want to see there: the value in words, and the newest spans."""
     spans = (
-        contents.span_facts(event, span, order.spec.trace_url)
-        for span in contents.newest_spans(event)
+        contents.span_facts(span, order.spec.trace_url) for span in contents.newest_spans(event)
     )
     listed = [
         f"{span['trace_id']} {span['span_id']} {span['service']} {span['name']} "

@@ -90,9 +90,7 @@ def _ours(event: AlertEvent, trace_url: str | None) -> dict[str, Any]:
         "threshold": event.threshold,
         "window_ms": event.window_ms,
         "definition_version": event.definition_version,
-        "spans": [
-            contents.span_facts(event, span, trace_url) for span in contents.newest_spans(event)
-        ],
+        "spans": [contents.span_facts(span, trace_url) for span in contents.newest_spans(event)],
     }
 
 

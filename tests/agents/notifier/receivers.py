@@ -213,7 +213,6 @@ def alert(
             "summary": "Orders fail",
             "runbook_url": "https://runbooks.example/checkout",
             "dashboard": "https://dashboards.example/d/1",
-            "trace_url": "https://traces.example/{trace_id}?span={span_id}",
         },
         value=12.0,
         threshold=10.0,
@@ -234,6 +233,7 @@ def span(number: int) -> EvidenceSpan:
         "POST /orders",
         1_234_000_000,
         (START + number * 1000) * 1_000_000,
+        url=f"https://traces.example/{number + 1:032x}?span={number + 1:016x}",
     )
 
 
