@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -22,6 +24,9 @@ from tailrace.schemas.alert_events import AlertEvent, EvidenceSpan, event_id, fi
 from tailrace.schemas.definitions.contact_point import ContactPointSpec
 from tailrace.schemas.definitions.definition import CONTACT_POINT, Definition, DefinitionKey
 from tailrace.schemas.notifications import Notification, Outcome, Retrying
+
+CERTIFICATE = Path(__file__).with_name("certificate.pem")
+"""Of 127.0.0.1 and hooks.example, signed by itself, with its key; good for nothing but tests."""
 
 START = 1_800_000_000_000
 SECRET = "s3cr3t-t0ken"
@@ -40,6 +45,13 @@ class Received:
     @property
     def json(self) -> Any:
         return orjson.loads(self.body)
+
+
+def server_tls() -> ssl.SSLContext:
+    """What a server needs to be the one of `CERTIFICATE`."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(CERTIFICATE)
+    return context
 
 
 Reply = Callable[[int], web.Response]
@@ -77,7 +89,9 @@ def first(*statuses: int, **headers: str) -> Reply:
 
 
 @asynccontextmanager
-async def receiver(reply: Reply | None = None, silent: bool = False) -> AsyncIterator[Receiver]:
+async def receiver(
+    reply: Reply | None = None, silent: bool = False, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Receiver]:
     """A receiver; a *silent* one takes requests and never answers."""
     here, answers = Receiver(), reply or always()
 
@@ -92,7 +106,7 @@ async def receiver(reply: Reply | None = None, silent: bool = False) -> AsyncIte
     application.router.add_route("*", "/{path:.*}", handle)
     runner = web.AppRunner(application, shutdown_timeout=0.1, access_log=None)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
     await site.start()
     here.port = runner.addresses[0][1]
     try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ssl
 from email.message import EmailMessage
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +11,7 @@ import pytest
 from tailrace.agents.notifier.targets import Targets
 from tailrace.schemas.notifications import Delivered, Failed, Notification, Outcome
 from tests.agents.notifier.receivers import (
+    CERTIFICATE,
     SECRET,
     MailServer,
     alert,
@@ -19,10 +19,8 @@ from tests.agents.notifier.receivers import (
     mail_server,
     notification,
     point,
+    server_tls,
 )
-
-CERTIFICATE = Path(__file__).with_name("certificate.pem")
-"""Of 127.0.0.1 and hooks.example, signed by itself, with its key; good for nothing but tests."""
 
 SHOWN = (
     "CheckoutErrors is firing",
@@ -58,9 +56,7 @@ async def mailed(
 @pytest.fixture
 def tls() -> ssl.SSLContext:
     """What a server on 127.0.0.1 needs."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(CERTIFICATE)
-    return context
+    return server_tls()
 
 
 def parts(mail: EmailMessage) -> tuple[str, str]:

@@ -14,6 +14,7 @@ from tailrace.agents.notifier.targets import Targets
 from tailrace.agents.notifier.trial import notify_test
 from tailrace.schemas.notifications import Delivered, Failed, Retrying
 from tests.agents.notifier.receivers import (
+    CERTIFICATE,
     SECRET,
     Clock,
     Reports,
@@ -26,6 +27,7 @@ from tests.agents.notifier.receivers import (
     point,
     receiver,
     sender,
+    server_tls,
 )
 
 
@@ -308,6 +310,26 @@ async def test_a_host_goes_by_its_name_though_its_address_is_dialled() -> None:
         target = point(webhook={"url": f"http://hooks.example:{to.port}/x"})
         assert await delivered(target, notification(), resolve=resolve) == Delivered()
         assert to.received[0].headers["Host"] == f"hooks.example:{to.port}"
+
+
+@pytest.mark.parametrize(
+    ("host", "said"),
+    [("hooks.example", ""), ("other.example", "CERTIFICATE_VERIFY_FAILED")],
+)
+async def test_a_certificate_is_of_the_name_and_not_of_the_address(
+    host: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
+
+    async def resolve(name: str, port: int) -> list[str]:
+        return ["127.0.0.1"]
+
+    async with receiver(tls=server_tls()) as to:
+        target = point(webhook={"url": f"https://{host}:{to.port}/"}, retries={"max_elapsed": 0})
+        outcome = await delivered(target, notification(), resolve=resolve)
+        assert len(to.received) == (0 if said else 1)
+    assert isinstance(outcome, Failed) == bool(said)
+    assert said in getattr(outcome, "error", "")
 
 
 async def test_no_secret_is_logged_reported_or_shown(caplog: pytest.LogCaptureFixture) -> None:
