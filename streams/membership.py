@@ -14,6 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from tailrace.schemas.config import WorkerConfig
+from tailrace.schemas.config.worker import CAPABILITIES
 from tailrace.schemas.errors import ConfigError, Problem
 
 _EVERYTHING = "all"
@@ -59,4 +60,5 @@ def _prefix(config: WorkerConfig) -> str:
 
 
 def _set(config: WorkerConfig) -> str:
-    return ",".join(sorted(config.only)) or _EVERYTHING
+    wanted = set(config.only) or set(CAPABILITIES)
+    return _EVERYTHING if wanted == set(CAPABILITIES) else ",".join(sorted(wanted))

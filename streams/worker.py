@@ -162,7 +162,11 @@ def overridden(
         updates["web"] = config.web.model_copy(update={"port": web_port})
     if only is not None:
         updates["only"] = _capabilities(only)
-    return config.model_copy(update=updates)
+    changed = config.model_copy(update=updates)
+    if not changed.capabilities:
+        problem = f"is {', '.join(changed.only)}, which the config turns off; nothing would run"
+        raise ConfigError([Problem("--only", problem)])
+    return changed
 
 
 def _capabilities(only: str) -> tuple[Capability, ...]:

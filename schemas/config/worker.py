@@ -153,6 +153,8 @@ class WorkerConfig(Section):
                 )
             elif self._is_internal(topic):
                 yield path, f'is "{topic}", which app {self.app} uses inside; name another'
+        if not self.capabilities:
+            yield ("only",), f"is {', '.join(self.only)}, which is turned off; nothing would run"
         for section in ("span_metrics", "service_graph"):
             yield from self._uneven_flushes(section)
 
@@ -165,7 +167,7 @@ class WorkerConfig(Section):
     def _is_internal(self, topic: str) -> bool:
         rekeyed = topics.rekeyed_spans(self.app)
         return (
-            topic == topics.rollups(self.app)
+            topic in (topics.rollups(self.app), topics.definitions(self.app))
             or (topic == rekeyed and not self.input.keyed_by_trace_id)
             or (topic.startswith(f"{self.app}-") and topic.endswith("-changelog"))
         )

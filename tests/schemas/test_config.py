@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tailrace.schemas.config import TailSamplingConfig, WorkerConfig, load, parse
+from tailrace.schemas.config.definitions import configured
 
 SECOND = 1_000_000_000
 
@@ -39,6 +40,7 @@ def test_an_empty_file_is_the_defaults(text: str) -> None:
 
 FULL = """
 app: mill
+only: [sampling, alerts]
 data_dir: /var/lib/tailrace
 kafka:
   bootstrap_servers: ["a:9092", "b:9092"]
@@ -88,13 +90,35 @@ service_graph:
   virtual_node_peer_attributes: [server.address]
   database_name_attributes: [db.namespace]
   metrics_flush_interval: 30s
+slos: [{name: pay, objective: 99.9, sli: {availability: {of: {service: pay}}}}]
+alerts: [{name: errors, where: {status: error}, when: "> 5", labels: {owner: us}}]
+notify:
+  contact_points: [{name: hook, webhook: {url: "https://hooks.example.com"}}]
+  policies: [{name: all, route: {receiver: hook}}]
+  silences:
+    - {name: move, matchers: {service: pay}, reason: we move,
+       starts_at: "2026-01-01T00:00:00Z", ends_at: "2026-01-02T00:00:00Z"}
+  allow_targets: [hooks.example.com]
+  allow_secrets: "env:HOOK_*"
+  external_url: https://tailrace.example.com
 """
 
 
 def test_every_key_has_its_effect() -> None:
     config = _read(FULL, TOKEN="s3cret")
+    assert configured(config.alerts, config.slos, config.notify).by_key.keys() == {
+        ("Alert", "default", "errors"),
+        ("ContactPoint", "default", "hook"),
+        ("NotificationPolicy", "default", "all"),
+        ("SLO", "default", "pay"),
+        ("Silence", "default", "move"),
+    }
     dumped = config.model_dump(by_alias=True)
     assert dumped.pop("web")["token"].get_secret_value() == "s3cret"
+    for name in ("alerts", "slos"):
+        dumped.pop(name)
+    for name in ("contact_points", "policies", "silences"):
+        dumped["notify"].pop(name)
     policies = dumped["tail_sampling"].pop("policies")
     assert [policy["type"] for policy in policies] == [
         "always_sample",
@@ -116,6 +140,7 @@ def test_every_key_has_its_effect() -> None:
     assert policies[5]["and"]["and_sub_policy"][0]["status_code"] == {"status_codes": ("ERROR",)}
     assert dumped == {
         "app": "mill",
+        "only": ("sampling", "alerts"),
         "data_dir": Path("/var/lib/tailrace"),
         "kafka": {
             "bootstrap_servers": ("a:9092", "b:9092"),
@@ -165,6 +190,11 @@ def test_every_key_has_its_effect() -> None:
             "virtual_node_peer_attributes": ("server.address",),
             "database_name_attributes": ("db.namespace",),
             "metrics_flush_interval": 30 * SECOND,
+        },
+        "notify": {
+            "allow_targets": ("hooks.example.com",),
+            "allow_secrets": ("env:HOOK_*",),
+            "external_url": "https://tailrace.example.com",
         },
     }
 

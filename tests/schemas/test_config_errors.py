@@ -29,8 +29,8 @@ ONE: dict[str, tuple[str, str]] = {
         "group_instance_id, replication_factor, session_timeout",
     ),
     "a section of a later version": (
-        "slos: []",
-        "slos is not yet in this version; remove the section",
+        "tenancy: {}",
+        "tenancy is not yet in this version; remove the section",
     ),
     "a misspelt section of a later version": (
         "tenanci: {}",

@@ -14,9 +14,22 @@ WRONG: dict[str, tuple[str, str]] = {
         "output: {edges: tailrace-spans-changelog}",
         'output.edges is "tailrace-spans-changelog", which app tailrace uses inside; name another',
     ),
+    "an output that is the topic of definitions": (
+        "output: {alerts: tailrace-definitions}",
+        'output.alerts is "tailrace-definitions", which app tailrace uses inside; name another',
+    ),
     "an input that is the worker's own topic": (
         "input: {topics: [otlp_spans, tailrace-spans], keyed_by_trace_id: false}",
         'input.topics[1] is "tailrace-spans", which app tailrace uses inside; name another',
+    ),
+    "nothing that would run": (
+        "{only: [red, service_graph], span_metrics: {enabled: false}, "
+        "service_graph: {enabled: false}}",
+        "only is red, service_graph, which is turned off; nothing would run",
+    ),
+    "a capability that nobody knows": (
+        "only: [sampling, alert]",
+        'only[1] is "alert"; it must be sampling, red, service_graph, alerts or notifier',
     ),
     "rollups too often": (
         "engine: {rollup_interval: 50ms}",

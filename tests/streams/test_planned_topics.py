@@ -8,15 +8,16 @@ from tailrace.schemas.config import parse
 from tailrace.schemas.errors import ConfigError
 from tailrace.streams.provisioning import planned
 
-KEYED = {
-    "otlp_spans": 6,
-    "otlp_sampled": 6,
-    "tailrace.decisions": 6,
-    "tailrace.dead_letters": 1,
-    "tailrace-spans-changelog": 6,
-}
-SUMS = {"tailrace-rollups": 8, "tailrace-rollups-changelog": 8, "otlp_metrics": 8}
+ALWAYS = {"tailrace.dead_letters": 1, "tailrace-definitions": 1}
+SPANS = {"otlp_spans": 6, "tailrace-spans-changelog": 6}
+TRACES = {"otlp_sampled": 6, "tailrace.decisions": 6}
+ROLLUPS = {"tailrace-rollups": 8, "tailrace-rollups-changelog": 8}
+METRICS = {"otlp_metrics": 8}
 EDGES = {"tailrace.edges": 8}
+ALERTS = {"tailrace.alerts": 8}
+TELLING = ALERTS | {"tailrace-notifications-changelog": 8}
+ALL = ALWAYS | SPANS | TRACES | ROLLUPS | METRICS | EDGES | TELLING
+RENAMED = {"otlp_metrics": "m", "tailrace.edges": "e", "tailrace.alerts": "a"}
 REKEYED = {"tailrace-spans": 6, "tailrace-rekey-otlp_spans-changelog": 6}
 
 
@@ -31,32 +32,39 @@ def plan(text: str, **there: int) -> dict[str, int]:
 @pytest.mark.parametrize(
     ("text", "needed"),
     [
-        pytest.param("", KEYED | SUMS | EDGES, id="by default both stages"),
+        pytest.param("", ALL, id="by default all stages"),
         pytest.param(
-            "service_graph: {enabled: false}", KEYED | SUMS, id="no edges without a service graph"
+            "service_graph: {enabled: false}",
+            {name: n for name, n in ALL.items() if name not in EDGES},
+            id="no edges without a service graph",
         ),
-        pytest.param(
-            "span_metrics: {enabled: false}", KEYED | SUMS | EDGES, id="edges are metrics, too"
-        ),
+        pytest.param("span_metrics: {enabled: false}", ALL, id="edges are metrics, too"),
         pytest.param(
             "{span_metrics: {enabled: false}, service_graph: {enabled: false}}",
-            KEYED,
-            id="nothing of the second stage when nobody counts",
+            ALWAYS | SPANS | TRACES | ROLLUPS | METRICS | TELLING,
+            id="what alerts match is counted and written, too",
+        ),
+        pytest.param("only: sampling", ALWAYS | SPANS | TRACES, id="traces alone"),
+        pytest.param("only: red", ALWAYS | SPANS | ROLLUPS | METRICS, id="metrics of spans alone"),
+        pytest.param(
+            "only: service_graph",
+            ALWAYS | SPANS | ROLLUPS | METRICS | EDGES,
+            id="the service graph alone",
         ),
         pytest.param(
+            "only: alerts",
+            ALWAYS | SPANS | ROLLUPS | METRICS | ALERTS,
+            id="alerts that nobody is told of",
+        ),
+        pytest.param("only: notifier", ALWAYS | TELLING, id="no spans for who tells of alerts"),
+        pytest.param(
             "input: {keyed_by_trace_id: false}",
-            KEYED | SUMS | EDGES | REKEYED,
+            ALL | REKEYED,
             id="one stage more when spans are not keyed by trace ID",
         ),
         pytest.param(
-            "app: other\noutput: {metrics: m, edges: e}",
-            {
-                **{name.replace("tailrace-", "other-"): n for name, n in KEYED.items()},
-                "other-rollups": 8,
-                "other-rollups-changelog": 8,
-                "m": 8,
-                "e": 8,
-            },
+            "app: other\noutput: {metrics: m, edges: e, alerts: a}",
+            {RENAMED.get(name, name).replace("tailrace-", "other-"): n for name, n in ALL.items()},
             id="named after the app and by the config",
         ),
     ],
@@ -85,7 +93,8 @@ def test_rekeyed_spans_stay_where_they_are_when_an_input_grows() -> None:
 def test_rollups_may_have_been_made_with_any_number_of_partitions() -> None:
     found = plan("", **{"tailrace-rollups": 3})
     assert found["tailrace-rollups-changelog"] == found["otlp_metrics"] == 3
-    assert found["tailrace.edges"] == 3
+    assert found["tailrace.edges"] == found["tailrace.alerts"] == 3
+    assert found["tailrace-notifications-changelog"] == 3
     again = {name: n for name, n in found.items() if name != "otlp_spans"}
     assert plan("", **again) == found
 
@@ -102,5 +111,15 @@ def test_rollups_that_were_deleted_are_not_made_with_another_number() -> None:
 
 
 def test_a_changelog_left_over_says_nothing_when_nobody_counts() -> None:
-    off = "{span_metrics: {enabled: false}, service_graph: {enabled: false}}"
-    assert plan(off, **{"tailrace-rollups-changelog": 4}) == KEYED
+    found = plan("only: sampling", **{"tailrace-rollups-changelog": 4})
+    assert found == ALWAYS | SPANS | TRACES
+
+
+def test_the_notifier_has_as_many_tasks_as_the_alerts_have_partitions() -> None:
+    found = plan("{app: pager, only: notifier}", **{"tailrace.alerts": 3, "tailrace-rollups": 8})
+    assert found == {
+        "pager-definitions": 1,
+        "tailrace.dead_letters": 1,
+        "tailrace.alerts": 3,
+        "pager-notifications-changelog": 3,
+    }

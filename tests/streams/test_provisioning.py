@@ -23,7 +23,8 @@ from tailrace.streams.ledger import CHANGELOG_MESSAGE_BYTES, REQUEST_BYTES
 from tailrace.streams.provisioning import NEW_INPUT_PARTITIONS, provision
 from tests.streams.kafka_job import admin
 
-OUTPUTS, SUMS = ("sampled", "decisions"), ("metrics", "edges")
+OUTPUTS, SUMS = ("sampled", "decisions"), ("metrics", "edges", "alerts")
+INTERNAL = ("rollups", "spans", "definitions")
 _numbers = itertools.count(1)
 
 
@@ -36,7 +37,7 @@ class House:
         self.inputs = [self.name(each) for each in inputs]
 
     def name(self, stem: str) -> str:
-        is_internal = stem.endswith("changelog") or stem in ("rollups", "spans")
+        is_internal = stem.endswith("changelog") or stem in INTERNAL
         return f"{self.app}{'-' if is_internal else '.'}{stem}"
 
     def config(self, *, create_topics: bool = True, is_keyed: bool = True) -> WorkerConfig:
@@ -54,12 +55,15 @@ class House:
         config = self.config(create_topics=create_topics, is_keyed=is_keyed)
         return await provision(config, kafka)
 
+    of_rollups = ("rollups", *SUMS, "rollups-changelog", "notifications-changelog")
+
     def everything(self, inputs: int) -> dict[str, int]:
         """What a keyed input with so many partitions needs."""
         return {
             "in": inputs,
             **dict.fromkeys([*OUTPUTS, "spans-changelog"], inputs),
-            **dict.fromkeys(["rollups", *SUMS, "rollups-changelog"], topics.ROLLUP_PARTITIONS),
+            **dict.fromkeys(self.of_rollups, topics.ROLLUP_PARTITIONS),
+            "definitions": 1,
             "dead_letters": 1,
         }
 
@@ -118,6 +122,8 @@ async def test_what_is_missing_is_created_and_said(broker: EmbeddedBroker) -> No
         assert changelog["cleanup.policy"] == "compact"
         assert changelog["max.message.bytes"] == str(CHANGELOG_MESSAGE_BYTES)
         assert changelog["partitions"] == partitions
+    definitions = created[house.name("definitions")]
+    assert (definitions["partitions"], definitions["cleanup.policy"]) == (1, "compact")
 
 
 async def test_what_passes_between_stages_is_kept_for_a_day_by_the_brokers_clock(
@@ -165,6 +171,8 @@ async def test_where_creation_is_forbidden_every_missing_topic_is_listed(
     assert "create it with 1 partitions" in asked["dead_letters"]
     assert "create it with 8 partitions" in asked["rollups"]
     assert "message.timestamp.type=LogAppendTime" in asked["rollups"]
+    assert "create it with 1 partitions, cleanup.policy=compact" in asked["definitions"]
+    assert asked["alerts"].endswith("create it with 8 partitions")
     assert "create it with 3 partitions" in asked["spans-changelog"]
     assert "cleanup.policy=compact" in asked["rollups-changelog"]
     assert f"max.message.bytes={CHANGELOG_MESSAGE_BYTES}" in asked["rollups-changelog"]
