@@ -7,6 +7,7 @@ import logging
 import socket
 
 import pytest
+from aiohttp import web
 
 from tailrace.agents.notifier.channels import addresses
 from tailrace.agents.notifier.secrets import Secrets
@@ -203,6 +204,24 @@ async def test_what_is_withdrawn_is_not_sent_and_its_group_goes_on() -> None:
         running.withdraw(notification())
         await reports.ends("n2")
         assert [each.headers["Idempotency-Key"] for each in to.received] == ["n2"]
+    assert reports.of("n1") == []
+
+
+async def test_what_is_withdrawn_on_its_way_is_not_reported() -> None:
+    """It may have been submitted to another sender since: the one outcome is for that to tell."""
+    reports = Reports()
+
+    def withdrawing(number: int) -> web.Response:
+        running.withdraw(notification())
+        return always()(number)
+
+    async with receiver(withdrawing) as to:
+        async with sender(outside(), [point(webhook={"url": to.url})]) as running:
+            running.submit(notification(), reports)
+            await to.is_asked.wait()
+            running.submit(notification(id="n2"), reports)
+            await reports.ends("n2")
+        assert len(to.received) == 2
     assert reports.of("n1") == []
 
 
