@@ -104,7 +104,8 @@ def test_a_worker_says_when_it_is_ready_answers_and_ends_in_order(
     worker = pipeline.worker
     process = worker.start()
     ready = process.wait_for("ready ")
-    assert ready.split() == ["ready", *(f"rollups-{number}" for number in range(8)), "spans-0"]
+    tasks = [f"{stage}-{number}" for stage in ("notifications", "rollups") for number in range(8)]
+    assert ready.split() == ["ready", *tasks, "spans-0"]
     assert get(worker.port, "/healthz") == (200, "ok\n")
     assert get(worker.port, "/readyz") == (200, "ready\n")
     status, text = get(worker.port, "/metrics")
