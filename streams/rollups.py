@@ -94,4 +94,7 @@ def _settings(config: WorkerConfig, cluster: Cluster) -> MetricsSettings:
         edges=EdgeMetrics(edge_layout(graph.bounds_ns), graph.metrics_flush_interval // MILLISECOND)
         if SERVICE_GRAPH in config.capabilities
         else None,
+        matches_flush_ms=red.metrics_flush_interval // MILLISECOND
+        if ALERTS in config.capabilities
+        else None,
     )

@@ -34,7 +34,7 @@ def source(name: str, partition: int) -> str:
 
 def has_metrics(config: WorkerConfig) -> bool:
     """True if there are series to write."""
-    return bool({RED, SERVICE_GRAPH} & config.capabilities)
+    return bool({RED, SERVICE_GRAPH, ALERTS} & config.capabilities)
 
 
 def rollup_sources(config: WorkerConfig) -> list[str]:

@@ -207,6 +207,8 @@ class Task(Generic[Decoded]):
             return False
         if batch.records and batch.records[0].offset < batch.start:
             return False  # the log went back; what it holds now was never behind this position
+        if self.informed is None:
+            self.inform(Definitions())
         records, times, early = self._time.arrange(batch.records, latest)
         decoded, dead_letters = self._codec.decode(records)
         self._arrivals = Arrivals(records, times, decoded)

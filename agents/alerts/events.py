@@ -13,6 +13,7 @@ from tailrace.schemas.alert_events import (
     event_id,
     fingerprint,
 )
+from tailrace.schemas.definitions.labels import alert_labels
 from tailrace.schemas.durations import MILLISECOND
 from tailrace.schemas.matches import decode_group
 from tailrace.schemas.trace_links import trace_link
@@ -66,8 +67,8 @@ def ending(last: AlertEvent, told: Told, at: int) -> AlertEvent:
 
 
 def group_labels(rule: Rule, group: AlertGroup) -> Mapping[str, str]:
-    """Return the values that make the group, by the names of its fields without their scope."""
-    names = (each.partition(".")[2] or each for each in rule.definition.spec.group_by)
+    """Return the values that make the group, by the labels of its fields."""
+    names = alert_labels(rule.definition.spec.group_by)
     return dict(zip(names, decode_group(group.group), strict=True))
 
 

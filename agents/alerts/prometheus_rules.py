@@ -7,7 +7,7 @@
 | `tailrace_alert_operand` | gauge: the value of a metric that a formula takes as it is |
 
 Each has the labels `tenant`, `name`, `definition` (alert or slo), `operand` if the definition has
-several, and those of its group (`group_labels`). Prometheus sees the time of scrapes and not of
+several, and those of its group (`series_labels`). Prometheus sees the time of scrapes and not of
 events, and extrapolates increases; so rules come close to what the definition says, and are not it.
 """
 
@@ -26,6 +26,7 @@ from tailrace.agents.alerts.promql import Series, decimal, duration
 from tailrace.schemas.definitions import formulas
 from tailrace.schemas.definitions.alert import AlertSpec, Comparison
 from tailrace.schemas.definitions.definition import Definition
+from tailrace.schemas.definitions.labels import label_name, series_labels
 from tailrace.schemas.definitions.slo import SloSpec
 from tailrace.schemas.durations import MILLISECOND, Nanos
 
@@ -58,11 +59,6 @@ def rule_group(definition: Definition[Any]) -> dict[str, Any]:
     return {"name": f"tailrace/{key.tenant}/{key.kind}/{key.name}", "rules": rules}
 
 
-def group_labels(group_by: Iterable[str]) -> list[str]:
-    """Return the label of each field of a group, in their order; all of them different."""
-    return promql.group_labels(group_by)
-
-
 def _series(definition: Definition[Any], operand: str = "") -> Series:
     labels = {
         "tenant": definition.tenant,
@@ -71,7 +67,7 @@ def _series(definition: Definition[Any], operand: str = "") -> Series:
     }
     if operand:
         labels["operand"] = operand
-    kept = ("tenant", "name", *group_labels(definition.spec.group_by))
+    kept = ("tenant", "name", *series_labels(definition.spec.group_by))
     return Series(labels, kept)
 
 
@@ -91,7 +87,7 @@ def _alerting(
 
 
 def _texts(pairs: Mapping[str, str]) -> dict[str, str]:
-    return {promql.label_name(key): promql.literal(text) for key, text in sorted(pairs.items())}
+    return {label_name(key): promql.literal(text) for key, text in sorted(pairs.items())}
 
 
 def _of_alert(definition: Definition[Any], spec: AlertSpec) -> list[Rule]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final, NamedTuple
@@ -13,15 +13,6 @@ from tailrace.schemas.durations import MILLISECOND, Nanos
 
 _UNITS: Final = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1))
 _NOT_IN_LABELS: Final = re.compile(r"[^a-zA-Z0-9_]")
-_FIELDS: Final = {
-    "service": "service_name",
-    "name": "span_name",
-    "kind": "span_kind",
-    "status": "status_code",
-}
-_TAKEN: Final = frozenset(
-    ("tenant", "name", "definition", "operand", "severity", "alertname", "job", "instance", "le")
-)
 
 
 def duration(ns: Nanos) -> str:
@@ -47,23 +38,6 @@ def quoted(text: str) -> str:
 def literal(text: str) -> str:
     """Return a template of Prometheus that says *text*, whatever is in it."""
     return text.replace("{{", '{{ "{{" }}')
-
-
-def label_name(key: str) -> str:
-    """Return the name of a label for *key*, with `_` for what may not be in one."""
-    name = _NOT_IN_LABELS.sub("_", key)
-    return f"key_{name}" if name[:1].isdigit() or name.startswith("__") or not name else name
-
-
-def group_labels(group_by: Iterable[str]) -> list[str]:
-    """Return the label of each field of a group, in their order; all of them different."""
-    names: list[str] = []
-    for field in group_by:
-        name = _FIELDS.get(field) or label_name(field.partition(".")[2])
-        while name in names or name in _TAKEN:
-            name = f"exported_{name}"
-        names.append(name)
-    return names
 
 
 @dataclass(frozen=True, slots=True)

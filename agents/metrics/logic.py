@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from tailrace.agents.metrics.edges import edge_records
 from tailrace.agents.metrics.instruments import Family, edge_family, red_family
+from tailrace.agents.metrics.matches import MatchSeries, matches_family
 from tailrace.agents.metrics.messages import MetricsWriter
 from tailrace.agents.metrics.prometheus import exposition
+from tailrace.schemas.definitions import Definitions
 from tailrace.schemas.matches import MATCHES, RollupRecord
 from tailrace.schemas.records import Arrivals, Outbox, Output, Totals
 from tailrace.schemas.series import EDGES, RED
@@ -16,8 +18,8 @@ from tailrace.schemas.sums import Layout, Rollup
 from tailrace.tables.series import Closed, SeriesTable
 from tailrace.tables.store import PartitionStore
 
-_PREFIXES = {RED: b"r", EDGES: b"e"}
-_COUNTED = {RED: "rollup_spans", EDGES: "rollup_calls"}
+_PREFIXES = {RED: b"r", EDGES: b"e", MATCHES: b"d"}
+_COUNTED = {RED: "rollup_spans", EDGES: "rollup_calls", MATCHES: "rollup_events"}
 _OVERHEAD_BYTES = 1024
 """Of a record with its headers, and of the batch around it."""
 
@@ -49,6 +51,7 @@ class MetricsSettings:
     record_bytes: int
     red: RedMetrics | None
     edges: EdgeMetrics | None
+    matches_flush_ms: int | None = None
 
 
 class MetricsLogic:
@@ -71,6 +74,11 @@ class MetricsLogic:
         if edges is not None:
             family = edge_family(edges.layout)
             self._series[EDGES] = _Series(family, store, settings, edges.flush_ms)
+        self._match_series: MatchSeries | None = None
+        if settings.matches_flush_ms is not None:
+            self._series[MATCHES] = _Series(
+                matches_family(), store, settings, settings.matches_flush_ms
+            )
 
     @property
     def parts(self) -> list[tuple[Family, SeriesTable]]:
@@ -81,6 +89,11 @@ class MetricsLogic:
         """Return the cumulative sums as of the last flush, as Prometheus text."""
         return exposition(self.parts)
 
+    def inform(self, definitions: Definitions, outbox: Outbox, totals: Totals) -> None:
+        """Name the series of matches after *definitions*."""
+        if MATCHES in self._series:
+            self._match_series = MatchSeries(definitions)
+
     def restore(self, now: int) -> None:
         for series in self._series.values():
             series.table.restore(now)
@@ -89,7 +102,7 @@ class MetricsLogic:
         self, arrivals: Arrivals[Sequence[RollupRecord]], outbox: Outbox, totals: Totals
     ) -> None:
         for rollup, now in zip(arrivals.decoded, arrivals.times, strict=True):
-            if isinstance(rollup, Rollup) and rollup.layout.family != MATCHES:
+            if isinstance(rollup, Rollup):
                 self._add(rollup, totals)
             # The record's own sums are of the time before its watermark, so they come first.
             self._flush(now, outbox, totals)
@@ -115,6 +128,9 @@ class MetricsLogic:
     def _add(self, rollup: Rollup, totals: Totals) -> None:
         name = rollup.layout.family
         series = self._series.get(name)
+        if name == MATCHES and self._match_series is not None:
+            rollup, unknown = self._match_series.of(rollup)
+            totals.add("ignored_match_rows", unknown)
         if series is None:
             totals.add("ignored_rollups", 1)
             return

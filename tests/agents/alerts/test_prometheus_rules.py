@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailrace.agents.alerts import promql
-from tailrace.agents.alerts.prometheus_rules import group_labels, render, rule_group
+from tailrace.agents.alerts.prometheus_rules import render, rule_group
 from tailrace.schemas.config.section import Section
 from tailrace.schemas.definitions.alert import AlertSpec
 from tailrace.schemas.definitions.definition import ALERT, SILENCE, SLO, Definition, DefinitionKey
+from tailrace.schemas.definitions.labels import series_labels
 from tailrace.schemas.definitions.slo import SloSpec
 
 MATCHES = "tailrace_alert_matches_total"
@@ -250,7 +251,7 @@ LABELS = {
 
 @pytest.mark.parametrize(("fields", "labels"), LABELS.values(), ids=LABELS)
 def test_labels(fields: list[str], labels: list[str]) -> None:
-    assert group_labels(fields) == labels
+    assert series_labels(fields) == labels
 
 
 TEXTS = st.text('ab\\"\n{}\u00e9', min_size=1, max_size=8)
@@ -276,7 +277,7 @@ def test_no_text_of_a_definition_leaves_its_quotes(name: str, tenant: str) -> No
 
 @given(st.lists(st.text(max_size=6), max_size=4))
 def test_labels_of_a_group_are_different_and_valid(keys: list[str]) -> None:
-    labels = group_labels([f"attributes.{key}" for key in keys])
+    labels = series_labels([f"attributes.{key}" for key in keys])
     assert len(set(labels)) == len(keys)
     assert all(re.fullmatch(r"[a-zA-Z_][a-zA-Z0-9_]*", each) for each in labels)
     assert not any(each.startswith("__") for each in labels)
