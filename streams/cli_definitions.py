@@ -66,7 +66,7 @@ def apply(
     from tailrace.schemas.definitions.lint import lint
     from tailrace.schemas.errors import ConfigError
 
-    topic = _topic(config, bootstrap)
+    topic = topic_of(config, bootstrap)
     source = "standard input" if str(file) == "-" else str(file)
     read = files.read(_text(file, source), source, tenant)
     local = asyncio.run(topic.read())
@@ -109,7 +109,7 @@ def get(
     import asyncio
 
     kinds = _kinds(kind)
-    local = asyncio.run(_topic(config, bootstrap).read())
+    local = asyncio.run(topic_of(config, bootstrap).read())
     for unread in local.unread.values():
         key = unread.key.decode(errors="replace")
         typer.echo(f"warning: {key} cannot be read by this version: {unread.reason}", err=True)
@@ -153,7 +153,7 @@ def delete(
 
     kinds = _kinds(kind, is_one=True)
     key = DefinitionKey(kinds[0], tenant or DEFAULT_TENANT, name)
-    topic = _topic(config, bootstrap)
+    topic = topic_of(config, bootstrap)
     change = asyncio.run(topic.delete(key))
     if change is None:
         local = asyncio.run(topic.read())
@@ -165,7 +165,8 @@ def delete(
         typer.echo(_said(change))
 
 
-def _topic(config: Path | None, bootstrap: str | None) -> DefinitionsTopic:
+def topic_of(config: Path | None, bootstrap: str | None) -> DefinitionsTopic:
+    """Return the topic of definitions that the options name."""
     import logging
 
     from pydantic import ValidationError

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import random
 from collections.abc import Callable, Sequence
 from functools import partial
 
 from tailrace.agents.notifier import agent as notifier_agent
 from tailrace.agents.notifier.logic import NotifierLogic, NotifierSettings
-from tailrace.agents.notifier.sender import Sender
+from tailrace.agents.notifier.secrets import Secrets
+from tailrace.agents.notifier.sender import Sender, Surroundings
+from tailrace.agents.notifier.targets import Targets
 from tailrace.schemas.alert_events import AlertEvent, decode
 from tailrace.schemas.config import WorkerConfig
 from tailrace.schemas.definitions.definition import CONTACT_POINT
@@ -20,6 +24,17 @@ from tailrace.streams.task import Task, TaskId
 from tailrace.tables.store import PartitionStore
 
 Events = Sequence[AlertEvent | None]
+
+
+def surroundings(config: WorkerConfig) -> Surroundings:
+    """Return what a sender has from outside, under *config*."""
+    notify = config.notify
+    return Surroundings(
+        Secrets(os.environ, notify.allow_secrets),
+        Targets(notify.allow_targets),
+        random.random,
+        external_url=notify.external_url or "",
+    )
 
 
 class EventCodec:

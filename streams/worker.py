@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
-import random
 import signal
 import sys
 from collections.abc import Mapping
@@ -16,9 +14,7 @@ import structlog
 from aiokafka.errors import KafkaError
 from pydantic import ValidationError
 
-from tailrace.agents.notifier.secrets import Secrets
-from tailrace.agents.notifier.sender import Sender, Surroundings
-from tailrace.agents.notifier.targets import Targets
+from tailrace.agents.notifier.sender import Sender
 from tailrace.agents.sampling.splits import SplitTraces
 from tailrace.schemas import topics
 from tailrace.schemas.config import WorkerConfig
@@ -31,6 +27,7 @@ from tailrace.streams.app import GroupSettings, build_app, connect, run
 from tailrace.streams.definitions import Follower
 from tailrace.streams.engine import Engine, EngineSettings
 from tailrace.streams.metrics import Metrics
+from tailrace.streams.notifications import surroundings
 from tailrace.streams.provisioning import provision
 from tailrace.streams.runner import FATAL
 from tailrace.streams.task import TaskId
@@ -61,7 +58,7 @@ async def work(config: WorkerConfig) -> None:
         configured(config.alerts, config.slos, config.notify),
     )
     await follower.start()
-    sender = Sender(_surroundings(config))
+    sender = Sender(surroundings(config))
     whole = topology.build(config, cluster, sender)
     data_dir = place.directory / cluster.id / config.app
     engine = Engine(
@@ -100,16 +97,6 @@ async def work(config: WorkerConfig) -> None:
             task.cancel()
     if interrupted.is_set():
         raise KeyboardInterrupt
-
-
-def _surroundings(config: WorkerConfig) -> Surroundings:
-    notify = config.notify
-    return Surroundings(
-        Secrets(os.environ, notify.allow_secrets),
-        Targets(notify.allow_targets),
-        random.random,
-        external_url=notify.external_url or "",
-    )
 
 
 async def _first(event: asyncio.Event, then: asyncio.Event) -> None:

@@ -78,7 +78,7 @@ class NotifyConfig(Section):
 
     `allow_targets`: hosts and networks that requests may go to, as names, patterns and addresses;
     unset, all but this machine, its link and its cloud's metadata. `allow_secrets`: patterns of
-    what contact points may refer to, as in env:SLACK_* and file:/run/secrets/*.
+    what contact points may refer to: whoever may define one can have it sent anywhere.
     `external_url`: where users reach this worker's page, for links in messages.
     """
 
@@ -86,7 +86,7 @@ class NotifyConfig(Section):
     policies: Policies = ()
     silences: Silences = ()
     allow_targets: Texts = ("*",)
-    allow_secrets: Texts = ("env:*", "file:*")
+    allow_secrets: Texts = ("env:TAILRACE_SECRET_*", "file:/run/secrets/*")
     external_url: Annotated[str, AfterValidator(_link)] | None = None
 
 
