@@ -226,6 +226,15 @@ class DurationClasses:
         self._high = np.array([bisect_left(cuts, high) for _, high in ranges], np.int64)
         self._truths = _Kept(self._worked_out)
 
+    def __len__(self) -> int:
+        """The number of classes."""
+        return len(self._cuts) + 1
+
+    def cuts(self, places: npt.NDArray[np.int32]) -> Ints:
+        """Return which cuts the tests at *places* compare to, ascending."""
+        cuts = np.unique(np.concatenate([self._low[places], self._high[places]]))
+        return cuts[cuts < len(self._cuts)]
+
     def numbers(self, durations: Ints) -> Ints:
         """Return the class of each of *durations*."""
         return np.searchsorted(self._cuts, durations, side="right")

@@ -12,7 +12,7 @@ from tailrace.agents.matches.verdicts import Question, Verdicts
 from tailrace.schemas.definitions import Definitions
 from tailrace.schemas.definitions.definition import ALERT, SLO
 from tailrace.schemas.definitions.signals import Signal, signals
-from tailrace.schemas.spans import AttributeColumn, SpanBatch
+from tailrace.schemas.spans import AttributeColumn
 
 _CACHE: Final = "matches"
 
@@ -21,14 +21,15 @@ _CACHE: Final = "matches"
 class Compiled:
     """`signals`: those that one span tells about. `relations`: those that take more than one.
 
-    `groupings`: lists of fields to group by, those of relations.
+    `groupings`: lists of fields to group by, those of relations. `verdicts` are shared: what one
+    task finds out about spans, all know.
     """
 
     signals: tuple[Signal, ...]
     relations: tuple[Signal, ...]
     groupings: tuple[tuple[str, ...], ...]
     question: Question
-    _verdicts: Verdicts | None = None
+    verdicts: Verdicts
 
     @property
     def columns(self) -> list[AttributeColumn]:
@@ -36,12 +37,6 @@ class Compiled:
         fields = [each.group_by for each in (*self.signals, *self.relations)]
         of_groups = [column for group_by in fields for column in columns_of(group_by)]
         return list(dict.fromkeys([*self.question.columns, *of_groups]))
-
-    def verdicts(self, batch: SpanBatch) -> Verdicts:
-        """Return the verdicts by number, for batches with the ids of *batch*."""
-        if self._verdicts is None or not self._verdicts.serves(batch):
-            self._verdicts = Verdicts(self.question, batch)
-        return self._verdicts
 
 
 def compiled(all: Iterable[Signal]) -> Compiled:
@@ -51,7 +46,7 @@ def compiled(all: Iterable[Signal]) -> Compiled:
     alone = tuple(signal for signal in known.values() if not is_relation(signal))
     rules = RelationRules(relations)
     question = Question(alone, rules.filters)
-    return Compiled(alone, relations, tuple(rules.groupings), question)
+    return Compiled(alone, relations, tuple(rules.groupings), question, Verdicts(question))
 
 
 def compiled_for(definitions: Definitions) -> Compiled:

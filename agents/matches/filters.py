@@ -10,7 +10,8 @@ differ from another.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -45,6 +46,7 @@ from tailrace.schemas.sums import Ints
 AnyClasses: TypeAlias = ValueClasses | DurationClasses | CodeClasses
 _Places = npt.NDArray[np.int32]
 _SERVICE_NAME: Final = "service.name"
+_DIGEST: Final = 16
 
 
 class Filters:
@@ -144,7 +146,6 @@ class Origin:
         said: Truths,
     ) -> None:
         self._filters = filters
-        self._first = first
         self._numbers = numbers
         for field in numbers.keys() if not first else filters.fields[first - 1 : first]:
             truths = filters.classes[field].truths(numbers[field])
@@ -152,32 +153,26 @@ class Origin:
         may_hold = said > FALSE
         self.relevant: Ints = relevant[may_hold]
         self._said: Truths = said[may_hold]
-        clauses = [filters.clauses[place] for place in self.relevant.tolist()]
-        self._rests = [(place, Every(each.rest)) for place, each in enumerate(clauses) if each.rest]
-        self._asked = [self._asked_here(field) for field in filters.fields]
-        told_apart = self._told_apart()
-        self._told_apart_by = [told_apart.get(field) for field in filters.fields]
-        self._kinds: list[dict[bytes, int]] = [{} for _ in filters.fields]
-        self._examples: list[list[int]] = [[] for _ in filters.fields]
+        self._here: dict[int, _Here] = {}
 
-    def _asked_here(self, field: Field) -> _Places | None:
-        if field in self._numbers:
-            return None
-        asked = self._filters.asked[field][self.relevant]
-        is_asked = asked < len(self._filters.classes[field].tests)
-        return asked if is_asked.any() else None
+    @cached_property
+    def _rests(self) -> list[tuple[int, Expression]]:
+        clauses = [self._filters.clauses[place] for place in self.relevant.tolist()]
+        return [(place, Every(each.rest)) for place, each in enumerate(clauses) if each.rest]
 
-    def _told_apart(self) -> dict[Field, _Places]:
-        """Return for each field the tests by which its classes are told apart here."""
-        found: dict[Field, set[int]] = {}
-        for field, asked in zip(self._filters.fields, self._asked, strict=True):
-            if asked is not None:
-                found[field] = set(asked.tolist())
-        for _, rest in self._rests:
-            for field, test in _conditions(rest):
-                if field not in self._numbers:
-                    found.setdefault(field, set()).add(self._filters.classes[field].tests[test])
-        return {field: np.array(sorted(places), np.int32) for field, places in found.items()}
+    def _at(self, index: int) -> _Here:
+        here = self._here.get(index)
+        if here is None:
+            field = self._filters.fields[index]
+            found = self._filters.classes[field]
+            asked = self._filters.asked[field][self.relevant]
+            places = set(asked.tolist()) - {len(found.tests)}
+            is_asked = bool(places)
+            for _, rest in self._rests:
+                places |= {found.tests[each.test] for each in _on(field, rest)}
+            here = _Here(asked if is_asked else None, np.array(sorted(places), np.int32), found)
+            self._here[index] = here
+        return here
 
     def refined(self, field: int, number: int) -> Origin:
         """Return the part whose *field*th field, the first that is not in it, is of a class."""
@@ -186,41 +181,30 @@ class Origin:
 
     def kind(self, field: int, number: int) -> int:
         """Return one number for all classes of the *field*th field that are alike here."""
-        places = self._told_apart_by[field]
-        if places is None:
-            return 0
-        truths = self._filters.classes[self._filters.fields[field]].truths(number)
-        alike = hashlib.blake2b(truths[places].tobytes(), digest_size=16).digest()
-        kinds = self._kinds[field]
-        kind = kinds.get(alike)
-        if kind is None:
-            kind = kinds[alike] = len(kinds)
-            self._examples[field].append(number)
-        return kind
+        here = self._at(field)
+        return here.kind(number) if len(here.places) else 0
+
+    def cuts(self, field: int) -> Ints:
+        """Return by which cuts durations are told apart here, ascending: how many is the kind."""
+        return self._at(field).cuts
 
     def said(self, kinds: Sequence[int]) -> Truths:
         """Return what each filter in `relevant` says of a span of these *kinds* of the fields
         that are not in its origin."""
         said = self._said.copy()
-        classes = self._filters.classes
-        steps = len(self._filters.steps)
-        for index, field in enumerate(self._filters.fields[steps:], steps):
-            asked = self._asked[index]
-            if asked is not None:
-                truths = classes[field].truths(self._examples[index][kinds[index - steps]])
-                np.minimum(said, truths[asked], out=said)
+        numbers = dict(self._numbers)
+        for index, kind in enumerate(kinds, len(self._filters.steps)):
+            here = self._at(index)
+            if not len(here.places):
+                continue
+            numbers[self._filters.fields[index]] = number = here.example(kind)
+            if here.asked is not None:
+                np.minimum(said, here.classes.truths(number)[here.asked], out=said)
         if self._rests:
-            self._judge_rests(said, kinds)
+            self._judge_rests(said, numbers)
         return said
 
-    def _judge_rests(self, said: Truths, kinds: Sequence[int]) -> None:
-        numbers = dict(self._numbers)
-        steps = len(self._filters.steps)
-        fields, found = self._filters.fields[steps:], self._examples[steps:]
-        for field, examples, kind in zip(fields, found, kinds, strict=True):
-            if examples:
-                numbers[field] = examples[kind]
-
+    def _judge_rests(self, said: Truths, numbers: Mapping[Field, int]) -> None:
         def truth(condition: Condition) -> int:
             field, test = condition
             found = self._filters.classes[field]
@@ -231,7 +215,43 @@ class Origin:
                 said[place] = min(int(said[place]), verdict(rest, truth))
 
 
-def _conditions(expression: Expression) -> list[Condition]:
-    if isinstance(expression, Condition):
-        return [expression]
-    return [each for part in expression.parts for each in _conditions(part)]
+def _on(field: Field, expression: Expression) -> Iterator[Condition]:
+    """Yield the conditions of *expression* that are on *field*."""
+    if not isinstance(expression, Condition):
+        for part in expression.parts:
+            yield from _on(field, part)
+    elif expression.field == field:
+        yield expression
+
+
+class _Here:
+    """One field at one origin. `asked`: its test by each filter; `places`: of all tests asked."""
+
+    __slots__ = ("_examples", "_kinds", "asked", "classes", "cuts", "places")
+
+    def __init__(self, asked: _Places | None, places: _Places, classes: AnyClasses) -> None:
+        self.asked = asked
+        self.places = places
+        self.classes = classes
+        self.cuts: Ints = np.empty(0, np.int64)
+        if isinstance(classes, DurationClasses) and len(places):
+            self.cuts = classes.cuts(places)
+        self._kinds: dict[bytes, int] = {}
+        self._examples: list[int] = []
+
+    def kind(self, number: int) -> int:
+        """Return one number for all classes of which the tests at `places` say the same."""
+        alike = self.classes.truths(number)[self.places].tobytes()
+        if len(alike) > _DIGEST:
+            alike = hashlib.blake2b(alike, digest_size=_DIGEST).digest()
+        kind = self._kinds.get(alike)
+        if kind is None:
+            kind = self._kinds[alike] = len(self._kinds)
+            self._examples.append(number)
+        return kind
+
+    def example(self, kind: int) -> int:
+        """Return a class of that kind."""
+        if isinstance(self.classes, DurationClasses):
+            return int(self.cuts[kind - 1]) + 1 if kind else 0
+        return self._examples[kind]

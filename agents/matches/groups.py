@@ -55,6 +55,10 @@ class Texts:
         self._values = values
         self._groups: dict[tuple[tuple[str, ...], tuple[int, ...]], bytes] = {}
 
+    def serves(self, batch: SpanBatch) -> bool:
+        """True if the ids of *batch* mean what they do here."""
+        return self._values is batch.values and self._strings is batch.strings
+
     def group(self, group_by: tuple[str, ...], numbers: tuple[int, ...]) -> bytes:
         """Return the group of spans whose fields are *numbers*."""
         key = group_by, numbers

@@ -174,11 +174,12 @@ class MatchesLogic:
     def _judged(self, spans: Arrived, totals: Totals) -> _Judged:
         """Return what *spans* are to the signals, and what they bring."""
         assert self._compiled is not None, "no definitions were told"
-        verdicts = self._compiled.verdicts(spans.batch)
+        verdicts = self._compiled.verdicts
         numbers = verdicts.of(spans.batch)
         if self._outcomes is None or not self._outcomes.serves(verdicts):
+            self._outcomes = Outcomes(self._compiled.signals, verdicts)
+        if self._texts is None or not self._texts.serves(spans.batch):
             self._texts = Texts(spans.batch.strings, spans.batch.values)
-            self._outcomes = Outcomes(self._compiled.signals, verdicts, self._texts)
         counts, failures, _ = verdicts.columns()
         is_counted = counts[numbers]
         counted = int(np.count_nonzero(is_counted))

@@ -19,6 +19,7 @@ from tailrace.agents.matches.outcome_flags import Flags
 from tailrace.agents.matches.verdicts import Verdict, Verdicts
 from tailrace.schemas.definitions.signals import Signal
 from tailrace.schemas.matches import encode_group
+from tailrace.schemas.strings import Strings, Values
 from tailrace.schemas.sums import Ints
 
 Flagged: TypeAlias = npt.NDArray[np.bool_]
@@ -64,7 +65,7 @@ class Outcomes:
     They mean what they do for as long as `serves` says so; series for as long as this lives.
     """
 
-    def __init__(self, signals: Sequence[Signal], verdicts: Verdicts, texts: Texts) -> None:
+    def __init__(self, signals: Sequence[Signal], verdicts: Verdicts) -> None:
         self.signals = signals
         self.series: list[Series] = []
         self.keys: list[bytes] = []
@@ -73,11 +74,10 @@ class Outcomes:
         self.flags = Flags()
         self._verdicts = verdicts
         self._generation = verdicts.generation
-        self._texts = texts
         self._places: dict[Series, int] = {}
         self._numbers: dict[tuple[tuple[int, ...], tuple[bool, ...]], int] = {}
         groupings = dict.fromkeys(signal.group_by for signal in signals)
-        self._groupings = [_Grouping(self, verdicts, texts, each) for each in groupings]
+        self._groupings = [_Grouping(self, verdicts, each) for each in groupings]
 
     def serves(self, verdicts: Verdicts) -> bool:
         """True if numbers of *verdicts* mean what they did, and not too much is remembered."""
@@ -156,13 +156,11 @@ class _Grouping(dict[bytes, int]):
         "_verdicts",
     )
 
-    def __init__(
-        self, outcomes: Outcomes, verdicts: Verdicts, texts: Texts, group_by: tuple[str, ...]
-    ) -> None:
+    def __init__(self, outcomes: Outcomes, verdicts: Verdicts, group_by: tuple[str, ...]) -> None:
         super().__init__()
         self._outcomes = outcomes
         self._verdicts = verdicts
-        self._texts = texts
+        self._texts = Texts(Strings(), Values())
         self._group_by = group_by
         self._packed = np.dtype((np.void, 8 * (1 + len(group_by))))
         self._signals = frozenset(
@@ -192,6 +190,9 @@ class _Grouping(dict[bytes, int]):
         """Return the outcome of each of *rows*, of which *numbers* are the verdicts."""
         if not self._group_by:
             return self._of_verdicts(numbers)
+        if not self._texts.serves(spans.batch):
+            self._texts = Texts(spans.batch.strings, spans.batch.values)
+            self.clear()
         keys = np.empty((len(rows), 1 + len(self._group_by)), np.int64)
         keys[:, 0] = numbers
         for index, field in enumerate(self._group_by, 1):

@@ -7,7 +7,7 @@ asked only once about spans that are alike, however many filters there are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -27,11 +27,12 @@ from tailrace.agents.matches.conditions import (
     clause,
 )
 from tailrace.agents.matches.filters import Filters, Origin, Origins
+from tailrace.agents.matches.kinds import DurationKinds, Kinds, Table
 from tailrace.schemas.definitions.filters import STATUSES, SpanFilter
 from tailrace.schemas.definitions.signals import Signal
 from tailrace.schemas.semconv import coalesced
 from tailrace.schemas.spans import AttributeColumn, SpanBatch
-from tailrace.schemas.strings import ABSENT
+from tailrace.schemas.strings import ABSENT, Strings, Values
 from tailrace.schemas.sums import Ints
 
 Ids = npt.NDArray[np.int32]
@@ -39,9 +40,7 @@ Flagged = npt.NDArray[np.bool_]
 
 _KEPT: Final = 100_000
 """With more keys or verdicts, all are forgotten."""
-_KEPT_ORIGINS: Final = 10_000
-_KEPT_CELLS: Final = 8 << 20
-"""With more classes by origin, they are forgotten."""
+_KEPT_ORIGINS: Final = 50_000
 
 
 def codes(batch: SpanBatch) -> Ints:
@@ -132,28 +131,29 @@ class Question:
 
 
 class Verdicts(dict[bytes, int]):
-    """Verdicts by number, of spans of batches whose ids mean what they do in *batch*.
+    """Verdicts by number. They outlive the ids of batches.
 
     `generation` changes when numbers lose their meaning.
     """
 
-    def __init__(self, question: Question, batch: SpanBatch) -> None:
+    def __init__(self, question: Question) -> None:
         super().__init__()
         self._question = question
         self._filters = question.filters
-        self._strings, self._values = batch.strings, batch.values
         self.generation = 0
         self._columns = [
             [AttributeColumn("span", key) for key in field.keys] for field in self._filters.fields
         ]
-        self._classes = [self._table(field) for field in self._filters.fields]
         self._steps = len(self._filters.steps)
         self._packed = np.dtype((np.void, 4 * (1 + len(self._columns) - self._steps)))
+        self._strings, self._values = Strings(), Values()
         self._forget()
 
-    def serves(self, batch: SpanBatch) -> bool:
-        """True if ids of *batch* mean what they did."""
-        return self._values is batch.values and self._strings is batch.strings
+    def _bind(self, strings: Strings, values: Values) -> None:
+        """Go by the ids that these give."""
+        self._strings, self._values = strings, values
+        self._classes = [self._table(field) for field in self._filters.fields]
+        self._origin_of = Table(self._origin)
 
     def _forget(self) -> None:
         self.clear()
@@ -163,18 +163,21 @@ class Verdicts(dict[bytes, int]):
         self._numbers: dict[Verdict, int] = {}
         self.verdicts: list[Verdict] = []
         self._rows = np.zeros((0, 3), np.int64)
-        self._origin_of = _Table(self._origin)
-        self._kinds = [
-            _Kinds(self._origins, index, is_step=index < self._steps)
-            for index in range(len(self._columns))
-        ]
+        self._bind(self._strings, self._values)
+        self._kinds = [self._kinds_of(index) for index in range(len(self._columns))]
 
-    def _table(self, field: Field) -> _Table:
+    def _kinds_of(self, index: int) -> Kinds | DurationKinds:
+        classes = self._filters.classes[self._filters.fields[index]]
+        if isinstance(classes, DurationClasses):
+            return DurationKinds(self._origins, index, len(classes))
+        return Kinds(self._origins, index, is_step=index < self._steps)
+
+    def _table(self, field: Field) -> Table:
         classes = self._filters.classes[field]
         if not isinstance(classes, ValueClasses):
-            return _Table(lambda _: 0)
+            return Table(lambda _: 0)
         held = self._strings if field == NAME else self._values
-        return _Table(lambda id: classes.number(NOTHING if id == ABSENT else held[id]))
+        return Table(lambda id: classes.number(NOTHING if id == ABSENT else held[id]))
 
     def _origin(self, id: int) -> int:
         resource = self._values[id] if id != ABSENT else {}
@@ -183,12 +186,10 @@ class Verdicts(dict[bytes, int]):
 
     def of(self, batch: SpanBatch) -> Ints:
         """Return the number of each span's verdict."""
-        if (
-            max(len(self), len(self.verdicts)) > _KEPT
-            or len(self._origins) > _KEPT_ORIGINS
-            or any(kinds.size > _KEPT_CELLS for kinds in self._kinds)
-        ):
+        if max(len(self), len(self.verdicts)) > _KEPT or len(self._origins) > _KEPT_ORIGINS:
             self._forget()
+        if batch.values is not self._values or batch.strings is not self._strings:
+            self._bind(batch.strings, batch.values)
         origins = self._origin_of.of(batch.resource, len(self._values))
         for index in range(self._steps):
             origins = self._kinds[index].of(origins, self._classes_of(batch, index))
@@ -234,72 +235,3 @@ class Verdicts(dict[bytes, int]):
             self.verdicts.append(verdict)
         self[row] = number
         return number
-
-
-class _Table:
-    """What belongs to interned ids, worked out as they come up."""
-
-    def __init__(self, work_out: Callable[[int], int]) -> None:
-        self._work_out = work_out
-        # The last cell is that of ABSENT, which is -1.
-        self._cells = np.full(1, -1, np.int64)
-
-    def of(self, ids: Ids, known: int) -> Ints:
-        """Return what belongs to each of *ids*, which are below *known*."""
-        if known >= len(self._cells):
-            more = np.full(2 * known - len(self._cells) + 1, -1, np.int64)
-            self._cells = np.concatenate([self._cells[:-1], more, self._cells[-1:]])
-        found = self._cells[ids]
-        if len(found) and found.min() < 0:
-            unknown = np.unique(ids[found < 0])
-            self._cells[unknown] = list(map(self._work_out, unknown.tolist()))
-            found = self._cells[ids]
-        return found
-
-
-class _Kinds:
-    """The kinds of one field by origin and class, worked out as they come up.
-
-    If it is a step, the origin that results.
-    """
-
-    def __init__(self, origins: Origins, index: int, *, is_step: bool) -> None:
-        self._origins = origins
-        self._is_step = is_step
-        self._index = index
-        self._shape = (1, 1)
-        self._cells: Ints = np.full(1, -1, np.int64)
-
-    @property
-    def size(self) -> int:
-        return len(self._cells)
-
-    def of(self, origins: Ints, classes: Ints) -> Ints:
-        """Return the kind of each class at its origin."""
-        if not len(classes):
-            return classes
-        height, width = self._shape
-        highest, widest = len(self._origins), int(classes.max()) + 1
-        if highest > height or widest > width:
-            cells = np.full((_grown(height, highest), _grown(width, widest)), -1, np.int64)
-            cells[:height, :width] = self._cells.reshape(height, width)
-            self._shape = (len(cells), len(cells[0]))
-            self._cells = cells.reshape(-1)
-        cells, width = self._cells, self._shape[1]
-        places = origins * width + classes
-        found: Ints = cells[places]
-        if found.min() < 0:
-            for place in np.unique(places[found < 0]).tolist():
-                origin, number = divmod(place, width)
-                cells[place] = self._worked_out(origin, number)
-            found = cells[places]
-        return found
-
-    def _worked_out(self, origin: int, number: int) -> int:
-        if self._is_step:
-            return self._origins.refined(origin, self._index, number)
-        return self._origins[origin].kind(self._index, number)
-
-
-def _grown(size: int, needed: int) -> int:
-    return size if needed <= size else max(needed, 2 * size)

@@ -21,7 +21,7 @@ SECOND_NS = 1_000_000_000
 
 @dataclass(frozen=True)
 class Span:
-    """A span; times in ns. `parent`: the place of its parent in the message, None for a root."""
+    """A span; times in ns. The parent of one that is no root is the first of its message."""
 
     resource: Mapping[str, Any] = field(default_factory=lambda: {"service.name": "api"})
     name: str = "GET /"
@@ -59,7 +59,7 @@ def message(spans: Sequence[Span], number: int = 0) -> bytes:
         target = block.scope_spans.add().spans.add(
             trace_id=span.trace_id,
             span_id=span_id(number, place),
-            parent_span_id=b"" if span.is_root else b"somebody",
+            parent_span_id=b"" if span.is_root else span_id(number, 0) if place else b"somebody",
             name=span.name,
             kind=span.kind,
             start_time_unix_nano=span.start,

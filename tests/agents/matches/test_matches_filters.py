@@ -27,7 +27,7 @@ def verdicts(question: Compiled, batches: list[list[Span]]) -> list[Verdict]:
     found = []
     for spans in batches:
         batch = decoder.decode([message([span]) for span in spans])
-        of = question.verdicts(batch)
+        of = question.verdicts
         found += [of.verdicts[number] for number in of.of(batch).tolist()]
     return found
 

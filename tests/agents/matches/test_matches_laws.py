@@ -154,6 +154,21 @@ def _specs(draw: Callable[..., Any]) -> AlertSpec | SloSpec:
 
 DEFINITIONS = st.lists(_specs(), max_size=5).map(lambda specs: definitions(*specs))
 
+_PARENT = SpanFilter.model_validate({"kind": "server", "parent": {"name": {"ne": "a"}}})
+_TRACE = AlertSpec.model_validate({"trace": {"spans": {"gte": 2}}, "when": "> 1"})
+RELATED = (
+    alert(_PARENT),
+    alert(_PARENT, group_by=("name",)),
+    alert(SpanFilter(), aggregate="traces", group_by=("kind",)),
+    _TRACE,
+)
+"""Those for which one span is not enough."""
+WITH_RELATED = st.builds(
+    lambda specs, more: definitions(*specs, *more),
+    st.lists(_specs(), max_size=3),
+    st.lists(st.sampled_from(RELATED), max_size=3),
+)
+
 # What is counted, span by span
 
 
@@ -308,7 +323,7 @@ def test_every_span_is_counted_or_not_and_every_oddity_too(
 
 @settings(max_examples=200, deadline=None)
 @given(
-    DEFINITIONS,
+    WITH_RELATED,
     TRAFFIC,
     st.sets(st.integers(0, 10)),
     st.sets(st.integers(0, 10)),
@@ -325,7 +340,7 @@ def test_outputs_and_marks_do_not_depend_on_cuts_or_checkpoints_or_interned_ids(
 
 
 @settings(max_examples=200, deadline=None)
-@given(DEFINITIONS, TRAFFIC, st.lists(EVENTS, max_size=10))
+@given(WITH_RELATED, TRAFFIC, st.lists(EVENTS, max_size=10))
 def test_outputs_are_those_of_one_uninterrupted_run(
     all: Definitions, sent: list[Sent], events: list[object]
 ) -> None:
@@ -377,3 +392,32 @@ def test_groups_that_are_too_long_are_counted_together() -> None:
     outputs = deaths.uninterrupted(builder(told), rows(sent), END_MS)
     ((_, (_, _, group)),) = counted(outputs).events
     assert group == ("__overflow__",)
+
+
+def test_spans_that_are_related_are_counted_when_both_are_there() -> None:
+    caller = Span(kind=3, name="call", end=BEGIN_NS + SECOND_NS)
+    called = Span(kind=2, is_root=False)
+    lonely = Span(kind=2, is_root=False, trace=1)
+    sent = [Sent(0, (lonely,)), Sent(1000, (caller, called)), Sent(2500, (Span(trace=2),))]
+    kept = Kept()
+    of_parent, by_trace, of_trace = definitions(RELATED[0], RELATED[2], RELATED[3]).by_key.values()
+    told = Definitions.of_all([of_parent, by_trace, of_trace])
+    outputs = deaths.uninterrupted(builder(told, kept=kept), rows(sent), END_MS)
+    found = counted(outputs)
+    (parent_id,), (first_id,), (trace_id,) = (
+        [signal.id for signal in signals(each).values()] for each in (of_parent, by_trace, of_trace)
+    )
+    begin = BEGIN_MS // 1000
+    assert {key: count for key, count in found.matches.items() if key[1][0] == parent_id} == {
+        (begin + 1, (parent_id, begin, ())): 1
+    }
+    firsts = [key[1][1:] for key in found.matches if key[1][0] == first_id]
+    assert sorted(firsts) == [
+        (begin, ("server",)), (begin, ("server",)), (begin, ("server",)), (begin + 1, ("client",))
+    ]  # fmt: skip
+    assert [key[1][1:] for key, count in found.matches.items() if key[1][0] == trace_id] == [
+        (begin + 1, ())
+    ]
+    assert {mark[0] for mark in kept.marks if mark[2] == parent_id} == {called.trace_id}
+    shown = [span for _, signal, _, span in found.evidence if signal == parent_id]
+    assert shown == [span_id(1, 1).hex()]
