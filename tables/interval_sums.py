@@ -48,7 +48,9 @@ class IntervalSums:
     """The open interval of one source. *prefix* is this table's in *store*, one byte.
 
     *place*: the hash of a key that decides its partition.
-    `generation` changes when slots lose their meaning; a memo of slots is then worthless.
+    *closed* is told
+    what an interval had when that closes. `generation` changes when slots lose their meaning; a
+    memo of slots is then worthless.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class IntervalSums:
         topic: RollupTopic,
         source: str,
         place: Callable[[bytes], int] = zlib.crc32,
+        closed: Callable[[Rollup], None] | None = None,
     ) -> None:
         self.layout = layout
         self.generation = 0
@@ -72,6 +75,7 @@ class IntervalSums:
         self._idle_since = 0
         self._stored_parts = 0
         self._is_changed = False
+        self._tell_closed = closed
         self._forget()
 
     def _forget(self) -> None:
@@ -166,6 +170,8 @@ class IntervalSums:
         # By key, because slots are given in another order by every process.
         in_order = sorted(self._open_slots().tolist(), key=self._keys.__getitem__)
         slots, stamp = np.array(in_order, np.int64), watermark.time
+        if self._tell_closed is not None and len(slots):
+            self._tell_closed(self._rollup(slots))
         places = np.array([self._places[slot] for slot in in_order], np.int64)
         for partition in range(self._topic.partitions):
             # Only the last record of a partition says that this was all.

@@ -7,7 +7,7 @@ side came, or when waiting for that ended.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -18,6 +18,7 @@ from tailrace.agents.service_graph.settings import ServiceGraphSettings
 from tailrace.schemas.records import Arrivals, Outbox, Totals
 from tailrace.schemas.series import edge_layout
 from tailrace.schemas.spans import SpanBatch
+from tailrace.schemas.sums import Rollup
 from tailrace.tables.half_edge_rows import CLIENT, DATABASE, ROOT, Halves
 from tailrace.tables.half_edges import NOBODY, Calls, HalfEdges, Met
 from tailrace.tables.interval_sums import IntervalSums, RollupTopic
@@ -33,17 +34,22 @@ _WAITING_HALVES = 16_384
 class ServiceGraphLogic:
     """A Logic of the spans stage; *source* names this partition in watermarks.
 
-    Halves = both sides of pairs + database calls + expired + repeated + dropped + pending.
+    *closed* is told what each interval had. Halves = both sides of pairs + database calls + expired + repeated + dropped + pending.
     """
 
     def __init__(
-        self, settings: ServiceGraphSettings, store: PartitionStore, topic: RollupTopic, source: str
+        self,
+        settings: ServiceGraphSettings,
+        store: PartitionStore,
+        topic: RollupTopic,
+        source: str,
+        closed: Callable[[Rollup], None] | None = None,
     ) -> None:
         layout = edge_layout(settings.bounds_ns)
         self._settings = settings
         self._halves = HalfEdges(store, settings.ttl_ms)
         self._reader = HalfReader(settings, self._halves.prototypes)
-        self._sums = IntervalSums(store, _PREFIX, layout, topic, source)
+        self._sums = IntervalSums(store, _PREFIX, layout, topic, source, closed=closed)
         self._edges = EdgeSums(settings.dimensions, self._halves.prototypes, self._sums, layout)
         self._interval_ms = topic.interval_ms
         self._interval: int | None = None  # None: what is open is not known to be told of

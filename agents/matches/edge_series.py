@@ -1,0 +1,95 @@
+"""Edges of the service graph as what formulas count: requests from one service to another.
+
+The service graph says what it counted in an interval when that closes, and runs before matches on
+every batch. So when matches close the same interval, its edges are known, however batches are cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from tailrace.schemas.config.scalars import regex
+from tailrace.schemas.definitions.filters import Matcher
+from tailrace.schemas.definitions.signals import Signal
+from tailrace.schemas.matches import MatchKey, encode_group
+from tailrace.schemas.series import CLIENT, CLIENT_FAILED, EdgeSeries
+from tailrace.schemas.sums import Rollup, histogram
+
+SERVER_FIELD = "service"
+"""The field that a formula over edges may group by: the service that is called."""
+
+
+class ClosedEdges:
+    """What the service graph counted in intervals that it closed, until matches close them."""
+
+    def __init__(self) -> None:
+        self._closed: list[Rollup] = []
+
+    def take(self, rollup: Rollup) -> None:
+        """Remember the edges of an interval."""
+        self._closed.append(rollup)
+
+    def upto(self, end_ms: int) -> list[Rollup]:
+        """Return and forget the intervals that end at *end_ms* or before."""
+        ready = [each for each in self._closed if each.end <= end_ms]
+        self._closed = [each for each in self._closed if each.end > end_ms]
+        return ready
+
+
+class EdgeCounts:
+    """What *signals* of edges count of an interval."""
+
+    def __init__(self, signals: Sequence[Signal]) -> None:
+        self._signals = [each for each in signals if each.edges is not None]
+        self._known: dict[bytes, tuple[tuple[Signal, bytes], ...]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._signals)
+
+    def of(self, rollup: Rollup, second: int) -> Iterator[tuple[MatchKey, int]]:
+        """Yield how many requests there were for each series; all of them in *second*."""
+        for key, row in zip(rollup.keys, rollup.rows, strict=True):
+            wanted = self._known.get(key)
+            if wanted is None:
+                wanted = self._known[key] = tuple(self._wanted(EdgeSeries.of_key(key)))
+            if not wanted:
+                continue
+            good = histogram(rollup.layout, row, CLIENT).count
+            failed = histogram(rollup.layout, row, CLIENT_FAILED).count
+            for signal, group in wanted:
+                assert signal.edges is not None
+                of = signal.edges.failed
+                count = good + failed if of is None else failed if of else good
+                if count:
+                    yield MatchKey(signal.id, second, group), count
+
+    def _wanted(self, edge: EdgeSeries) -> Iterator[tuple[Signal, bytes]]:
+        for signal in self._signals:
+            said = signal.edges
+            assert said is not None
+            pairs = (
+                (said.client, edge.client),
+                (said.server, edge.server),
+                (said.connection_type, edge.connection_type),
+            )
+            if all(matcher is None or matches(matcher, text) for matcher, text in pairs):
+                groups = [edge.server if field == SERVER_FIELD else "" for field in signal.group_by]
+                yield signal, encode_group(groups)
+
+
+def matches(matcher: Matcher, text: str) -> bool:
+    """True if everything that *matcher* says holds of *text*, which is there unless it is empty."""
+    tests = (
+        (matcher.eq, lambda said: text == said),
+        (matcher.ne, lambda said: text != said),
+        (matcher.is_in, lambda said: text in said),
+        (matcher.not_in, lambda said: text not in said),
+        (matcher.regex, lambda said: _fits(said, text)),
+        (matcher.not_regex, lambda said: not _fits(said, text)),
+        (matcher.exists, lambda said: bool(text) is said),
+    )
+    return all(said is None or test(said) for said, test in tests)
+
+
+def _fits(pattern: str, text: str) -> bool:
+    return regex(pattern).fullmatch(text) is not None
