@@ -11,24 +11,22 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from tailrace.streams.declared_metrics import (
+    LANE_METRICS,
     SPLIT_METRICS,
     TASK_METRICS,
     WORKER_METRICS,
-    declared,
 )
-from tailrace.streams.engine import Engine
+from tailrace.streams.metric_kinds import Around, declared
 from tailrace.streams.runner import Runner
-from tailrace.streams.spans import SpanTasks
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 
 class Metrics(Collector):
-    """Collects from *engine* when asked; `exposition` is what `/metrics` answers."""
+    """Collects from what is *around* when asked; `exposition` is what `/metrics` answers."""
 
-    def __init__(self, engine: Engine, spans: SpanTasks) -> None:
-        self._engine = engine
-        self._spans = spans
+    def __init__(self, around: Around) -> None:
+        self._around = around
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
@@ -39,7 +37,7 @@ class Metrics(Collector):
         return text
 
     def collect(self) -> Iterator[Metric]:
-        engine = self._engine
+        engine = self._around.engine
         runners = [runner for runner in engine.runners.values() if runner.running]
         for metric in TASK_METRICS:
             family = declared(metric).empty()
@@ -54,7 +52,14 @@ class Metrics(Collector):
             yield family
         for counter in WORKER_METRICS:
             family = declared(counter).empty()
-            family.add_metric((), counter.read(engine, self._spans))
+            family.add_metric((), counter.read(self._around))
+            yield family
+        lanes = self._around.sender.statuses()
+        for gauge in LANE_METRICS:
+            family = declared(gauge).empty()
+            for lane in lanes:
+                _, tenant, name = lane.contact_point
+                family.add_metric((tenant, name), gauge.read(lane))
             yield family
 
 

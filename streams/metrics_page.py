@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import sys
 
-from tailrace.streams.declared_metrics import Family, families
+from tailrace.streams.declared_metrics import families
+from tailrace.streams.metric_kinds import Family
 
 _HEAD = """\
 # Metrics
@@ -22,22 +23,33 @@ This page is generated: `make docs`.
 """
 
 _TAIL = """
-Counts of records, spans, traces, edges and dead letters are part of a partition's committed state.
-They survive restarts and moves, and never go back. Sum them over all workers. The other counters
-start at 0, and their meaning says when.
+Counts of records, spans, traces, edges, matches, alerts, notifications and dead letters are part of
+a partition's committed state. They survive restarts and moves, and never go back. Sum them over all
+workers. The other counters start at 0, and their meaning says when.
 
 Values of labels:
 
-- `stage`: `spans`, `rollups`, or `rekey-TOPIC` where input is re-keyed. `partition`: the
-  partition's number.
+- `stage`: `spans`, `rollups`, `notifications`, or `rekey-TOPIC` where input is re-keyed.
+  `partition`: the partition's number.
 - `decision`: `sampled` or `not_sampled`. `policy`: the policy that sampled it, else empty.
 - `reason`: `malformed`, `invalid_trace_id`, `invalid_span_id`, `invalid_parent_span_id`,
   `invalid_time` or `span_too_large`.
-- `part`: `decode`, `sampling`, `red`, `service_graph`, `metrics`, `rekey`, `checkpoint` or `idle`.
+- `part`: `decode`, `sampling`, `red`, `service_graph`, `matches`, `metrics`, `alerts`, `notifier`,
+  `rekey`, `checkpoint` or `idle`.
 - `side` and `missing`: `client` (producers too) or `server` (consumers too).
 - `kind` of an edge: `paired`, `database`, `virtual_client` (users, who call roots) or
   `virtual_server` (what was called and sent no span).
-- `family`: `red` or `edges`.
+- `family`: `red`, `edges` or `matches`.
+- `phase` of an alert: `inactive`, `pending`, `firing`, `keep_firing`, `flapping`, `resolved`,
+  `no_data`, `unknown`, `pending_unknown`, `overdue`, `firing_no_data`, `firing_unknown` or `gone`;
+  [what they mean](alerts.md#states).
+- `status` of `alerts_told`: `pending`, `firing`, `resolved`, `no_data` or `unknown`; of
+  `notifications`: `firing`, `resolved` or `heartbeat`.
+- `row`: `new`, `refreshed` or `resolved`, which are taken; `pending`, `unknown`, `replay` or
+  `stale`, which change nothing.
+- `fate`: `delivered`; `superseded`, told in another way since; `expired`, given up after 7 days.
+- `cost`: `pages`; of these `out_of_hours`, which is not from Monday to Friday, 9 to 18 UTC;
+  `flapping`, again within an hour; `unacted`, which ended without a snooze or a silence.
 
 On Linux there are also the Prometheus client's `process_*` metrics: CPU, memory, open files.
 
@@ -49,10 +61,14 @@ What must hold in each partition, at every checkpoint:
   never off
 - `half_edges` = 2 * `edges{kind="paired"}` - `half_edges_shared` + `edges{kind="database"}` +
   `edges_expired` + `half_edges_repeated` + `half_edges_dropped` + `half_edges_waiting`
+- `match_seen_spans` = `match_counted_spans` + `match_uncounted_spans`
+- `match_rows` = `match_rows_added` + `match_rows_ignored`
+- events that came to the notifier = `alert_events` of all rows
+- `notifications` = `notifications_settled` + those that wait + `notifications_undelivered`
 
 `tailrace_balance_problems` is not 0 where it does not, and the log says what is wrong.
-`tailrace_spans_pending` and `tailrace_traces_open` are of now, the totals of the last checkpoint,
-so a scrape in between may differ by what is not committed yet.
+Gauges are of now, and totals of the last checkpoint, so a scrape in between may differ by what is
+not committed yet.
 """
 
 

@@ -26,6 +26,7 @@ from tailrace.streams import identity, membership, topology, web
 from tailrace.streams.app import GroupSettings, build_app, connect, run
 from tailrace.streams.definitions import Follower
 from tailrace.streams.engine import Engine, EngineSettings
+from tailrace.streams.metric_kinds import Around
 from tailrace.streams.metrics import Metrics
 from tailrace.streams.notifications import surroundings
 from tailrace.streams.provisioning import provision
@@ -77,7 +78,7 @@ async def work(config: WorkerConfig) -> None:
     connect(app, engine)
     background.append(asyncio.create_task(_tell_splits(whole.spans.splits)))
     background.append(asyncio.create_task(_look_around(ready, engine, config, kafka)))
-    metrics = Metrics(engine, whole.spans)
+    metrics = Metrics(Around(engine, whole.spans, follower, sender))
     server = await web.serve(config.web, engine, metrics)
     _calm_collector()
     try:

@@ -16,6 +16,9 @@ import yaml
 from pydantic import SecretStr
 from typer.testing import CliRunner
 
+from tailrace.agents.notifier.secrets import Secrets
+from tailrace.agents.notifier.sender import Sender, Surroundings
+from tailrace.agents.notifier.targets import Targets
 from tailrace.agents.sampling.policies import BUILDERS
 from tailrace.schemas import topics
 from tailrace.schemas.config import WorkerConfig, parse
@@ -27,7 +30,9 @@ from tailrace.schemas.errors import ConfigError
 from tailrace.schemas.spans import Reason
 from tailrace.streams.cli import app as cli
 from tailrace.streams.declared_metrics import families
+from tailrace.streams.definitions import Follower
 from tailrace.streams.engine import Engine, EngineSettings
+from tailrace.streams.metric_kinds import Around
 from tailrace.streams.metrics import Metrics
 from tailrace.streams.metrics_page import page
 from tailrace.streams.provisioning import NEW_INPUT_PARTITIONS, planned
@@ -315,7 +320,9 @@ def test_the_metrics_page_is_that_of_the_declarations() -> None:
 
 async def test_every_metric_that_is_exposed_is_declared(tmp_path: Path) -> None:
     engine = Engine(EngineSettings("app", tmp_path), [], {})
-    metrics = Metrics(engine, SpanTasks(WorkerConfig(), cluster(WorkerConfig())))
+    spans = SpanTasks(WorkerConfig(), cluster(WorkerConfig()))
+    sender = Sender(Surroundings(Secrets({}), Targets(), lambda: 0.5))
+    metrics = Metrics(Around(engine, spans, Follower({}, "definitions"), sender))
     exposed = [(metric.name, metric.type == "counter") for metric in metrics.collect()]
     assert exposed == [(family.name, family.is_counter) for family in families()]
 

@@ -51,6 +51,11 @@ class SamplingLogic:
         return len(self._sampler)
 
     @property
+    def marked_traces(self) -> int:
+        """Traces with marks that nobody was told of."""
+        return 0 if self._keeps is None else len(self._keeps)
+
+    @property
     def pending_spans(self) -> int:
         """Spans of open traces."""
         return self._sampler.pending_spans

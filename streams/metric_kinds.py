@@ -1,0 +1,128 @@
+"""What kinds of metrics there are, and how their numbers are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+from tailrace.agents.notifier.sender import LaneStatus, Sender
+from tailrace.streams.definitions import Follower
+from tailrace.streams.engine import Engine
+from tailrace.streams.runner import Runner
+from tailrace.streams.spans import SpanTasks
+
+_TASK = ("stage", "partition")
+
+Split: TypeAlias = Mapping[tuple[str, ...], float]
+"""Numbers by the values of labels."""
+ReadSplit: TypeAlias = Callable[[Engine, Runner], Split]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskMetric:
+    """A number of each running task; of those with one of *capabilities*, if there are any."""
+
+    name: str
+    help: str
+    read: Callable[[Runner], float]
+    is_counter: bool = False
+    capabilities: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SplitMetric:
+    """Numbers of each running task by the values of *labels*; which tasks, as with TaskMetric."""
+
+    name: str
+    help: str
+    labels: tuple[str, ...]
+    read: ReadSplit
+    is_counter: bool = False
+    capabilities: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What a worker has besides its tasks."""
+
+    engine: Engine
+    spans: SpanTasks
+    definitions: Follower
+    sender: Sender
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerMetric:
+    """A number of the process."""
+
+    name: str
+    help: str
+    read: Callable[[Around], float]
+    is_counter: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class LaneMetric:
+    """A number of each contact point that this worker has told of something."""
+
+    name: str
+    help: str
+    read: Callable[[LaneStatus], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A metric as it is exposed."""
+
+    name: str
+    help: str
+    labels: tuple[str, ...]
+    is_counter: bool
+
+    @property
+    def sample_name(self) -> str:
+        """The name of its samples, by which it is asked for."""
+        return f"{self.name}_total" if self.is_counter else self.name
+
+    def empty(self) -> CounterMetricFamily | GaugeMetricFamily:
+        """Return it without samples."""
+        kind = CounterMetricFamily if self.is_counter else GaugeMetricFamily
+        return kind(self.name, self.help, labels=self.labels)
+
+
+def total(name: str) -> Callable[[Runner], float]:
+    """Read the total *name* as of the last checkpoint."""
+    return lambda runner: runner.committed.counts.get(name, 0)
+
+
+def parts(prefix: str) -> ReadSplit:
+    """Read the totals `prefix.a`, `prefix.b`, … by what comes after the dot."""
+
+    def read(engine: Engine, runner: Runner) -> Split:
+        return {
+            (name.partition(".")[2],): count
+            for name, count in runner.committed.counts.items()
+            if name.startswith(f"{prefix}.")
+        }
+
+    return read
+
+
+Declared: TypeAlias = TaskMetric | SplitMetric | WorkerMetric | LaneMetric
+
+
+def declared(metric: Declared) -> Family:
+    """Return the family of *metric*."""
+    name = f"tailrace_{metric.name}"
+    match metric:
+        case TaskMetric():
+            return Family(name, metric.help, _TASK, metric.is_counter)
+        case SplitMetric():
+            return Family(name, metric.help, (*_TASK, *metric.labels), metric.is_counter)
+        case WorkerMetric():
+            return Family(name, metric.help, (), metric.is_counter)
+        case LaneMetric():
+            return Family(name, metric.help, ("tenant", "contact_point"), False)

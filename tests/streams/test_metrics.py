@@ -1,0 +1,69 @@
+"""The worker's own metrics: nothing that is counted is hidden, and nothing declared is made up."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import tailrace
+from tailrace.agents.notifier.outbound import _FATES
+from tailrace.schemas.notifications import WeekOfPages
+from tailrace.streams.alert_metrics import COSTS, FATES
+from tailrace.streams.declared_metrics import families
+from tailrace.streams.metrics_page import page
+from tailrace.tables.alert_states import Phase
+
+[SOURCES] = map(Path, tailrace.__path__)
+_COUNTED = re.compile(r'\b(?:self\.)?_?totals\.add\(\s*(f?)"([a-z_]+)([.{"])')
+_READ = re.compile(r'\b(?:total|parts|_notifications)\(\s*"?([a-z_]+)"?')
+
+SUMS_OF_OTHERS = {
+    "alert_events": "its rows are told",
+    "notifications": "its statuses are told",
+    "red_seen_spans": "what became of them is told",
+}
+TOLD_OTHERWISE = {"traces", "notifications"}
+
+
+def counted() -> Iterator[tuple[str, bool]]:
+    """What the code counts: a name, and whether it is one of several behind a dot."""
+    for room in ("agents", "streams", "tables"):
+        for path in sorted((SOURCES / room).rglob("*.py")):
+            for found in _COUNTED.finditer(path.read_text()):
+                yield found[2], found[3] != '"'
+
+
+def read() -> set[str]:
+    """The totals that metrics read."""
+    names = ("declared_metrics.py", "alert_metrics.py")
+    return {
+        found[1]
+        for name in names
+        for found in _READ.finditer((SOURCES / "streams" / name).read_text())
+    }
+
+
+@pytest.mark.parametrize("name", sorted(set(counted())), ids=lambda each: f"{each[0]}")
+def test_what_is_counted_is_a_metric(name: tuple[str, bool]) -> None:
+    total, is_one_of_several = name
+    is_told = total in TOLD_OTHERWISE if is_one_of_several else total in SUMS_OF_OTHERS
+    assert total in read() or is_told
+
+
+def test_what_metrics_read_is_counted() -> None:
+    assert read() - {"names"} <= {name for name, _ in counted()}
+
+
+def test_no_two_metrics_have_one_name() -> None:
+    names = [family.sample_name for family in families()]
+    assert len(set(names)) == len(names)
+
+
+def test_every_value_of_a_label_is_on_the_page() -> None:
+    shown = {*re.findall(r"`([a-z_]+)`", page())}
+    assert {*map(str, Phase), *FATES, *COSTS} <= shown
+    assert FATES == _FATES
+    assert all(hasattr(WeekOfPages(0), cost) for cost in COSTS)
