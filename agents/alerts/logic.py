@@ -13,21 +13,19 @@ changed: events came, a bucket of a window begins or leaves, or the alert's own 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from heapq import heappop, heappush
-from typing import Any
+from heapq import heapify, heappop, heappush
 
 from tailrace.agents.alerts import states
 from tailrace.agents.alerts.cadence import Cadence
 from tailrace.agents.alerts.counts import Counts
 from tailrace.agents.alerts.events import ending, event
-from tailrace.agents.alerts.objectives import SloRule
-from tailrace.agents.alerts.rules import AlertRule, Finding, Moment, Rule, owner_of
+from tailrace.agents.alerts.rulebook import Marks, has_other_groups, mark_of, rules_of
+from tailrace.agents.alerts.rules import Finding, Moment, Rule
 from tailrace.agents.alerts.transitions import Effect, Reading, Timing
 from tailrace.schemas.alert_events import AlertEvent, decode, encode
-from tailrace.schemas.definitions import Definition, Definitions
-from tailrace.schemas.definitions.definition import ALERT, SLO
+from tailrace.schemas.definitions import Definitions
 from tailrace.schemas.matches import (
     ALL_COUNT,
     MATCHED_COUNT,
@@ -44,6 +42,8 @@ from tailrace.tables.store import PartitionStore
 
 _PREFIX = b"a"
 _TOLD = "told"
+_STALE_ENTRIES = 1000
+"""So many of the heap may be of no use, beside as many as there are useful ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,7 @@ class AlertsLogic:
     def __init__(self, settings: AlertsSettings, store: PartitionStore) -> None:
         self._settings = settings
         self.groups = AlertGroups(store, _PREFIX)
+        self._marks = Marks(store, _PREFIX)
         self.rules: Mapping[bytes, Rule] = {}
         self._heap: list[tuple[int, bytes, bytes]] = []
         self._due: dict[tuple[bytes, bytes], int] = {}
@@ -78,16 +79,20 @@ class AlertsLogic:
     def restore(self, now: int) -> None:
         self._now = now
         self.groups.restore()
+        self._marks.restore()
+        for group in self.groups:
+            if group.due_ms:
+                self._due[group.owner, group.group] = group.due_ms
+        self._order()
 
     def inform(self, definitions: Definitions, outbox: Outbox, totals: Totals) -> None:
         """Go by *definitions*; whoever was told of what is gone is told that it is over."""
-        before, self.rules = self.rules, rules_of(definitions)
-        for owner in self.groups.owners:
+        self._mark_owners()
+        before, self.rules = self.rules, rules_of(definitions, self.rules)
+        for owner in self._marks.owners():
             rule = self.rules.get(owner)
-            if rule is not None and rule is before.get(owner):
-                continue
-            for group in self.groups.of(owner):
-                self._adapt(group, rule, before.get(owner), outbox, totals)
+            if rule is None or rule is not before.get(owner):
+                self._reconsider(owner, rule, outbox, totals)
 
     def process(
         self, arrivals: Arrivals[Sequence[RollupRecord]], outbox: Outbox, totals: Totals
@@ -106,6 +111,7 @@ class AlertsLogic:
         self._pass(now, outbox, totals)
 
     def before_checkpoint(self) -> None:
+        self._mark_owners()
         self.groups.seal()
 
     def close(self) -> None:
@@ -165,6 +171,13 @@ class AlertsLogic:
         if known is None or due < known:
             self._due[place] = group.due_ms = due
             heappush(self._heap, (due, *place))
+            if len(self._heap) > 2 * len(self._due) + _STALE_ENTRIES:
+                self._order()
+
+    def _order(self) -> None:
+        """Let the heap be of what is due, and of nothing else."""
+        self._heap[:] = [(due, *place) for place, due in self._due.items()]
+        heapify(self._heap)
 
     def _pass(self, now: int, outbox: Outbox, totals: Totals) -> None:
         heap, dues = self._heap, self._due
@@ -249,36 +262,38 @@ class AlertsLogic:
 
     # Definitions
 
-    def _adapt(
-        self,
-        group: AlertGroup,
-        rule: Rule | None,
-        before: Rule | None,
-        outbox: Outbox,
-        totals: Totals,
-    ) -> None:
+    def _mark_owners(self) -> None:
+        """Remember by what the groups of definitions that had none are judged."""
+        for owner in self.groups.owners:
+            if owner not in self._marks and owner in self.rules:
+                self._marks.put(owner, mark_of(self.rules[owner].definition))
+
+    def _reconsider(self, owner: bytes, rule: Rule | None, outbox: Outbox, totals: Totals) -> None:
+        """Let the groups of *owner* go by *rule*, if that says other than before."""
+        known, mark = self._marks.get(owner), None if rule is None else mark_of(rule.definition)
+        if mark == known:
+            return
+        self._marks.put(owner, mark)
+        is_of_others = not known or not mark or has_other_groups(known, mark)
+        for group in self.groups.of(owner):
+            self._adapt(group, None if is_of_others else rule, outbox, totals)
+
+    def _adapt(self, group: AlertGroup, rule: Rule | None, outbox: Outbox, totals: Totals) -> None:
         """Drop of *group* what *rule* has no use for; it is looked at again at once."""
-        place = group.owner, group.group
-        wanted = (
-            {}
-            if rule is None
-            else {
-                (counted, length) for counted, lengths in rule.lengths.items() for length in lengths
-            }
-        )
+        wanted = {
+            (counted, length)
+            for counted, lengths in (rule.lengths if rule else {}).items()
+            for length in lengths
+        }
         group.windows = {key: window for key, window in group.windows.items() if key in wanted}
         severities = () if rule is None else rule.severities
         for severity in sorted(set(group.alerts) - set(severities)):
             self._end(group, severity, outbox, totals)
         if rule is None:
-            self._due.pop(place, None)
+            self._due.pop((group.owner, group.group), None)
             self.groups.delete(group)
             return
-        if before is None and group.due_ms:  # after a restart
-            self._due[place] = group.due_ms
-            heappush(self._heap, (group.due_ms, *place))
-        elif before is not None or place not in self._due:
-            self._look_at(group, rule, self._now)
+        self._look_at(group, rule, self._now)
         self.groups.mark(group)
 
     def _end(self, group: AlertGroup, severity: str, outbox: Outbox, totals: Totals) -> None:
@@ -289,24 +304,6 @@ class AlertsLogic:
                 self._send(
                     ending(decode(last.encode()), told, self._now), self._now, outbox, totals
                 )
-
-
-def rules_of(definitions: Definitions) -> Mapping[bytes, Rule]:
-    """Return the rule of every alert and SLO by owner; made once for all tasks of a worker."""
-    if "rules" not in definitions.cache:
-        definitions.cache["rules"] = {owner_of(each): rule_of(each) for each in _ruled(definitions)}
-    rules: Mapping[bytes, Rule] = definitions.cache["rules"]
-    return rules
-
-
-def _ruled(definitions: Definitions) -> Iterator[Definition[Any]]:
-    yield from definitions.of(ALERT)
-    yield from definitions.of(SLO)
-
-
-def rule_of(definition: Definition[Any]) -> Rule:
-    """Return the rule of *definition*, an Alert or an SLO."""
-    return SloRule(definition) if definition.key.kind == SLO else AlertRule(definition)
 
 
 def _cadence(group: AlertGroup, rule: Rule) -> Cadence:
@@ -325,7 +322,7 @@ def _remember(group: AlertGroup, severity: str, state: AlertState) -> None:
         group.alerts[severity] = state.to_cells()
 
 
-_QUIET = frozenset({Phase.INACTIVE, Phase.RESOLVED, Phase.PENDING})
+_QUIET = frozenset({Phase.INACTIVE, Phase.RESOLVED, Phase.PENDING, Phase.PENDING_UNKNOWN})
 
 
 def _read(finding: Finding, rule: Rule, state: AlertState) -> Reading:
