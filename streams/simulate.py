@@ -147,9 +147,14 @@ class Simulation:
         """Let time pass until everything that is due has been done."""
         config = self._config
         graph, red = config.service_graph, config.span_metrics
-        waits = (config.tail_sampling.decision_wait, graph.store.ttl, config.engine.rollup_interval)
+        wait, interval = config.tail_sampling.decision_wait, config.engine.rollup_interval
+        # As the clock does: a window is looked at while what came last is still in it.
+        for _ in range(-(-wait // interval) + 1):
+            self.spans.advance(self.spans.stream_time + interval // MILLISECOND)
+            self._pass_on()
         flushes = (red.metrics_flush_interval, graph.metrics_flush_interval)
-        self.spans.advance(self.spans.stream_time + sum((*waits, *flushes)) // MILLISECOND + 1)
+        rest = sum((graph.store.ttl, interval, *flushes)) // MILLISECOND + 1
+        self.spans.advance(self.spans.stream_time + rest)
         self._pass_on()
         if self.series is not None and ALERTS in config.capabilities:
             self.series.advance(self.series.stream_time + _ALERTS_END_MS)
