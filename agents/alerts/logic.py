@@ -298,12 +298,17 @@ class AlertsLogic:
 
     def _end(self, group: AlertGroup, severity: str, outbox: Outbox, totals: Totals) -> None:
         state = AlertState.from_cells(group.alerts.pop(severity))
-        last = group.notes.get(_TOLD, {}).pop(severity, None)
+        last = last_told(group, severity)
+        group.notes.get(_TOLD, {}).pop(severity, None)
         for told in states.ended(state, self._now, Timing()).told:
             if last is not None:
-                self._send(
-                    ending(decode(last.encode()), told, self._now), self._now, outbox, totals
-                )
+                self._send(ending(last, told, self._now), self._now, outbox, totals)
+
+
+def last_told(group: AlertGroup, severity: str) -> AlertEvent | None:
+    """Return the last event of what still lasts, without its spans; None if nothing was told."""
+    telling = group.notes.get(_TOLD, {}).get(severity)
+    return None if telling is None else decode(telling[0].encode())
 
 
 def _cadence(group: AlertGroup, rule: Rule) -> Cadence:
