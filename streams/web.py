@@ -1,7 +1,7 @@
-"""What a worker answers over HTTP: health, readiness and metrics.
+"""What a worker answers over HTTP: health, readiness, metrics and the API.
 
-Without a token reads are answered on loopback only; with one they need it. `/healthz` and
-`/readyz` never do.
+With a token everything needs it but `/healthz` and `/readyz`. Without one reads are answered on
+loopback only, and nothing can be written.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import errno
 import hmac
 import ipaddress
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 
 import structlog
 from aiohttp import web
@@ -17,26 +18,24 @@ from aiohttp.typedefs import Middleware
 
 from tailrace.schemas.config.worker import WebConfig
 from tailrace.schemas.errors import EnvironmentFailed
+from tailrace.streams.api import handlers
+from tailrace.streams.api.errors import Refused
+from tailrace.streams.api.worker_state import WorkerState
 from tailrace.streams.engine import Engine
 from tailrace.streams.metrics import CONTENT_TYPE, Metrics
 
 log = structlog.get_logger()
 
 _OPEN = ("/healthz", "/readyz")
+_READS = ("GET", "HEAD")
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-async def serve(config: WebConfig, engine: Engine, metrics: Metrics) -> web.AppRunner:
+async def serve(
+    config: WebConfig, engine: Engine, metrics: Metrics, state: WorkerState
+) -> web.AppRunner:
     """Start the server; the caller cleans the returned runner up."""
-    app = web.Application(middlewares=[_guard(config)])
-    app.add_routes(
-        [
-            web.get("/healthz", _healthz(engine)),
-            web.get("/readyz", _readyz(engine)),
-            web.get("/metrics", _metrics(metrics)),
-        ]
-    )
-    runner = web.AppRunner(app, access_log=None)
+    runner = web.AppRunner(application(config, engine, metrics, state), access_log=None)
     await runner.setup()
     try:
         await _listen(runner, config)
@@ -48,6 +47,24 @@ async def serve(config: WebConfig, engine: Engine, metrics: Metrics) -> web.AppR
         ) from error
     log.info("web", address=":".join(map(str, runner.addresses[0][:2])))
     return runner
+
+
+def application(
+    config: WebConfig, engine: Engine, metrics: Metrics, state: WorkerState
+) -> web.Application:
+    """Return all that is served; who may ask is decided before anything else."""
+    app = web.Application(
+        middlewares=[handlers.say_errors, _guard(config)], client_max_size=handlers.LARGEST_BODY
+    )
+    app.add_routes(
+        [
+            web.get("/healthz", _healthz(engine)),
+            web.get("/readyz", _readyz(engine)),
+            web.get("/metrics", _metrics(metrics)),
+        ]
+    )
+    handlers.add_routes(app, state)
+    return app
 
 
 async def _listen(runner: web.AppRunner, config: WebConfig) -> None:
@@ -67,20 +84,70 @@ def _guard(config: WebConfig) -> Middleware:
     async def guard(request: web.Request, handler: _Handler) -> web.StreamResponse:
         if request.path in _OPEN:
             return await handler(request)
-        if token is None:
-            if not _is_loopback(request.remote):
-                raise web.HTTPForbidden(text="without web.token reads are for loopback only\n")
-        elif not hmac.compare_digest(
-            request.headers.get("Authorization", "").encode(), f"Bearer {token}".encode()
-        ):
-            raise web.HTTPUnauthorized(text="send Authorization: Bearer with web.token\n")
-        return await handler(request)
+        refused = _unguarded(request) if token is None else _unknown(request, token)
+        if refused is None:
+            return await handler(request)
+        if handlers.is_asked(request):
+            raise refused
+        text = f"{refused}\n"
+        if refused.status == HTTPStatus.UNAUTHORIZED:
+            raise web.HTTPUnauthorized(text=text, headers={"WWW-Authenticate": "Bearer"})
+        raise web.HTTPForbidden(text=text)
 
     return guard
 
 
+def _unknown(request: web.Request, token: str) -> Refused | None:
+    """Return why *request* is not answered where there is a token."""
+    given = request.headers.get("Authorization", "")
+    if hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):
+        return None
+    return Refused(
+        HTTPStatus.UNAUTHORIZED,
+        "The token is missing or wrong.",
+        "Send the header Authorization: Bearer with web.token of the worker's config.",
+    )
+
+
+def _unguarded(request: web.Request) -> Refused | None:
+    """Return why *request* is not answered where there is no token."""
+    if request.method not in _READS:
+        return Refused(
+            HTTPStatus.FORBIDDEN,
+            "Without web.token nothing can be written.",
+            "Set web.token in the worker's config, and send it as Authorization: Bearer.",
+        )
+    if not _is_loopback(request.remote) or not _is_meant(request):
+        return Refused(
+            HTTPStatus.FORBIDDEN,
+            "Without web.token reads are for loopback only.",
+            "Ask 127.0.0.1 or localhost on the worker's own machine; or set web.token.",
+        )
+    return None
+
+
 def _is_loopback(address: str | None) -> bool:
-    return address is not None and ipaddress.ip_address(address).is_loopback
+    if address is None:
+        return False
+    found = ipaddress.ip_address(address)
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    return (mapped or found).is_loopback
+
+
+def _is_meant(request: web.Request) -> bool:
+    """Return whether who asks the API asked for this machine.
+
+    A page of somebody else's may let its own name mean 127.0.0.1, and read with a user's browser
+    what only that user can reach.
+    """
+    if not handlers.is_asked(request):
+        return True
+    host = request.url.host or ""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return host == "localhost"
+    return True
 
 
 def _healthz(engine: Engine) -> _Handler:

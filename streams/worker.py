@@ -23,6 +23,7 @@ from tailrace.schemas.config.worker import Capability, KafkaConfig
 from tailrace.schemas.durations import SECOND
 from tailrace.schemas.errors import ConfigError, EnvironmentFailed, Problem
 from tailrace.streams import identity, membership, topology, web
+from tailrace.streams.api import worker_state
 from tailrace.streams.app import GroupSettings, build_app, connect, run
 from tailrace.streams.definitions import Follower
 from tailrace.streams.engine import Engine, EngineSettings
@@ -79,7 +80,8 @@ async def work(config: WorkerConfig) -> None:
     background.append(asyncio.create_task(_tell_splits(whole.spans.splits)))
     background.append(asyncio.create_task(_look_around(ready, engine, config, kafka)))
     metrics = Metrics(Around(engine, whole.spans, follower, sender))
-    server = await web.serve(config.web, engine, metrics)
+    state = worker_state.of_worker(config, cluster, engine, follower, sender)
+    server = await web.serve(config.web, engine, metrics, state)
     _calm_collector()
     try:
         await run(app, engine, stop)
