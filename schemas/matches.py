@@ -17,6 +17,7 @@ import orjson
 
 from tailrace.schemas import compact_json
 from tailrace.schemas.alert_events import EvidenceSpan
+from tailrace.schemas.metric_samples import SampleBatch
 from tailrace.schemas.sums import Layout, Rollup
 
 MATCHES: Final = "matches"
@@ -100,7 +101,7 @@ class EvidenceBatch(NamedTuple):
     outcomes: Sequence[TraceOutcome]
 
 
-RollupRecord: TypeAlias = Rollup | EvidenceBatch | None
+RollupRecord: TypeAlias = Rollup | EvidenceBatch | SampleBatch | None
 """What a record of the rollup topic holds; None: it is only a watermark."""
 
 

@@ -20,7 +20,14 @@ from tailrace.schemas.config.worker import ALERTS, SAMPLING, SERVICE_GRAPH
 from tailrace.schemas.errors import ConfigError, EnvironmentFailed, Problem
 from tailrace.streams.cluster import Cluster
 from tailrace.streams.ledger import CHANGELOG_MESSAGE_BYTES, REQUEST_BYTES
-from tailrace.streams.stages import NOTIFICATIONS, ROLLUPS, SPANS, has_metrics, stage_topics
+from tailrace.streams.stages import (
+    NOTIFICATIONS,
+    ROLLUPS,
+    SPANS,
+    has_metrics,
+    metric_stages,
+    stage_topics,
+)
 from tailrace.tables.trace_buffers import SEGMENT_BYTES
 
 log = structlog.get_logger()
@@ -72,6 +79,7 @@ class Plan:
     """Every topic by what it is for."""
 
     inputs: list[Wanted]
+    metrics: list[Wanted]
     internal: list[Wanted]
     outputs: list[Wanted]
     changelogs: list[Wanted]
@@ -81,7 +89,7 @@ class Plan:
     @property
     def topics(self) -> list[Wanted]:
         """All of them."""
-        passing = [*self.inputs, *self.internal, *self.outputs]
+        passing = [*self.inputs, *self.metrics, *self.internal, *self.outputs]
         return [*passing, self.definitions, self.dead_letters, *self.changelogs]
 
 
@@ -167,6 +175,10 @@ def planned(config: WorkerConfig, there: Mapping[str, int]) -> Plan:
     stages, enabled = stage_topics(config), config.capabilities
     inputs = _inputs(config, there) if SPANS in stages else []
     spans = max((topic.partitions for topic in inputs), default=0)
+    metrics = [
+        Wanted(topic, there.get(topic, NEW_INPUT_PARTITIONS))
+        for topic in metric_stages(config).values()
+    ]
     internal, outputs = [], []
     if inputs and not config.input.keyed_by_trace_id:
         name = topics.rekeyed_spans(config.app)
@@ -184,7 +196,7 @@ def planned(config: WorkerConfig, there: Mapping[str, int]) -> Plan:
     if ALERTS in enabled or NOTIFICATIONS in stages:
         alerts = there.get(config.output.alerts, rollups)
         outputs.append(Wanted(config.output.alerts, alerts))
-    counts = {topic.name: topic.partitions for topic in (*inputs, *internal, *outputs)}
+    counts = {topic.name: topic.partitions for topic in (*inputs, *metrics, *internal, *outputs)}
     changelogs = [
         Wanted(topics.changelog(config.app, stage), counts[read[0]], _CHANGELOG)
         for stage, read in stages.items()
@@ -192,7 +204,7 @@ def planned(config: WorkerConfig, there: Mapping[str, int]) -> Plan:
     _refuse_new_rollup_partitions(config, counts, there)
     dead_letters = Wanted(config.output.dead_letters, topics.DEAD_LETTER_PARTITIONS, _LARGE)
     definitions = Wanted(topics.definitions(config.app), 1, DEFINITIONS)
-    return Plan(inputs, internal, outputs, changelogs, definitions, dead_letters)
+    return Plan(inputs, metrics, internal, outputs, changelogs, definitions, dead_letters)
 
 
 def _refuse_new_rollup_partitions(

@@ -17,12 +17,20 @@ from tailrace.schemas.config import WorkerConfig
 from tailrace.schemas.config.worker import ALERTS, RED, SERVICE_GRAPH
 from tailrace.schemas.durations import MILLISECOND
 from tailrace.schemas.matches import RollupRecord, decode_evidence, is_evidence
+from tailrace.schemas.metric_samples import are_samples, decode_samples
 from tailrace.schemas.records import DeadLetter, Record
 from tailrace.schemas.series import edge_layout, red_layout
 from tailrace.schemas.sums import decode
 from tailrace.streams.cluster import Cluster
 from tailrace.streams.dead_letters import DeadLetters
-from tailrace.streams.stages import SPANS, has_metrics, rollup_sources, source, stage_topics
+from tailrace.streams.stages import (
+    SPANS,
+    has_metrics,
+    metric_stages,
+    rollup_sources,
+    source,
+    stage_topics,
+)
 from tailrace.streams.stream_time import SourceTime
 from tailrace.streams.task import Logic, Task, TaskId
 from tailrace.tables.store import PartitionStore
@@ -42,11 +50,17 @@ class RollupCodec:
             rollup: RollupRecord = None
             if value:
                 try:
-                    rollup = decode_evidence(value) if is_evidence(value) else decode(value)
+                    rollup = _decoded(value)
                 except ValueError:
                     letters.append(DeadLetter(row, "malformed", value, whole=True))
             rollups.append(rollup)
         return rollups, letters
+
+
+def _decoded(value: bytes) -> RollupRecord:
+    if are_samples(value):
+        return decode_samples(value)
+    return decode_evidence(value) if is_evidence(value) else decode(value)
 
 
 class RollupTasks:
@@ -60,6 +74,11 @@ class RollupTasks:
             source(name, partition)
             for name in rollup_sources(config)
             for partition in range(cluster.partitions[spans])
+        ]
+        self._sources += [
+            source(stage, partition)
+            for stage, topic in metric_stages(config).items()
+            for partition in range(cluster.partitions[topic])
         ]
         self._config = config
         self._settings = _settings(config, cluster)

@@ -12,6 +12,7 @@ SPANS: Final = "spans"
 ROLLUPS: Final = "rollups"
 NOTIFICATIONS: Final = "notifications"
 _REKEY: Final = "rekey-"
+_METRICS: Final = "metrics-"
 
 MATCHES: Final = "matches"
 """The source of watermarks that counts for ALERTS in the spans stage."""
@@ -25,6 +26,16 @@ def rekey_stage(topic: str) -> str:
 def is_rekeyed(stage: str) -> bool:
     """True if *stage* is one of those."""
     return stage.startswith(_REKEY)
+
+
+def metric_stage(topic: str) -> str:
+    """Return the stage that reads the metrics of *topic*."""
+    return _METRICS + topic
+
+
+def reads_metrics(stage: str) -> bool:
+    """True if *stage* is one of those."""
+    return stage.startswith(_METRICS)
 
 
 def source(name: str, partition: int) -> str:
@@ -43,6 +54,12 @@ def rollup_sources(config: WorkerConfig) -> list[str]:
     return [name for capability, name in names.items() if capability in config.capabilities]
 
 
+def metric_stages(config: WorkerConfig) -> dict[str, str]:
+    """Return the stages that read metrics, with the topic of each."""
+    wanted = config.input.metrics if ALERTS in config.capabilities else ()
+    return {metric_stage(topic): topic for topic in wanted}
+
+
 def stage_topics(config: WorkerConfig) -> dict[str, tuple[str, ...]]:
     """Return every stage of *config* with what it reads, in the order of the flow."""
     stages: dict[str, tuple[str, ...]] = {}
@@ -52,6 +69,7 @@ def stage_topics(config: WorkerConfig) -> dict[str, tuple[str, ...]]:
             stages |= {rekey_stage(topic): (topic,) for topic in spans}
             spans = (topics.rekeyed_spans(config.app),)
         stages[SPANS] = spans
+    stages |= {stage: (topic,) for stage, topic in metric_stages(config).items()}
     if rollup_sources(config):
         stages[ROLLUPS] = (topics.rollups(config.app),)
     if NOTIFIER in config.capabilities:

@@ -8,6 +8,7 @@ import faust
 
 from tailrace.agents.alerts import agent as alerts
 from tailrace.agents.matches import agent as matches
+from tailrace.agents.metric_samples import agent as metric_samples
 from tailrace.agents.metrics import agent as metrics
 from tailrace.agents.notifier import agent as notifier
 from tailrace.agents.notifier.sender import Sender
@@ -20,6 +21,7 @@ from tailrace.schemas.config.worker import ALERTS, RED, SAMPLING, SERVICE_GRAPH
 from tailrace.streams.app import AgentBuilder, BatchSchema
 from tailrace.streams.cluster import Cluster
 from tailrace.streams.engine import Engine, Stage
+from tailrace.streams.metric_input import MetricInputTasks
 from tailrace.streams.notifications import NotificationTasks
 from tailrace.streams.rekey import RekeyTasks
 from tailrace.streams.rollups import RollupTasks
@@ -30,6 +32,7 @@ from tailrace.streams.stages import (
     SPANS,
     has_metrics,
     is_rekeyed,
+    reads_metrics,
     stage_topics,
 )
 
@@ -52,6 +55,8 @@ def build(config: WorkerConfig, cluster: Cluster, sender: Sender) -> Topology:
     for name, inputs in stage_topics(config).items():
         if is_rekeyed(name):
             stages.append(Stage(name, inputs, RekeyTasks(config, cluster).build))
+        elif reads_metrics(name):
+            stages.append(Stage(name, inputs, MetricInputTasks(config, cluster).build))
         elif name == SPANS:
             stages.append(Stage(name, inputs, spans.build))
         elif name == NOTIFICATIONS:
@@ -75,6 +80,8 @@ def _agents(stage: str, config: WorkerConfig) -> list[AgentBuilder]:
     enabled = config.capabilities
     if is_rekeyed(stage):
         return [rekey.build_agent]
+    if reads_metrics(stage):
+        return [metric_samples.build_agent]
     if stage == SPANS:
         by_capability = {
             RED: red.build_agent,

@@ -12,7 +12,7 @@ In the store, after the table's prefix: `g`, owner and group: the group; `w`, ow
 counted (4 bytes), the window's length (u64, big endian) and the group: a whole window. A group's
 value: version, the lengths of its JSON and of its evidence (u32), both, then for each window what
 is counted, its length (u64), the length of what follows (u32), whether there is a whole one, and
-what changed. Little endian.
+what changed. Little endian. Windows of metrics have rows of their own: see `metric_rows.py`.
 
 Memory: 1.3 KB a group with a window of five minutes and five buckets, its key included; 24 bytes a
 bucket and 450 a window more, 180 bytes a span of evidence. In the store that is 140 bytes.
@@ -21,13 +21,16 @@ bucket and 450 a window more, 180 bytes a span of evidence. In the store that is
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
 import orjson
 
 from tailrace.schemas.alert_events import EvidenceSpan
+from tailrace.tables.metric_rows import MetricPlace, MetricRows
+from tailrace.tables.metric_windows import MetricWindow
 from tailrace.tables.store import PartitionStore
 from tailrace.tables.windows import SlidingWindow
 
@@ -42,6 +45,9 @@ _WINDOW = struct.Struct("<4sQI?")
 _WHOLE = struct.Struct(">8s4sQ")
 _GROUPS, _WHOLES = b"g", b"w"
 _OWNER_BYTES: Final = 8
+
+_NO_METRICS: Final[Mapping[WindowKey, MetricWindow]] = MappingProxyType({})
+"""One for the 100,000 groups that have none."""
 
 
 @dataclass(slots=True)
@@ -62,6 +68,7 @@ class AlertGroup:
     due_ms: int = 0
     whole: tuple[WindowKey, ...] = ()
     """The windows that stand whole in the store."""
+    metrics: Mapping[WindowKey, MetricWindow] = field(default_factory=lambda: _NO_METRICS)
     spans: bytes = b""
     """The evidence as JSON. Most of 100,000 groups are not asked for it, and as objects it would
     be twice as large."""
@@ -73,6 +80,20 @@ class AlertGroup:
         if window is None:
             window = self.windows[key] = SlidingWindow(length_ms)
         return window
+
+    def metric(self, counted: bytes, length_ms: int) -> MetricWindow:
+        """Return the window of the metric *counted*, which is there from now on."""
+        found = self.metrics.get((counted, length_ms))
+        if found is None:
+            found = MetricWindow(length_ms)
+            self.metrics = {**self.metrics, (counted, length_ms): found}
+        return found
+
+    @property
+    def moving(self) -> Iterator[SlidingWindow | MetricWindow]:
+        """All that changes as time passes."""
+        yield from self.windows.values()
+        yield from self.metrics.values()
 
     def saw(self, counted: bytes, at_ms: int) -> None:
         """Remember an event of *counted* at *at_ms* of event time."""
@@ -111,6 +132,10 @@ class AlertGroup:
         return is_changed
 
 
+def _metric_place(group: AlertGroup, key: WindowKey) -> MetricPlace:
+    return MetricPlace(group.owner, group.group, *key)
+
+
 def _fitted(value: bytes) -> bytes:
     """Return a copy of *value* that is as large as it looks: what orjson returns has 4 KB."""
     return bytes(memoryview(value))
@@ -126,6 +151,7 @@ class AlertGroups:
     def __init__(self, store: PartitionStore, prefix: bytes) -> None:
         self._store = store
         self._prefix = prefix
+        self._metrics = MetricRows(store, prefix)
         self._groups: dict[bytes, dict[bytes, AlertGroup]] = {}
         self._changed: dict[tuple[bytes, bytes], AlertGroup] = {}
         # One object for what 100,000 groups have in common.
@@ -144,6 +170,10 @@ class AlertGroups:
         """Return the groups of *owner*, in the order of their names."""
         groups = self._groups.get(owner, {})
         return [groups[name] for name in sorted(groups)]
+
+    def number_of(self, owner: bytes) -> int:
+        """Return how many groups *owner* has."""
+        return len(self._groups.get(owner, ()))
 
     def __iter__(self) -> Iterator[AlertGroup]:
         """All groups, in an order that no restart changes."""
@@ -167,8 +197,18 @@ class AlertGroups:
         """Let the next checkpoint have *group* as it will be then."""
         self._changed[group.owner, group.group] = group
 
+    def keep_metrics(self, group: AlertGroup, wanted: Collection[WindowKey]) -> None:
+        """Forget the windows of metrics of *group* that are not *wanted*."""
+        gone = group.metrics.keys() - set(wanted)
+        for key in gone:
+            self._metrics.delete(_metric_place(group, key))
+        if gone:
+            kept = {key: each for key, each in group.metrics.items() if key not in gone}
+            group.metrics = kept or _NO_METRICS
+
     def delete(self, group: AlertGroup) -> None:
         """Forget *group*."""
+        self.keep_metrics(group, ())
         groups = self._groups[group.owner]
         del groups[group.group]
         if not groups:
@@ -187,6 +227,10 @@ class AlertGroups:
             if not key.startswith(owner, first):
                 owner = key[first : first + _OWNER_BYTES]
             self._groups.setdefault(owner, {})[name] = self._decoded(owner, name, value)
+        for place, metric in self._metrics.restore():
+            counted = self._counted.setdefault(place.counted, place.counted)
+            group = self._groups[place.owner][place.group]
+            group.metrics = {**group.metrics, (counted, place.length_ms): metric}
 
     def seal(self) -> None:
         """Put into the store what was marked since the last time."""
@@ -198,6 +242,8 @@ class AlertGroups:
             whole = tuple(key for key, window in group.windows.items() if window.is_kept)
             self._delete_whole(group, set(group.whole) - set(whole))
             group.whole = whole
+            for key, metric in group.metrics.items():
+                self._metrics.seal(_metric_place(group, key), metric)
             self._store.put(self._key(group), _encode(group))
         self._changed = {}
 

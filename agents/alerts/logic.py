@@ -23,6 +23,7 @@ from tailrace.agents.alerts.counts import Counts
 from tailrace.agents.alerts.events import ending, event
 from tailrace.agents.alerts.rulebook import Marks, has_other_groups, mark_of, rules_of
 from tailrace.agents.alerts.rules import Finding, Moment, Rule
+from tailrace.agents.alerts.samples import MetricSamples
 from tailrace.agents.alerts.transitions import Effect, Reading, Timing
 from tailrace.schemas.alert_events import AlertEvent, decode, encode
 from tailrace.schemas.definitions import Definitions
@@ -34,6 +35,7 @@ from tailrace.schemas.matches import (
     RollupRecord,
     decode_key,
 )
+from tailrace.schemas.metric_samples import SampleBatch
 from tailrace.schemas.records import Arrivals, Outbox, Output, Totals
 from tailrace.schemas.sums import Rollup
 from tailrace.tables.alert_groups import AlertGroup, AlertGroups
@@ -41,6 +43,7 @@ from tailrace.tables.alert_states import NOTHING, AlertState, Phase
 from tailrace.tables.store import PartitionStore
 
 _PREFIX = b"a"
+_WAITING = _PREFIX + b"q"
 _TOLD = "told"
 _STALE_ENTRIES = 1000
 """So many of the heap may be of no use, beside as many as there are useful ones."""
@@ -64,6 +67,7 @@ class AlertsLogic:
     def __init__(self, settings: AlertsSettings, store: PartitionStore) -> None:
         self._settings = settings
         self.groups = AlertGroups(store, _PREFIX)
+        self._samples = MetricSamples(store, _WAITING, self.groups)
         self._marks = Marks(store, _PREFIX)
         self.rules: Mapping[bytes, Rule] = {}
         self._heap: list[tuple[int, bytes, bytes]] = []
@@ -79,6 +83,7 @@ class AlertsLogic:
     def restore(self, now: int) -> None:
         self._now = now
         self.groups.restore()
+        self._samples.restore()
         self._marks.restore()
         for group in self.groups:
             if group.due_ms:
@@ -98,10 +103,13 @@ class AlertsLogic:
         self, arrivals: Arrivals[Sequence[RollupRecord]], outbox: Outbox, totals: Totals
     ) -> None:
         self.has_input = True
-        for record, now in zip(arrivals.decoded, arrivals.times, strict=True):
+        rows = zip(arrivals.records, arrivals.decoded, arrivals.times, strict=True)
+        for read, record, now in rows:
             # What the record has is of the time before its watermark, so it comes first.
             if isinstance(record, EvidenceBatch):
                 self._add_evidence(record, now)
+            elif isinstance(record, SampleBatch):
+                self._samples.add(record, read.offset, totals)
             elif record is not None and record.layout.family == MATCHES:
                 self._add(record, now, totals)
             self._pass(now, outbox, totals)
@@ -121,9 +129,10 @@ class AlertsLogic:
         counts = totals.counts
         rows, added = counts.get("match_rows", 0), counts.get("match_rows_added", 0)
         ignored = counts.get("match_rows_ignored", 0)
-        if rows == added + ignored:
-            return []
-        return [f"{rows} rows of matches, but {added} added and {ignored} ignored"]
+        found = list(self._samples.problems(totals))
+        if rows != added + ignored:
+            found.append(f"{rows} rows of matches, but {added} added and {ignored} ignored")
+        return found
 
     # Records
 
@@ -181,15 +190,22 @@ class AlertsLogic:
 
     def _pass(self, now: int, outbox: Outbox, totals: Totals) -> None:
         heap, dues = self._heap, self._due
-        while heap and heap[0][0] <= now:
+        while True:
+            until = min(now, heap[0][0]) if heap else now
+            if self._samples.are_before(until) or self._samples.are_too_many:
+                for group, rule, at in self._samples.take(self.rules, self._now, totals):
+                    self._look_at(group, rule, at)
+                continue
+            if not heap or heap[0][0] > now:
+                break
             due, *place = heappop(heap)
             owner, name = place
             if dues.get((owner, name)) != due:
                 continue  # it was moved forward, or its group is gone
             del dues[owner, name]
-            group, rule = self.groups.get(owner, name), self.rules.get(owner)
-            if group is not None and rule is not None:
-                self._evaluate(group, rule, due, outbox, totals)
+            known, rule_now = self.groups.get(owner, name), self.rules.get(owner)
+            if known is not None and rule_now is not None:
+                self._evaluate(known, rule_now, due, outbox, totals)
         self._now = max(self._now, now)
 
     def _evaluate(
@@ -205,7 +221,7 @@ class AlertsLogic:
             dues.append(step.next_due)
             for told in step.told:
                 self._tell(group, rule, severity, findings[severity], told, at, outbox, totals)
-        dues += [window.next_change_ms for window in group.windows.values()]
+        dues += [window.next_change_ms for window in group.moving]
         group.due_ms = 0
         later = [due for due in dues if due is not None]
         if later:
@@ -218,7 +234,7 @@ class AlertsLogic:
     def _findings(
         self, group: AlertGroup, rule: Rule, at: int, totals: Totals
     ) -> Mapping[str, Finding]:
-        for window in group.windows.values():
+        for window in group.moving:
             window.advance(at)
         try:
             return rule.evaluate(group, Moment(at, self.has_input))
@@ -286,6 +302,7 @@ class AlertsLogic:
             for length in lengths
         }
         group.windows = {key: window for key, window in group.windows.items() if key in wanted}
+        self.groups.keep_metrics(group, wanted)
         severities = () if rule is None else rule.severities
         for severity in sorted(set(group.alerts) - set(severities)):
             self._end(group, severity, outbox, totals)
@@ -339,7 +356,7 @@ def _read(finding: Finding, rule: Rule, state: AlertState) -> Reading:
 
 def _is_over(group: AlertGroup) -> bool:
     """True if nothing is left that could matter to anyone."""
-    is_empty = not any(map(len, group.windows.values()))
+    is_empty = not any(map(len, group.moving))
     return is_empty and all(
         AlertState.from_cells(cells).phase is Phase.GONE for cells in group.alerts.values()
     )

@@ -8,6 +8,7 @@ is spent.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from tailrace.agents.alerts.budgets import Budget, forecast, freezing, freshness_slices
@@ -51,6 +52,7 @@ class SloRule:
 
     kind: Kind = "burn_rate"
     tells_no_data = False
+    metrics: Mapping[bytes, frozenset[str]] = MappingProxyType({})
 
     def __init__(self, definition: Definition[SloSpec]) -> None:
         spec = definition.spec

@@ -37,12 +37,16 @@ class Moment:
 
 
 class Rule(Protocol):
-    """A definition as it is evaluated. `lengths`: of the windows of what is counted."""
+    """A definition as it is evaluated. `lengths`: of the windows of what is counted.
+
+    `metrics`: what of it is a metric, and what will be asked of its windows.
+    """
 
     definition: Definition[Any]
     kind: Kind
     signals: Mapping[str, Signal]
     lengths: Mapping[bytes, tuple[int, ...]]
+    metrics: Mapping[bytes, frozenset[str]]
     severities: tuple[str, ...]
     timing: Timing
     every_ms: int
@@ -81,6 +85,13 @@ class AlertRule:
         self.lengths: Mapping[bytes, tuple[int, ...]] = {
             each.id.counted: (self._window_ms,) for each in self.signals.values()
         }
+        asked: dict[bytes, set[str]] = {}
+        for operand, signal in self.signals.items():
+            if signal.metric is not None:
+                asked.setdefault(signal.id.counted, set()).add(spec.series[operand].value)
+        self.metrics: Mapping[bytes, frozenset[str]] = {
+            counted: frozenset(values) for counted, values in asked.items()
+        }
 
     def evaluate(self, group: AlertGroup, moment: Moment) -> dict[str, Finding]:
         is_silent = self._is_silent(group, moment.now)
@@ -101,11 +112,14 @@ class AlertRule:
     def _sums(self, group: AlertGroup) -> Sums:
         found: dict[str, Counts | float | None] = {}
         for operand, signal in self.signals.items():
-            window = group.windows.get((signal.id.counted, self._window_ms))
+            key = (signal.id.counted, self._window_ms)
+            window = group.windows.get(key)
             if window is not None:
                 found[operand] = Counts(window.all, window.matched)
             elif signal.metric is None:
                 found[operand] = NO_COUNTS
+            elif key in group.metrics:
+                found[operand] = group.metrics[key].value(self._spec.series[operand].value)
         return found
 
     def _is_silent(self, group: AlertGroup, now: int) -> bool:

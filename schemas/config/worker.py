@@ -45,12 +45,19 @@ class KafkaConfig(Section):
 
 
 class InputConfig(Section):
-    """Where spans come from."""
+    """Where spans come from, and metrics that alerts ask for."""
 
     topics: TopicNames = ("otlp_spans",)
     encoding: Literal["otlp_proto", "otlp_json"] = "otlp_proto"
     keyed_by_trace_id: Flag = True
     """If false, spans first go by trace ID through a topic of the worker's own."""
+    metrics: Annotated[tuple[TopicName, ...], BeforeValidator(texts)] = ()
+    """Topics of OTLP metrics in protobuf, as a collector's kafka exporter writes them."""
+
+    def contradictions(self) -> Iterator[Remark]:
+        for index, topic in enumerate(self.metrics):
+            if topic in (*self.topics, *self.metrics[:index]):
+                yield ("metrics", index), f'is "{topic}", which is an input already; name it once'
 
 
 class OutputConfig(Section):
@@ -145,7 +152,7 @@ class WorkerConfig(Section):
 
     def contradictions(self) -> Iterator[Remark]:
         for path, topic in self._topics():
-            if path[0] == "output" and topic in self.input.topics:
+            if path[0] == "output" and topic in (*self.input.topics, *self.input.metrics):
                 yield (
                     path,
                     f'is "{topic}", which is an input topic too; the worker would read what it '
@@ -161,6 +168,8 @@ class WorkerConfig(Section):
     def _topics(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
         for index, topic in enumerate(self.input.topics):
             yield ("input", "topics", index), topic
+        for index, topic in enumerate(self.input.metrics):
+            yield ("input", "metrics", index), topic
         for name in OutputConfig.model_fields:
             yield ("output", name), getattr(self.output, name)
 

@@ -99,6 +99,8 @@ class Series(Section):
             yield (), "needs exactly one of where, edges and metric"
         if (self.of is not None) != (self.value == "share"):
             yield ("of",), "and value: share go together"
+        if self.value == "share" and self.metric is not None:
+            yield ("value",), "is share, which is of spans; divide one metric by another"
         if self.value in ("last", "avg", "min", "max") and self.metric is None:
             yield ("value",), f"is {self.value}, which is of metrics; take count, rate or share"
 

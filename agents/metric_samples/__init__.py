@@ -1,0 +1,1 @@
+"""Reads OTLP metrics that come in, and passes on the samples that alerts ask for."""
