@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from tailrace.agents.matches import agent as matches_agent
 from tailrace.agents.matches.compiled import compiled_for
+from tailrace.agents.matches.edge_series import ClosedEdges
 from tailrace.agents.matches.logic import MatchesLogic, MatchesSettings
 from tailrace.agents.red import agent as red_agent
 from tailrace.agents.red.logic import RedLogic, RedSettings
@@ -99,17 +100,21 @@ class SpanTasks:
         """
         logics: dict[str, Logic[SpanBatch]] = {}
         topic, enabled = self._rollup_topic(), self._config.capabilities
-        keeps = None
+        keeps, edges = None, ClosedEdges()
         if self._red is not None:
             name = source(RED, id.partition)
             logics[red_agent.NAME] = RedLogic(self._red, store, topic, name)
         if self._graph is not None:
             name = source(SERVICE_GRAPH, id.partition)
-            logics[service_graph_agent.NAME] = ServiceGraphLogic(self._graph, store, topic, name)
+            logics[service_graph_agent.NAME] = ServiceGraphLogic(
+                self._graph, store, topic, name, edges.take if ALERTS in enabled else None
+            )
         if ALERTS in enabled:
             keeps = Keeps(store, _KEEPS, self._retention_ms, topic)
             name = source(MATCHES, id.partition)
-            logics[matches_agent.NAME] = MatchesLogic(self._matches, store, topic, name, keeps)
+            logics[matches_agent.NAME] = MatchesLogic(
+                self._matches, store, topic, name, keeps, edges
+            )
         if SAMPLING in enabled:
             logics[sampling_agent.NAME] = self._sampling(store, keeps)
         of_record = self._dead_letters.of_record

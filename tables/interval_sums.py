@@ -99,6 +99,11 @@ class IntervalSums:
             self._stored_parts += 1
         self._is_changed = False
 
+    @property
+    def is_idle(self) -> bool:
+        """True if this source said that nothing more is known."""
+        return self._is_idle
+
     def __len__(self) -> int:
         """The number of series with something in the open interval."""
         return int(np.count_nonzero(self._is_open))

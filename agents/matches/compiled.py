@@ -21,15 +21,22 @@ _CACHE: Final = "matches"
 class Compiled:
     """`signals`: those that one span tells about. `relations`: those that take more than one.
 
-    `groupings`: lists of fields to group by, those of relations. `verdicts` are shared: what one
+    `edges`: those of the service graph. `groupings`: lists of fields to group by, those of
+    relations. `verdicts` are shared: what one
     task finds out about spans, all know.
     """
 
     signals: tuple[Signal, ...]
     relations: tuple[Signal, ...]
+    edges: tuple[Signal, ...]
     groupings: tuple[tuple[str, ...], ...]
     question: Question
     verdicts: Verdicts
+
+    @property
+    def is_asked(self) -> bool:
+        """True if anything is to be counted."""
+        return bool(self.signals or self.relations or self.edges)
 
     @property
     def columns(self) -> list[AttributeColumn]:
@@ -40,13 +47,14 @@ class Compiled:
 
 
 def compiled(all: Iterable[Signal]) -> Compiled:
-    """Return what counts *all*, each once. Those of edges and of metrics are not of spans."""
-    known = {signal.id: signal for signal in all if signal.matched or signal.trace}
+    """Return what counts *all*, each once. Those of metrics are counted elsewhere."""
+    known = {signal.id: signal for signal in all if signal.metric is None}
+    edges = tuple(signal for signal in known.values() if signal.edges is not None)
     relations = tuple(signal for signal in known.values() if is_relation(signal))
-    alone = tuple(signal for signal in known.values() if not is_relation(signal))
+    alone = tuple(each for each in known.values() if each.matched and not is_relation(each))
     rules = RelationRules(relations)
     question = Question(alone, rules.filters)
-    return Compiled(alone, relations, tuple(rules.groupings), question, Verdicts(question))
+    return Compiled(alone, relations, edges, tuple(rules.groupings), question, Verdicts(question))
 
 
 def compiled_for(definitions: Definitions) -> Compiled:

@@ -18,6 +18,7 @@ import numpy as np
 from tailrace.agents.matches.arrived import Arrived
 from tailrace.agents.matches.compiled import Compiled, compiled_for
 from tailrace.agents.matches.counting import Counting, seconds
+from tailrace.agents.matches.edge_series import ClosedEdges, EdgeCounts
 from tailrace.agents.matches.groups import Texts, overflow
 from tailrace.agents.matches.outcome_flags import Flagged
 from tailrace.agents.matches.outcomes import Outcomes, Part
@@ -74,6 +75,7 @@ class MatchesLogic:
         topic: RollupTopic,
         source: str,
         marks: Marks,
+        edges: ClosedEdges | None = None,
     ) -> None:
         self._store = store
         self._topic = topic
@@ -83,6 +85,8 @@ class MatchesLogic:
         self._witnesses = Witnesses(
             store, _PREFIX, topic, marks, settings.tokens, settings.max_groups
         )
+        self._edges = edges
+        self._edge_counts = EdgeCounts(())
         self._compiled: Compiled | None = None
         self._outcomes: Outcomes | None = None
         self._relations: Relations | None = None
@@ -104,11 +108,15 @@ class MatchesLogic:
         if self._relations is not None:
             self._relations.seal()
         self._compiled, self._outcomes = compiled, None
+        self._edge_counts = EdgeCounts(compiled.edges)
         self._relations = Relations(compiled.relations, self._store, self._settings.wait_ms)
         self._relations.restore(self._now)
 
     def process(self, arrivals: Arrivals[SpanBatch], outbox: Outbox, totals: Totals) -> None:
         spans = Arrived(arrivals)
+        if self._compiled is None or not self._compiled.is_asked:
+            self._pass_by(spans, outbox, totals)
+            return
         judged = self._judged(spans, totals)
         for now, rows in spans.runs(self._topic.interval_ms):
             self._close(now, outbox, totals)
@@ -121,6 +129,7 @@ class MatchesLogic:
 
     def _pass_by(self, spans: Arrived, outbox: Outbox, totals: Totals) -> None:
         """Nobody asks for anything: this source has nothing to say, and says so."""
+        totals.add("match_seen_spans", len(spans.batch))
         totals.add("match_uncounted_spans", len(spans.batch))
         for now, _ in spans.runs(self._topic.interval_ms):
             self._close(now, outbox, totals)
@@ -165,11 +174,25 @@ class MatchesLogic:
         if self._relations is not None:
             end = (self._interval + 1) * self._topic.interval_ms
             self._add(self._relations.advance(end, totals), end, outbox, totals)
+        self._count_edges(now, outbox, totals)
         self._counting.settle()
         self._counting.forget()
         self._interval = interval
         for output in self._witnesses.close(interval):
             outbox.send(self._topic.name, output)
+
+    def _count_edges(self, now: int, outbox: Outbox, totals: Totals) -> None:
+        """Count the edges of the intervals that are over."""
+        if self._edges is None:
+            return
+        for rollup in self._edges.upto(now - now % self._topic.interval_ms):
+            if not self._edge_counts:
+                continue  # nobody asks
+            for key, count in self._edge_counts.of(rollup, rollup.start // _SECOND_MS):
+                if self._sums.is_idle:
+                    self._sums.roll(now, outbox)  # it has something to say yet
+                self._counting.add_alone(key, count, count)
+                totals.add("match_edge_requests", count)
 
     def _judged(self, spans: Arrived, totals: Totals) -> _Judged:
         """Return what *spans* are to the signals, and what they bring."""
