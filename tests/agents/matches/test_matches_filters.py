@@ -198,3 +198,22 @@ def test_a_condition_means_what_it_says(
     of: dict[str, Any], span: Span, expected: bool | None
 ) -> None:
     assert said(of, span) is expected
+
+
+@pytest.mark.parametrize(
+    ("of", "counted", "failures"),
+    [
+        pytest.param({"attributes": {"tier": "a"}}, {0: False}, 1, id="an event fails to match"),
+        pytest.param({"attributes": {"tier": "b"}}, {}, 0, id="no event does not fail"),
+        pytest.param({"attributes": {"n": {"lt": 1}}}, {}, 1, id="what may be an event fails"),
+    ],
+)
+def test_a_failure_is_told_of_what_may_be_an_event(
+    of: dict[str, Any], counted: dict[int, bool], failures: int
+) -> None:
+    matched = SpanFilter.model_validate({"attributes": {"n": {"gt": 4}}})
+    asked = [signal(0, matched, SpanFilter.model_validate(of))]
+    span = Span(attributes={"n": "x", "tier": "a"})
+    (verdict,) = verdicts(compiled(asked), [[span]])
+    assert dict(zip(verdict.signals, verdict.is_matched, strict=True)) == counted
+    assert verdict.failures == failures

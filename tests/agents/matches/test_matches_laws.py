@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from typing import Any
 
@@ -53,6 +53,7 @@ from tests.agents.matches.span_messages import (
     TRAFFIC,
     Sent,
     Span,
+    message,
     rows,
     span_id,
 )
@@ -421,3 +422,19 @@ def test_spans_that_are_related_are_counted_when_both_are_there() -> None:
     assert {mark[0] for mark in kept.marks if mark[2] == parent_id} == {called.trace_id}
     shown = [span for _, signal, _, span in found.evidence if signal == parent_id]
     assert shown == [span_id(1, 1).hex()]
+
+
+def test_a_span_that_waits_for_its_parent_goes_on_waiting_when_definitions_change() -> None:
+    called = SpanFilter.model_validate({"kind": "server", "parent": {"kind": "client"}})
+    waits = definitions(alert(called))
+    task = builder(waits)(PartitionStore(MemoryDisk()))
+    child, parent = Span(kind=2, is_root=False), Span(kind=3)
+    first, second, third = rows([Sent(0, (child, child)), Sent(0, ()), Sent(1000, ())])
+    assert task.process(Batch(deaths.TOPIC, 0, 0, 1, [first]), deaths.FAR)
+    task.inform(Definitions.of_all([*waits.by_key.values(), defined(1, alert())], 1))
+    # The second span of a message names the first as its parent.
+    second = replace(second, value=message((parent,), 0))
+    assert task.process(Batch(deaths.TOPIC, 0, 1, 3, [second, third]), deaths.FAR)
+    (signal,) = signals_of(waits)
+    found = counted(dict(task.snapshot().outputs)).matches
+    assert sum(count for key, count in found.items() if key[1][0] == signal) == 1
