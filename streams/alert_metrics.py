@@ -9,6 +9,7 @@ from typing import Final
 from tailrace.agents.alerts.agent import NAME as ALERTS
 from tailrace.agents.alerts.logic import AlertsLogic
 from tailrace.agents.matches.agent import NAME as MATCHES
+from tailrace.agents.metric_samples.agent import NAME as METRIC_SAMPLES
 from tailrace.agents.metrics.agent import NAME as METRICS
 from tailrace.agents.notifier.agent import NAME as NOTIFIER
 from tailrace.agents.notifier.circuit import State
@@ -77,6 +78,7 @@ def _figures(engine: Engine, runner: Runner) -> Split:
     }
 
 
+_OF_SAMPLES = (METRIC_SAMPLES,)
 _OF_MATCHES, _OF_ALERTS, _OF_NOTIFIER = (MATCHES,), (ALERTS,), (NOTIFIER,)
 
 TASK_METRICS = (
@@ -120,6 +122,20 @@ TASK_METRICS = (
                total("match_rows_added"), True, _OF_ALERTS),
     TaskMetric("match_rows_ignored", "Those of them that none asks for any more, or not yet.",
                total("match_rows_ignored"), True, _OF_ALERTS),
+    TaskMetric("metric_points", "Points of metrics that came in.", total("metric_points"), True,
+               _OF_SAMPLES),
+    TaskMetric("metric_points_asked", "Those of them that some alert asks for.",
+               total("metric_points_asked"), True, _OF_SAMPLES),
+    TaskMetric("metric_points_unasked", "Those of them that none asks for.",
+               total("metric_points_unasked"), True, _OF_SAMPLES),
+    TaskMetric("metric_points_unfit", "Times a point had not what it was asked for: of a counter "
+               "its sum, for example.", total("metric_points_unfit"), True, _OF_SAMPLES),
+    TaskMetric("metric_samples_sent", "Samples sent to the windows of alerts.",
+               total("metric_samples_sent"), True, _OF_SAMPLES),
+    TaskMetric("metric_samples_received", "Samples that came there.", total("metric_samples"),
+               True, _OF_ALERTS),
+    TaskMetric("metric_samples_early", "Samples taken before their time, because another source "
+               "was too far behind.", total("metric_samples_early"), True, _OF_ALERTS),
     TaskMetric("alert_evaluations", "Evaluations of a group of an alert or an SLO.",
                total("alert_evaluations"), True, _OF_ALERTS),
     TaskMetric("alert_evaluations_failed", "Those of them that failed.",
@@ -147,6 +163,8 @@ TASK_METRICS = (
 SPLIT_METRICS = (
     SplitMetric("alerts", "Alerts by where they are in their lives.", ("phase",), _phases, False,
                 _OF_ALERTS),
+    SplitMetric("metric_samples", "Samples of metrics that wait no more.", ("outcome",),
+                parts("metric_samples"), True, _OF_ALERTS),
     SplitMetric("alerts_told", "Alert events written.", ("status",), parts("alerts_told"), True,
                 _OF_ALERTS),
     SplitMetric("alert_events", "Alert events that came to the notifier, by what they were.",

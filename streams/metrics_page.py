@@ -29,13 +29,13 @@ workers. The other counters start at 0, and their meaning says when.
 
 Values of labels:
 
-- `stage`: `spans`, `rollups`, `notifications`, or `rekey-TOPIC` where input is re-keyed.
-  `partition`: the partition's number.
+- `stage`: `spans`, `rollups`, `notifications`, `metrics-TOPIC` of metrics that come
+  in, or `rekey-TOPIC` where input is re-keyed. `partition`: the partition's number.
 - `decision`: `sampled` or `not_sampled`. `policy`: the policy that sampled it, else empty.
 - `reason`: `malformed`, `invalid_trace_id`, `invalid_span_id`, `invalid_parent_span_id`,
   `invalid_time` or `span_too_large`.
 - `part`: `decode`, `sampling`, `red`, `service_graph`, `matches`, `metrics`, `alerts`, `notifier`,
-  `rekey`, `checkpoint` or `idle`.
+  `rekey`, `metric_samples`, `checkpoint` or `idle`.
 - `side` and `missing`: `client` (producers too) or `server` (consumers too).
 - `kind` of an edge: `paired`, `database`, `virtual_client` (users, who call roots) or
   `virtual_server` (what was called and sent no span).
@@ -48,6 +48,9 @@ Values of labels:
 - `row`: `new`, `refreshed` or `resolved`, which are taken; `pending`, `unknown`, `replay` or
   `stale`, which change nothing.
 - `fate`: `delivered`; `superseded`, told in another way since; `expired`, given up after 7 days.
+- `outcome` of `metric_samples`: `taken`; `ignored`, no alert asks for it any more, or not yet;
+  `out_of_order`, no newer than the one before; `late`, older than the window; `overflow`, of one
+  group or stream too many.
 - `cost`: `pages`; of these `out_of_hours`, which is not from Monday to Friday, 9 to 18 UTC;
   `flapping`, again within an hour; `unacted`, which ended without a snooze or a silence.
 
@@ -63,6 +66,8 @@ What must hold in each partition, at every checkpoint:
   `edges_expired` + `half_edges_repeated` + `half_edges_dropped` + `half_edges_waiting`
 - `match_seen_spans` = `match_counted_spans` + `match_uncounted_spans`
 - `match_rows` = `match_rows_added` + `match_rows_ignored`
+- `metric_points` = `metric_points_asked` + `metric_points_unasked`
+- `metric_samples_received` = `metric_samples` of all outcomes + those that wait
 - events that came to the notifier = `alert_events` of all rows
 - `notifications` = `notifications_settled` + those that wait + `notifications_undelivered`
 

@@ -192,8 +192,8 @@ class AlertsLogic:
         heap, dues = self._heap, self._due
         while True:
             until = min(now, heap[0][0]) if heap else now
-            if self._samples.are_before(until) or self._samples.are_too_many:
-                for group, rule, at in self._samples.take(self.rules, self._now, totals):
+            if self._samples.are_due(until):
+                for group, rule, at in self._samples.take(self.rules, self._now, until, totals):
                     self._look_at(group, rule, at)
                 continue
             if not heap or heap[0][0] > now:

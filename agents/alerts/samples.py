@@ -47,21 +47,24 @@ class MetricSamples:
         self._waiting.add(batch, offset)
         totals.add("metric_samples", len(batch.samples))
 
-    @property
-    def are_too_many(self) -> bool:
-        """True if some must be taken before their time."""
-        return self._waiting.is_full
-
-    def are_before(self, ms: int) -> bool:
-        """True if some came before *ms*."""
+    def are_due(self, ms: int) -> bool:
+        """True if some came before *ms*, or too many wait."""
         first = self._waiting.first_ms
-        return first is not None and first < ms
+        return first is not None and (first < ms or self._waiting.is_full)
 
-    def take(self, rules: Mapping[bytes, Rule], now: int, totals: Totals) -> Iterator[News]:
-        """Put those that came first into their windows; yield whose those are."""
+    def take(
+        self, rules: Mapping[bytes, Rule], now: int, until: int, totals: Totals
+    ) -> Iterator[News]:
+        """Put those that came first into their windows; yield whose those are.
+
+        *now*: up to when time has passed; *until*: from when on it is too early for them.
+        """
         came = self._waiting.first_ms
         assert came is not None
-        for sample in self._waiting.take():
+        taken = self._waiting.take()
+        if came >= until:
+            totals.add("metric_samples_early", len(taken))
+        for sample in taken:
             rule = rules.get(sample.owner)
             asked = None if rule is None else rule.metrics.get(sample.counted)
             if rule is None or asked is None:
