@@ -3,6 +3,7 @@
 A group is looked at on the ticks of its definition, and only on those on which something can have
 changed: events came, a bucket of a window begins or leaves, or the alert's own time has come. Laws:
 
+- An evaluation is of the seconds that are over, all of them, whichever source was faster.
 - What is due at or before a time is done in order of its due time, then of owner and group, before
   time goes on; so outputs do not depend on how records were cut into batches.
 - An alert's state, its windows and when it is due next are in the store: a restart changes nothing.
@@ -17,9 +18,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from heapq import heapify, heappop, heappush
 
-from tailrace.agents.alerts import states
+from tailrace.agents.alerts import early_counts, states
 from tailrace.agents.alerts.cadence import Cadence
 from tailrace.agents.alerts.counts import Counts
+from tailrace.agents.alerts.early_counts import Early, over_ms
 from tailrace.agents.alerts.events import ending, event
 from tailrace.agents.alerts.rulebook import Marks, has_other_groups, mark_of, rules_of
 from tailrace.agents.alerts.rules import Finding, Moment, Rule
@@ -67,8 +69,8 @@ class AlertsLogic:
     def __init__(self, settings: AlertsSettings, store: PartitionStore) -> None:
         self._settings = settings
         self.groups = AlertGroups(store, _PREFIX)
-        self._samples = MetricSamples(store, _WAITING, self.groups)
         self._marks = Marks(store, _PREFIX)
+        self._samples = MetricSamples(store, _WAITING, self.groups)
         self.rules: Mapping[bytes, Rule] = {}
         self._heap: list[tuple[int, bytes, bytes]] = []
         self._due: dict[tuple[bytes, bytes], int] = {}
@@ -83,12 +85,12 @@ class AlertsLogic:
     def restore(self, now: int) -> None:
         self._now = now
         self.groups.restore()
-        self._samples.restore()
         self._marks.restore()
         for group in self.groups:
             if group.due_ms:
                 self._due[group.owner, group.group] = group.due_ms
         self._order()
+        self._samples.restore()
 
     def inform(self, definitions: Definitions, outbox: Outbox, totals: Totals) -> None:
         """Go by *definitions*; whoever was told of what is gone is told that it is over."""
@@ -142,16 +144,17 @@ class AlertsLogic:
         for key, counts in zip(rollup.keys, columns, strict=True):
             signal, second, name = decode_key(key)
             rule = self.rules.get(signal.owner)
-            lengths = None if rule is None else rule.lengths.get(signal.counted)
-            if rule is None or lengths is None:
+            if rule is None or signal.counted not in rule.lengths:
                 continue
             group = self.groups.meet(signal.owner, name, now)
-            wanted = rule.counts(group, second, Counts(*counts), now)
-            group.saw(signal.counted, second * 1000)
-            for length in lengths:
-                group.window(signal.counted, length).add(second, *wanted)
+            early = Early(signal.counted, second, Counts(*counts))
+            due = self._due.get((signal.owner, name), now)
+            if over_ms(second) <= min(now, due):
+                _count(group, rule, early)
+            else:
+                early_counts.wait(group, early)
             self.groups.mark(group)
-            self._look_at(group, rule, max(now, second * 1000))
+            self._look_at(group, rule, max(self._now + 1, over_ms(second)))
             added += 1
         totals.add("match_rows", len(rollup.keys))
         totals.add("match_rows_added", added)
@@ -212,8 +215,10 @@ class AlertsLogic:
         self, group: AlertGroup, rule: Rule, at: int, outbox: Outbox, totals: Totals
     ) -> None:
         totals.add("alert_evaluations", 1)
+        for early in early_counts.taken(group, at):
+            _count(group, rule, early)
         findings = self._findings(group, rule, at, totals)
-        dues = [rule.next_due(group, at)]
+        dues = [rule.next_due(group, at), early_counts.next_due(group)]
         for severity in rule.severities:
             state = _state(group, severity)
             step = states.step(state, _read(findings[severity], rule, state), at, rule.timing)
@@ -326,6 +331,17 @@ def last_told(group: AlertGroup, severity: str) -> AlertEvent | None:
     """Return the last event of what still lasts, without its spans; None if nothing was told."""
     telling = group.notes.get(_TOLD, {}).get(severity)
     return None if telling is None else decode(telling[0].encode())
+
+
+def _count(group: AlertGroup, rule: Rule, early: Early) -> None:
+    """Add to the windows of *group* what is known of a second that is over."""
+    counted, second, counts = early
+    if not group.last_event_ms:
+        group.first_seen_ms = over_ms(second)
+    wanted = rule.counts(group, second, counts)
+    group.saw(counted, second * 1000)
+    for length in rule.lengths.get(counted, ()):
+        group.window(counted, length).add(second, *wanted)
 
 
 def _cadence(group: AlertGroup, rule: Rule) -> Cadence:

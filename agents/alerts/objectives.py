@@ -1,8 +1,8 @@
 """Service level objectives as rules: burn rates of several windows, and the budget of the period.
 
 What is remembered of a group beside its windows stands in its notes: of a period of the calendar
-its start and counts so far; of freshness up to when its slices are counted; and whether the budget
-is spent.
+its start and counts so far; of freshness up to when its slices are counted, when the last good span
+of these was, and that of each slice to come; and whether the budget is spent.
 """
 
 from __future__ import annotations
@@ -71,10 +71,10 @@ class SloRule:
             self._counted: tuple(sorted(windows_of(spec)))
         }
 
-    def counts(self, group: AlertGroup, second: int, counts: Counts, now: int) -> Counts:
+    def counts(self, group: AlertGroup, second: int, counts: Counts) -> Counts:
         """Return what is to be added to the windows when *counts* came in; note what else is."""
         if self._freshness is not None:
-            self._settle_slices(group, self._freshness, now)
+            self._note_good(group, self._freshness, second * 1000)
             return Counts(0, 0)
         self._note_period(group, second * 1000, counts)
         return counts
@@ -82,6 +82,7 @@ class SloRule:
     def evaluate(self, group: AlertGroup, moment: Moment) -> dict[str, Finding]:
         if self._freshness is not None:
             self._settle_slices(group, self._freshness, moment.now)
+        self._forget_periods(group, moment.now)
         windows = self._windows(group)
         burning = by_severity(self.burn.judge(windows))
         found = {severity: _finding(each) for severity, each in burning.items()}
@@ -126,30 +127,46 @@ class SloRule:
             elapsed = min(self._period_ms, max(1, now - group.first_seen_ms))
             return Budget(counts, self.burn.budget, self._period_ms, elapsed), None
         span = period_at(self._spec.calendar, now)
-        start, *known = group.notes.get(_PERIOD, (span.start, 0, 0))
-        counts = Counts(*known) if start == span.start else Counts(0, 0)
+        counts = _periods(group).get(span.start, Counts(0, 0))
         length, elapsed = span.end - span.start, max(1, now - span.start)
         return Budget(counts, self.burn.budget, length, elapsed), span.end
 
     def _note_period(self, group: AlertGroup, at: int, counts: Counts) -> None:
         if self._spec.calendar is None:
             return
-        start = period_at(self._spec.calendar, at).start
-        notes = group.notes
-        known, events, bad = notes.get(_PERIOD, (start, 0, 0))
-        if start == known:
-            notes[_PERIOD] = [start, events + counts.all, bad + counts.matched]
-        elif start > known:
-            notes[_PERIOD] = [start, counts.all, counts.matched]
-        # What is late for its period changes nothing that is still to be decided.
+        # A source that is ahead may be in the next period already.
+        start, periods = period_at(self._spec.calendar, at).start, _periods(group)
+        known = periods.get(start, Counts(0, 0))
+        periods[start] = Counts(known.all + counts.all, known.matched + counts.matched)
+        group.notes[_PERIOD] = [[start, *periods[start]] for start in sorted(periods)]
+
+    def _forget_periods(self, group: AlertGroup, now: int) -> None:
+        if self._spec.calendar is None or _PERIOD not in group.notes:
+            return
+        start = period_at(self._spec.calendar, now).start
+        left = [each for each in group.notes[_PERIOD] if each[0] >= start]
+        if left:
+            group.notes[_PERIOD] = left
+        else:
+            del group.notes[_PERIOD]
+
+    def _note_good(self, group: AlertGroup, freshness: Freshness, at: int) -> None:
+        """Remember a good span; its slice is counted when all that is of it has come."""
+        every_ms = freshness.every // MILLISECOND
+        settled, last, ahead = _slices(group)
+        end = (at // every_ms + 1) * every_ms
+        if end <= settled:
+            last = max(last, at)
+        else:
+            ahead[end] = max(at, ahead.get(end, at))
+        group.notes[_SLICED] = [settled, last, sorted(ahead.items())]
 
     def _settle_slices(self, group: AlertGroup, freshness: Freshness, now: int) -> None:
-        """Count the slices up to *now*; before a newer span of it is taken note of."""
-        notes = group.notes
+        """Count the slices up to *now*."""
         every_ms = freshness.every // MILLISECOND
-        start = notes.get(_SLICED, group.first_seen_ms)
-        last = group.last_event_ms.get(self._counted, group.first_seen_ms)
-        for end in range((start // every_ms + 1) * every_ms, now + 1, every_ms):
+        settled, last, ahead = _slices(group)
+        for end in range((settled // every_ms + 1) * every_ms, now + 1, every_ms):
+            last = max(last, ahead.pop(end, last))
             counts = freshness_slices(
                 last, end - every_ms, end, every_ms, freshness.max_age // MILLISECOND
             )
@@ -157,7 +174,7 @@ class SloRule:
             for length in self.lengths[self._counted]:
                 group.window(self._counted, length).add(second, counts.all, counts.matched)
             self._note_period(group, end - 1, counts)
-        notes[_SLICED] = max(start, now)
+        group.notes[_SLICED] = [max(settled, now), last, sorted(ahead.items())]
 
     def _freeze(self, group: AlertGroup, now: int) -> Finding:
         budget, _ = self._budget(group, now)
@@ -172,6 +189,21 @@ class SloRule:
             f"{budget.allowed:.4g}."
         )
         return Finding(reading, budget.consumed, 1.0, budget.period_ms, text)
+
+
+def _periods(group: AlertGroup) -> dict[int, Counts]:
+    """Return the counts of the calendar's periods by their starts."""
+    return {start: Counts(*counts) for start, *counts in group.notes.get(_PERIOD, ())}
+
+
+def _slices(group: AlertGroup) -> tuple[int, int, dict[int, int]]:
+    """Return up to when slices are counted, the last good span of these, and of others by end.
+
+    What never was good is as old as its group.
+    """
+    first = group.first_seen_ms
+    settled, last, ahead = group.notes.get(_SLICED, (first, first, ()))
+    return settled, last, dict(ahead)
 
 
 def _finding(burning: Burning) -> Finding:

@@ -53,7 +53,7 @@ class Rule(Protocol):
     tells_no_data: bool
     """Whether it is news when there are no data though nothing was wrong."""
 
-    def counts(self, group: AlertGroup, second: int, counts: Counts, now: int) -> Counts:
+    def counts(self, group: AlertGroup, second: int, counts: Counts) -> Counts:
         """Return what of *counts* is for the windows; take note of what else is to be known."""
         ...
 
@@ -106,7 +106,7 @@ class AlertRule:
             for severity, verdict in self._readings.of(self._sums(group)).items()
         }
 
-    def counts(self, group: AlertGroup, second: int, counts: Counts, now: int) -> Counts:
+    def counts(self, group: AlertGroup, second: int, counts: Counts) -> Counts:
         return counts
 
     def _sums(self, group: AlertGroup) -> Sums:
