@@ -100,6 +100,8 @@ TASK_METRICS = (
     TaskMetric("match_found_events", "Events counted after other spans came: of parents, of whole "
                "traces, and of the first span of a trace.", total("match_found_events"), True,
                _OF_MATCHES),
+    TaskMetric("match_edge_requests", "Requests along edges of the service graph that some "
+               "formula counts.", total("match_edge_requests"), True, _OF_MATCHES),
     TaskMetric("match_parents_missing", "Spans whose parent was asked for and did not come in "
                "time.", total("match_parents_missing"), True, _OF_MATCHES),
     TaskMetric("match_spans_forgotten", "Spans given up early in the search for parents: too many "
@@ -167,7 +169,7 @@ SPLIT_METRICS = (
                 parts("metric_samples"), True, _OF_ALERTS),
     SplitMetric("alerts_told", "Alert events written.", ("status",), parts("alerts_told"), True,
                 _OF_ALERTS),
-    SplitMetric("alert_events", "Alert events that came to the notifier, by what they were.",
+    SplitMetric("notifier_events", "Alert events that came to the notifier, by what they were.",
                 ("row",), parts("alert_events"), True, _OF_NOTIFIER),
     SplitMetric("notifications", "Notifications decided.", ("status",), _notifications(STATUSES),
                 True, _OF_NOTIFIER),

@@ -68,7 +68,7 @@ What must hold in each partition, at every checkpoint:
 - `match_rows` = `match_rows_added` + `match_rows_ignored`
 - `metric_points` = `metric_points_asked` + `metric_points_unasked`
 - `metric_samples_received` = `metric_samples` of all outcomes + those that wait
-- events that came to the notifier = `alert_events` of all rows
+- events that came to the notifier = `notifier_events` of all rows
 - `notifications` = `notifications_settled` + those that wait + `notifications_undelivered`
 
 `tailrace_balance_problems` is not 0 where it does not, and the log says what is wrong.
