@@ -118,7 +118,7 @@ def test_the_message_is_as_it_is_shown() -> None:
         news={},
         created_at=event.evaluated_at,
     )
-    secrets = Secrets({"SLACK_URL": "https://hooks.example.com/secret"})
+    secrets = Secrets({"TAILRACE_SECRET_SLACK": "https://hooks.example.com/secret"})
     outside = Surroundings(secrets, Targets(), lambda: 0.5)
     made, _ = requests_of(notification, point.spec, Discretion(secrets), outside)
     payload = orjson.loads(made.requests[0].body)
