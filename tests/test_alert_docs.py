@@ -51,6 +51,13 @@ def test_every_definition_is_accepted(block: Block) -> None:
     assert found.cautions == ()
 
 
+def test_the_readme_begins_with_the_same_alert() -> None:
+    shown = [each.text for each in FILES if each.info == "yaml slow-checkout.yaml"]
+    assert len(shown) == 2
+    assert shown[0] == shown[1]
+    assert len(shown[0].splitlines()) == 10
+
+
 # The walk
 
 
