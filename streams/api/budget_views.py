@@ -20,7 +20,7 @@ _LAST_MS: Final = rfc3339.parse("9999-12-31T23:59:59Z")
 
 @dataclass(frozen=True, slots=True)
 class BudgetView:
-    """The budget of an SLO in one group, `as_of` its stream time.
+    """The budget of an SLO in one group, `as_of` its stream time, as it was evaluated last.
 
     `events` and `bad` are of the period; `allowed`: how many may be bad. `consumed` and `left`:
     shares of the budget, together 1; `minutes`: how long all may be bad, and `minutes_left`.
