@@ -97,6 +97,13 @@ def test_a_config_that_does_not_exist_is_named(tmp_path: Path) -> None:
     assert "none.yaml" in said
 
 
+def test_a_capability_that_nobody_knows_is_told_with_those_there_are(tmp_path: Path) -> None:
+    code, said = run("worker", "--only", "sampling,alert", log=tmp_path / "log")
+    assert code == 1, said
+    assert '--only is "alert"; it must be sampling, red, service_graph, alerts or notifier' in said
+    assert "Traceback" not in said
+
+
 def test_a_worker_says_when_it_is_ready_answers_and_ends_in_order(
     new_pipeline: NewPipeline,
 ) -> None:

@@ -48,7 +48,7 @@ kafka:
   session_timeout: 45s
   replication_factor: 2
   create_topics: false
-input: {topics: [one, two], encoding: otlp_json, keyed_by_trace_id: false}
+input: {topics: [one, two], encoding: otlp_json, keyed_by_trace_id: false, metrics: [three]}
 output: {sampled: kept, metrics: m, decisions: d, edges: e, alerts: a, dead_letters: dead}
 web: {host: 0.0.0.0, port: 0, token: "${TOKEN}"}
 engine:
@@ -149,7 +149,12 @@ def test_every_key_has_its_effect() -> None:
             "replication_factor": 2,
             "create_topics": False,
         },
-        "input": {"topics": ("one", "two"), "encoding": "otlp_json", "keyed_by_trace_id": False},
+        "input": {
+            "topics": ("one", "two"),
+            "encoding": "otlp_json",
+            "keyed_by_trace_id": False,
+            "metrics": ("three",),
+        },
         "output": {
             "sampled": "kept",
             "metrics": "m",

@@ -31,6 +31,19 @@ WRONG: dict[str, tuple[str, str]] = {
         "only: [sampling, alert]",
         'only[1] is "alert"; it must be sampling, red, service_graph, alerts or notifier',
     ),
+    "metrics that come in on a topic of spans": (
+        "input: {metrics: [m, otlp_spans]}",
+        'input.metrics[1] is "otlp_spans", which is an input already; name it once',
+    ),
+    "metrics that are read and written": (
+        "input: {metrics: [otlp_metrics]}",
+        'output.metrics is "otlp_metrics", which is an input topic too; the worker would read '
+        "what it writes",
+    ),
+    "metrics on a topic of the worker's own": (
+        "input: {metrics: [tailrace-rollups]}",
+        'input.metrics[0] is "tailrace-rollups", which app tailrace uses inside; name another',
+    ),
     "rollups too often": (
         "engine: {rollup_interval: 50ms}",
         "engine.rollup_interval is 50ms; it must be 100ms or more",

@@ -10,11 +10,21 @@ import pytest
 
 import tailrace
 from tailrace.agents.notifier.outbound import _FATES
-from tailrace.schemas.notifications import WeekOfPages
+from tailrace.agents.notifier.secrets import Secrets
+from tailrace.agents.notifier.sender import Sender, Surroundings
+from tailrace.agents.notifier.targets import Targets
+from tailrace.schemas.config import WorkerConfig
+from tailrace.schemas.notifications import Notification, WeekOfPages
 from tailrace.streams.alert_metrics import COSTS, FATES
-from tailrace.streams.declared_metrics import families
+from tailrace.streams.declared_metrics import LANE_METRICS, families
+from tailrace.streams.definitions import Follower
+from tailrace.streams.engine import Engine, EngineSettings
+from tailrace.streams.metric_kinds import Around, declared
+from tailrace.streams.metrics import Metrics
 from tailrace.streams.metrics_page import page
+from tailrace.streams.spans import SpanTasks
 from tailrace.tables.alert_states import Phase
+from tests.streams.clusters import cluster
 
 [SOURCES] = map(Path, tailrace.__path__)
 ROOMS = ("agents", "streams", "tables")
@@ -59,6 +69,25 @@ def test_what_metrics_read_is_counted() -> None:
     elsewhere = "".join(path.read_text() for path in sources if path.name not in DECLARING)
     for name in read():
         assert re.search(rf'"{name}[".]', elsewhere), name
+
+
+async def test_a_contact_point_is_shown_from_when_it_is_told_of_something(tmp_path: Path) -> None:
+    engine = Engine(EngineSettings("app", tmp_path), [], {})
+    spans = SpanTasks(WorkerConfig(), cluster(WorkerConfig()))
+    sender = Sender(Surroundings(Secrets({}), Targets(), lambda: 0.5))
+    metrics = Metrics(Around(engine, spans, Follower({}, "definitions"), sender))
+    of_lanes = {metric.name for metric in map(declared, LANE_METRICS)}
+    assert not any(each.samples for each in metrics.collect() if each.name in of_lanes)
+    notified = Notification("0", 0, "acme", "oncall", "firing", "0", {}, [], {}, 0)
+    sender.submit(notified, lambda name, outcome: None)
+    shown = {each.name: each.samples[0] for each in metrics.collect() if each.name in of_lanes}
+    await sender.close()
+    labels = {"tenant": "acme", "contact_point": "oncall"}
+    assert {name: sample.labels for name, sample in shown.items()} == dict.fromkeys(
+        of_lanes, labels
+    )
+    assert shown["tailrace_contact_point_waiting"].value == 1
+    assert shown["tailrace_contact_point_circuit"].value == 0
 
 
 def test_no_two_metrics_have_one_name() -> None:

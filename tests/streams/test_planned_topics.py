@@ -63,6 +63,16 @@ def plan(text: str, **there: int) -> dict[str, int]:
             id="one stage more when spans are not keyed by trace ID",
         ),
         pytest.param(
+            "input: {metrics: [scraped]}",
+            ALL | {"scraped": 8, "tailrace-metrics-scraped-changelog": 8},
+            id="one stage more for metrics that come in",
+        ),
+        pytest.param(
+            "{only: red, input: {metrics: [scraped]}}",
+            ALWAYS | SPANS | ROLLUPS | METRICS,
+            id="no metrics that come in without alerts that ask for them",
+        ),
+        pytest.param(
             "app: other\noutput: {metrics: m, edges: e, alerts: a}",
             {RENAMED.get(name, name).replace("tailrace-", "other-"): n for name, n in ALL.items()},
             id="named after the app and by the config",
