@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from tailrace.agents.alerts import agent as alerts_agent
@@ -15,7 +16,7 @@ from tailrace.agents.metrics.logic import (
 )
 from tailrace.schemas.config import WorkerConfig
 from tailrace.schemas.config.worker import ALERTS, RED, SERVICE_GRAPH
-from tailrace.schemas.durations import MILLISECOND
+from tailrace.schemas.durations import MILLISECOND, SECOND
 from tailrace.schemas.matches import RollupRecord, decode_evidence, is_evidence
 from tailrace.schemas.metric_samples import are_samples, decode_samples
 from tailrace.schemas.records import DeadLetter, Record
@@ -23,6 +24,7 @@ from tailrace.schemas.series import edge_layout, red_layout
 from tailrace.schemas.sums import decode
 from tailrace.streams.cluster import Cluster
 from tailrace.streams.dead_letters import DeadLetters
+from tailrace.streams.runner import Runner
 from tailrace.streams.stages import (
     SPANS,
     has_metrics,
@@ -81,6 +83,7 @@ class RollupTasks:
             for partition in range(cluster.partitions[topic])
         ]
         self._config = config
+        self._interval_s = config.engine.checkpoint_interval / SECOND
         self._settings = _settings(config, cluster)
         alerts = config.output.alerts
         self._alerts = AlertsSettings(alerts, cluster.partitions.get(alerts, 1))
@@ -94,6 +97,21 @@ class RollupTasks:
             logics[alerts_agent.NAME] = AlertsLogic(self._alerts, store)
         time = SourceTime(self._sources)
         return Task(id, store, self._codec, logics, self._dead_letters.of_record, time)
+
+    def attend(self, runner: Runner) -> None:
+        """Let alerts be looked at less often while checkpoints take longer than they may."""
+        logic = runner.task.logics.get(alerts_agent.NAME)
+        if isinstance(logic, AlertsLogic):
+            level = degradation(runner.checkpoint_seconds, self._interval_s)
+            if level != logic.level:
+                with runner.task.told():
+                    logic.back_off(level)
+
+
+def degradation(checkpoint_s: float, interval_s: float) -> int:
+    """Return how far to back off: 0 while a checkpoint fits into its interval, then by doublings."""
+    excess = checkpoint_s / interval_s
+    return 0 if excess <= 1 else math.ceil(math.log2(excess))
 
 
 def _settings(config: WorkerConfig, cluster: Cluster) -> MetricsSettings:

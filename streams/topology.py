@@ -63,7 +63,8 @@ def build(config: WorkerConfig, cluster: Cluster, sender: Sender) -> Topology:
             notifications = NotificationTasks(config, cluster, sender)
             stages.append(Stage(name, inputs, notifications.build, 0.0, notifications.attend))
         else:
-            stages.append(Stage(name, inputs, RollupTasks(config, cluster).build, _QUIET_S))
+            rollups = RollupTasks(config, cluster)
+            stages.append(Stage(name, inputs, rollups.build, _QUIET_S, rollups.attend))
     return Topology(stages, spans)
 
 

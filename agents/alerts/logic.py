@@ -45,6 +45,7 @@ from tailrace.tables.alert_states import NOTHING, AlertState, Phase
 from tailrace.tables.store import PartitionStore
 
 _PREFIX = b"a"
+_LEVEL = _PREFIX + b"l"
 _WAITING = _PREFIX + b"q"
 _TOLD = "told"
 _STALE_ENTRIES = 1000
@@ -74,8 +75,11 @@ class AlertsLogic:
         self.rules: Mapping[bytes, Rule] = {}
         self._heap: list[tuple[int, bytes, bytes]] = []
         self._due: dict[tuple[bytes, bytes], int] = {}
+        self._store = store
         self._now = 0
         self.has_input = False
+        self.level = 0
+        """How far evaluation backs off; it is remembered, for ticks depend on it."""
 
     @property
     def now(self) -> int:
@@ -84,6 +88,7 @@ class AlertsLogic:
 
     def restore(self, now: int) -> None:
         self._now = now
+        self.level = int(self._store.get(_LEVEL) or 0)
         self.groups.restore()
         self._marks.restore()
         for group in self.groups:
@@ -100,6 +105,12 @@ class AlertsLogic:
             rule = self.rules.get(owner)
             if rule is None or rule is not before.get(owner):
                 self._reconsider(owner, rule, outbox, totals)
+
+    def back_off(self, level: int) -> None:
+        """Look at groups less often, by *level*: what follows cannot keep up. 0: as ever."""
+        if level != self.level:
+            self.level = level
+            self._store.put(_LEVEL, b"%d" % level)
 
     def process(
         self, arrivals: Arrivals[Sequence[RollupRecord]], outbox: Outbox, totals: Totals
@@ -177,7 +188,7 @@ class AlertsLogic:
 
     def _look_at(self, group: AlertGroup, rule: Rule, at: int) -> None:
         """Let *group* be due on the first tick at or after *at*, if it is not before."""
-        due = _cadence(group, rule).tick_from(at)
+        due = _cadence(group, rule).tick_from(at, self.level)
         place = group.owner, group.group
         known = self._due.get(place)
         if known is None or due < known:
