@@ -109,7 +109,7 @@ class RollupTasks:
 
 
 def degradation(checkpoint_s: float, interval_s: float) -> int:
-    """Return how far to back off: 0 while a checkpoint fits into its interval, then by doublings."""
+    """Return how far to back off: 0 while a checkpoint fits into its interval; then doublings."""
     excess = checkpoint_s / interval_s
     return 0 if excess <= 1 else math.ceil(math.log2(excess))
 
