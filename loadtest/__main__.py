@@ -56,6 +56,8 @@ KeyOption = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="OTLP/JSON records.")]
 Bootstrap = Annotated[str, typer.Option(help="A broker, HOST:PORT.")]
 
+Definitions = Annotated[int, typer.Option(min=0, help="So many alerts and SLOs on the load.")]
+
 
 @app.command()
 def generate(
@@ -160,11 +162,12 @@ def bench(
     spans: Spans = 1_000_000,
     seed: Seed = 1,
     seconds: Seconds = 10.0,
+    definitions: Definitions = 0,
 ) -> None:
     """Measure what a span costs, part by part: one worker on one core, its outputs checked."""
     with _measuring():
         load = _load(spans, seed, seconds, 10.0, 0.003, _past_ms(seconds))
-        print(benchmark.bench(load))
+        print(benchmark.bench(load, definitions))
 
 
 @app.command()

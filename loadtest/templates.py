@@ -105,10 +105,15 @@ def resource(service: str, pod: int) -> bytes:
         ("service.name", service),
         ("service.version", f"2.{number}.{number * 7 % 10}"),
         ("host.name", f"node-{(number * PODS + pod) % 9}"),
-        ("k8s.pod.name", f"{service}-7c9f{number:02d}-{pod:05d}"),
+        ("k8s.pod.name", pod_name(service, pod)),
         ("deployment.environment", "production"),
     )
     return _joined(*(attribute(1, key, value) for key, value in attributes))
+
+
+def pod_name(service: str, pod: int) -> str:
+    """What one of the *service*'s pods is called."""
+    return f"{service}-7c9f{SERVICES.index(service):02d}-{pod:05d}"
 
 
 @cache

@@ -19,6 +19,7 @@ from tailrace_loadtest.truth import Truth
 SPANS = "otlp_spans"
 SAMPLED, DECISIONS = "otlp_sampled", "tailrace.decisions"
 METRICS, EDGES = "otlp_metrics", "tailrace.edges"
+ALERTS, ROLLUPS = "tailrace.alerts", "tailrace-rollups"
 PARTITIONS = 8
 ROLLUP_PARTITIONS = 8
 
