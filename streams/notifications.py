@@ -17,6 +17,7 @@ from tailrace.schemas.config import WorkerConfig
 from tailrace.schemas.definitions.definition import CONTACT_POINT
 from tailrace.schemas.notifications import Outcome
 from tailrace.schemas.records import DeadLetter, Record
+from tailrace.streams.callers import Calls
 from tailrace.streams.cluster import Cluster
 from tailrace.streams.dead_letters import DeadLetters
 from tailrace.streams.runner import Runner
@@ -24,6 +25,7 @@ from tailrace.streams.task import Task, TaskId
 from tailrace.tables.store import PartitionStore
 
 Events = Sequence[AlertEvent | None]
+NO_CALLS: Calls = {}
 
 
 def surroundings(config: WorkerConfig) -> Surroundings:
@@ -72,10 +74,18 @@ class NotificationTasks:
     lost.
     """
 
-    def __init__(self, config: WorkerConfig, cluster: Cluster, sender: Sender) -> None:
+    def __init__(
+        self,
+        config: WorkerConfig,
+        cluster: Cluster,
+        sender: Sender,
+        calls: Callable[[], Calls] = lambda: NO_CALLS,
+    ) -> None:
         self._codec = EventCodec()
         self._dead_letters = DeadLetters(config.output.dead_letters, cluster.dead_letter_bytes)
         self._sender = sender
+        self._calls = calls
+        self._told_calls: dict[TaskId, Calls] = {}
         self._outcomes: dict[TaskId, list[tuple[str, Outcome]]] = {}
 
     def build(self, id: TaskId, store: PartitionStore) -> Task[Events]:
@@ -84,7 +94,7 @@ class NotificationTasks:
         logics = {notifier_agent.NAME: logic}
         task = NotificationTask(id, store, self._codec, logics, self._dead_letters.of_record)
         task.withdraw = lambda: self._withdraw(logic)
-        self._outcomes[id] = []
+        self._outcomes[id], self._told_calls[id] = [], NO_CALLS
         return task
 
     def _withdraw(self, logic: NotifierLogic) -> None:
@@ -103,6 +113,11 @@ class NotificationTasks:
             with task.told() as (outbox, totals):
                 for name, outcome in outcomes:
                     logic.sent(name, outcome, outbox, totals)
+        calls = self._calls()
+        if calls is not self._told_calls[runner.id]:
+            self._told_calls[runner.id] = calls
+            with task.told() as (outbox, totals):
+                logic.connect(calls, outbox, totals)
         for notification in logic.pending():
             self._sender.submit(notification, partial(self._report, runner.id))
         if outcomes or task.has_news:

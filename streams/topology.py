@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import faust
@@ -19,6 +20,7 @@ from tailrace.agents.service_graph import agent as service_graph
 from tailrace.schemas.config import WorkerConfig
 from tailrace.schemas.config.worker import ALERTS, RED, SAMPLING, SERVICE_GRAPH
 from tailrace.streams.app import AgentBuilder, BatchSchema
+from tailrace.streams.callers import Calls
 from tailrace.streams.cluster import Cluster
 from tailrace.streams.engine import Engine, Stage
 from tailrace.streams.metric_input import MetricInputTasks
@@ -48,8 +50,13 @@ class Topology:
     spans: SpanTasks
 
 
-def build(config: WorkerConfig, cluster: Cluster, sender: Sender) -> Topology:
-    """Return the stages that *config* asks for; *sender* performs what the notifier decides."""
+def build(
+    config: WorkerConfig, cluster: Cluster, sender: Sender, calls: Callable[[], Calls]
+) -> Topology:
+    """Return the stages that *config* asks for.
+
+    *sender* performs what the notifier decides; *calls* says who calls whom as of now.
+    """
     spans = SpanTasks(config, cluster)
     stages = []
     for name, inputs in stage_topics(config).items():
@@ -60,7 +67,7 @@ def build(config: WorkerConfig, cluster: Cluster, sender: Sender) -> Topology:
         elif name == SPANS:
             stages.append(Stage(name, inputs, spans.build))
         elif name == NOTIFICATIONS:
-            notifications = NotificationTasks(config, cluster, sender)
+            notifications = NotificationTasks(config, cluster, sender, calls)
             stages.append(Stage(name, inputs, notifications.build, 0.0, notifications.attend))
         else:
             rollups = RollupTasks(config, cluster)

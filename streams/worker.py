@@ -7,6 +7,7 @@ import gc
 import signal
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,13 @@ from tailrace.agents.sampling.splits import SplitTraces
 from tailrace.schemas import topics
 from tailrace.schemas.config import WorkerConfig
 from tailrace.schemas.config.definitions import configured
-from tailrace.schemas.config.worker import Capability, KafkaConfig
+from tailrace.schemas.config.worker import NOTIFIER, Capability, KafkaConfig
 from tailrace.schemas.durations import SECOND
 from tailrace.schemas.errors import ConfigError, EnvironmentFailed, Problem
 from tailrace.streams import identity, membership, topology, web
 from tailrace.streams.api import worker_state
 from tailrace.streams.app import GroupSettings, build_app, connect, run
+from tailrace.streams.callers import Callers
 from tailrace.streams.definitions import Follower
 from tailrace.streams.engine import Engine, EngineSettings
 from tailrace.streams.metric_kinds import Around
@@ -61,13 +63,18 @@ async def work(config: WorkerConfig) -> None:
     )
     await follower.start()
     sender = Sender(surroundings(config))
-    whole = topology.build(config, cluster, sender)
+    callers = Callers(kafka, config.output.edges)
+    if NOTIFIER in config.capabilities:
+        callers.start()
+    whole = topology.build(config, cluster, sender, lambda: callers.calls)
     data_dir = place.directory / cluster.id / config.app
     engine = Engine(
         _settings(config, data_dir), whole.stages, kafka,
         on_ready=lambda ids: _say_ready(ids, ready), message_bytes=cluster.message_bytes,
         definitions=lambda: follower.definitions,
     )  # fmt: skip
+    assert follower.task is not None
+    follower.task.add_done_callback(partial(_follow_no_longer, engine))
     group = GroupSettings(
         config.app,
         config.kafka.bootstrap_servers,
@@ -95,11 +102,18 @@ async def work(config: WorkerConfig) -> None:
     finally:
         await server.cleanup()
         await sender.close()
+        await callers.stop()
         await follower.stop()
         for task in background:
             task.cancel()
     if interrupted.is_set():
         raise KeyboardInterrupt
+
+
+def _follow_no_longer(engine: Engine, task: asyncio.Task[None]) -> None:
+    """End the worker rather than let it go by definitions that nobody changes any more."""
+    if not task.cancelled():
+        engine.fail(task.exception() or RuntimeError("definitions are followed no longer"))
 
 
 async def _first(event: asyncio.Event, then: asyncio.Event) -> None:
@@ -161,7 +175,7 @@ def overridden(
 
 def _capabilities(only: str) -> tuple[Capability, ...]:
     try:
-        return WorkerConfig.model_validate({"only": only}).only
+        return WorkerConfig.model_validate({"only": only.replace(" ", "")}).only
     except ValidationError as error:
         raise ConfigError(Problem("--only", each["msg"]) for each in error.errors()) from None
 
