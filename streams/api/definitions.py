@@ -11,6 +11,7 @@ from typing import Any, Final
 from tailrace.schemas.config.wording import show
 from tailrace.schemas.definitions import Definition, Definitions
 from tailrace.schemas.definitions.definition import DefinitionKey
+from tailrace.schemas.definitions.files import DefinitionFile
 from tailrace.schemas.definitions.lint import lint
 from tailrace.schemas.errors import Problem
 from tailrace.streams.api.bodies import definitions_in
@@ -50,8 +51,7 @@ async def put(state: WorkerState, question: Question) -> ChangeList:
     """Write the definitions of the body, all of them or none; answer what that changed."""
     read = await asyncio.to_thread(definitions_in, question.body, question.tenant)
     is_dry_run = question.is_set(DRY_RUN.name)
-    known = {**state.definitions().by_key, **{each.key: each for each in read.definitions}}
-    warnings = [*read.cautions, *lint(read.definitions, Definitions.of_all(known.values()))]
+    warnings = await asyncio.to_thread(_warnings, read, state.definitions())
     changes = await write(state, read.definitions, is_dry_run=is_dry_run)
     return change_list(changes, warnings, is_dry_run=is_dry_run)
 
@@ -87,6 +87,11 @@ async def delete_key(state: WorkerState, key: DefinitionKey) -> ChangeView:
         raise missing(state.definitions(), key)
     await state.follow(change.version)
     return change_view(change)
+
+
+def _warnings(read: DefinitionFile, there: Definitions) -> list[Problem]:
+    known = {**there.by_key, **{each.key: each for each in read.definitions}}
+    return [*read.cautions, *lint(read.definitions, Definitions.of_all(known.values()))]
 
 
 def missing(definitions: Definitions, key: DefinitionKey) -> Refused:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tailrace.schemas.alert_events import decode
+from tailrace.schemas.definitions import Definitions
+from tailrace.streams.api.definitions import delete, put
 from tailrace.streams.api.handlers import LARGEST_BODY
-from tests.streams.api_answers import API, answered, firing, refused
+from tailrace.streams.api.questions import Question
+from tailrace.streams.stages import ROLLUPS
+from tailrace.streams.task import TaskId
+from tests.streams.api_answers import API, ERRORS, answered, firing, refused
 from tests.streams.api_worker import BEARER, ApiWorker
 from tests.streams.test_api_views import ALERT, BOTH, SLO
 
@@ -138,6 +145,47 @@ async def test_what_stands_in_the_config_is_shown_and_cannot_be_deleted(tmp_path
         assert (await answered(await client.get(path, headers=BEARER)))["version"] == 0
         error = await refused(await client.delete(path, headers=BEARER), 409)
         assert "Remove it there" in error["remedy"]
+
+
+async def test_a_change_is_answered_when_the_worker_goes_by_it(worker: ApiWorker) -> None:
+    known = [Definitions(version) for version in (9, 8, 8, 7, 7)]
+    state = replace(worker.state, definitions=known.pop)
+    await state.follow(8)
+    assert [each.version for each in known] == [9, 8]
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+async def test_a_write_waits_for_the_worker_that_was_asked(
+    method: str, worker: ApiWorker, tmp_path: Path
+) -> None:
+    asked: list[int] = []
+
+    def known() -> Definitions:
+        found = worker.topic.definitions
+        asked.append(found.version)
+        return found if len(asked) > 9 else Definitions()
+
+    behind = replace(worker.state, definitions=known)
+    question = Question({"kind": "SLO", "name": "good"}, body=BOTH.replace("99.9", "99").encode())
+    await (put if method == "PUT" else delete)(behind, question)
+    assert len(asked) == 10
+
+
+async def test_what_fires_by_a_definition_that_is_deleted_is_resolved(
+    worker: ApiWorker, tmp_path: Path
+) -> None:
+    task = worker.tasks[TaskId(ROLLUPS, 0)]
+    task.snapshot()
+    task.committed(0)
+    async with worker.serving(tmp_path) as client:
+        path = f"{API}/definitions/alert/errors"
+        await answered(await client.delete(path, headers=BEARER))
+        worker.inform()
+        said = await answered(await client.get(f"{API}/alerts", headers=BEARER))
+    assert said["alerts"] == []
+    (output,) = task.snapshot().outputs["tailrace.alerts"]
+    told = decode(output.value)
+    assert (told.fingerprint, told.status, told.value) == (ERRORS, "resolved", 5.0)
 
 
 # Secrets

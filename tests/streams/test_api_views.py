@@ -285,8 +285,9 @@ def event(tenant: str, name: str = "errors") -> AlertEvent:
 
 def test_what_waits_and_what_failed_is_shown_to_its_tenant_only() -> None:
     worker = ApiWorker(POLICY)
-    worker.told(event("acme"))
-    worker.told(event("other"))
+    worker.apply(*definitions(POLICY.replace("acme", "other")))
+    worker.inform()
+    worker.told(event("acme"), event("other"))
     worker.lanes = [
         LaneStatus(DefinitionKey(CONTACT_POINT, tenant, "ops"), "open", 1, 2.5, "refused")
         for tenant in ("acme", "other")
@@ -309,6 +310,8 @@ def test_what_waits_and_what_failed_is_shown_to_its_tenant_only() -> None:
     assert [(each.name, each.weeks[-1].week, each.weeks[-1].pages) for each in found.figures] == [
         ("errors", "2027-01-11", 1)
     ]
+    everyone = notification_state(state.notifiers(), state.lanes(), tenant=None)
+    assert {each.tenant for each in everyone.pending} == {"acme", "other"}
     logic = state.notifiers().logics[0]
     logic.sent(waiting.id, Failed("410 Gone"), Outbox(), Totals())
     found = notification_state(state.notifiers(), state.lanes(), tenant=None)
