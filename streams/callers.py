@@ -14,8 +14,11 @@ from typing import Any, Final
 import orjson
 import structlog
 from aiokafka import AIOKafkaConsumer
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
+
+from tailrace.streams import provisioning
 
 log = structlog.get_logger()
 
@@ -88,16 +91,14 @@ class Callers:
             await asyncio.sleep(_RETRY_S)
 
     async def _read(self) -> None:
+        partitions = await self._partitions()
+        if not partitions:
+            return  # nobody writes edges yet
         consumer = AIOKafkaConsumer(
             enable_auto_commit=False, isolation_level="read_committed", **self._kafka
         )
         await consumer.start()
         try:
-            await consumer.topics()
-            numbers = consumer.partitions_for_topic(self._topic) or ()
-            partitions = [TopicPartition(self._topic, number) for number in numbers]
-            if not partitions:
-                return  # nobody writes edges yet
             consumer.assign(partitions)
             await self._begin(consumer, partitions)
             while True:
@@ -105,6 +106,15 @@ class Callers:
                 self._take(record for batch in batches.values() for record in batch)
         finally:
             await consumer.stop()
+
+    async def _partitions(self) -> list[TopicPartition]:
+        admin = AIOKafkaAdminClient(**self._kafka)
+        await admin.start()
+        try:
+            count = (await provisioning.partitions(admin)).get(self._topic, 0)
+        finally:
+            await admin.close()
+        return [TopicPartition(self._topic, number) for number in range(count)]
 
     async def _begin(
         self, consumer: AIOKafkaConsumer, partitions: Iterable[TopicPartition]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import orjson
 from aiokafka import AIOKafkaProducer
+from aiokafka.admin import NewTopic
 
 from tailrace.streams.broker import EmbeddedBroker
 from tailrace.streams.callers import REMEMBERED_MS, Callers, KnownEdges
+from tests.streams.counting_worker import until
+from tests.streams.kafka_job import admin
 
 HOUR = REMEMBERED_MS
 
@@ -45,17 +46,17 @@ def test_what_is_no_edge_is_left_aside() -> None:
 
 async def test_the_topic_is_followed_from_an_hour_ago(broker: EmbeddedBroker) -> None:
     kafka = {"bootstrap_servers": broker.bootstrap}
+    async with admin(broker.bootstrap) as client:
+        await client.create_topics([NewTopic("edges-of-callers", 2, 1)])
     producer = AIOKafkaProducer(**kafka)
     await producer.start()
     await producer.send_and_wait("edges-of-callers", edge("web", "cart"))
     callers = Callers(kafka, "edges-of-callers")
     callers.start()
     try:
-        while "cart" not in callers.calls.get("default", {}).get("web", ()):
-            await asyncio.sleep(0.1)
+        await until(lambda: "web" in callers.calls.get("default", {}), "the edge of before")
         await producer.send_and_wait("edges-of-callers", edge("cart", "db"))
-        while "cart" not in callers.calls["default"]:
-            await asyncio.sleep(0.1)
+        await until(lambda: "cart" in callers.calls["default"], "the edge that came later")
     finally:
         await callers.stop()
         await producer.stop()
