@@ -100,7 +100,7 @@ def _guard(config: WebConfig) -> Middleware:
 def _unknown(request: web.Request, token: str) -> Refused | None:
     """Return why *request* is not answered where there is a token."""
     given = request.headers.get("Authorization", "")
-    if hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):
+    if hmac.compare_digest(given.encode(errors="surrogateescape"), f"Bearer {token}".encode()):
         return None
     return Refused(
         HTTPStatus.UNAUTHORIZED,
@@ -142,7 +142,10 @@ def _is_meant(request: web.Request) -> bool:
     """
     if not handlers.is_asked(request):
         return True
-    host = request.url.host or ""
+    try:
+        host = request.url.host or ""
+    except ValueError:
+        return False  # it is no name at all
     try:
         ipaddress.ip_address(host)
     except ValueError:

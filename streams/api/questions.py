@@ -131,6 +131,8 @@ def read(
 def _tenant(text: str | None) -> str | None:
     if text is None:
         return None
+    if not text.isprintable():  # bytes of a header that are no UTF-8 are nothing for pydantic
+        raise wrong(TENANT_PARAMETER, "has what cannot be printed; a tenant has none of that")
     try:
         return _TENANT.validate_python(text)
     except ValidationError as error:

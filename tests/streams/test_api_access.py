@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import orjson
@@ -11,7 +12,7 @@ from tailrace.streams.api.questions import TENANT_HEADER
 from tailrace.streams.api.routes import ROUTES
 from tailrace.streams.web import _is_loopback
 from tests.streams.api_answers import ACME, API, ERRORS, answered, firing, refused
-from tests.streams.api_worker import BEARER, ApiWorker, definitions
+from tests.streams.api_worker import BEARER, TOKEN, ApiWorker, definitions
 from tests.streams.test_api_views import ALERT, BOTH, SLO
 
 READS = [route.whole_path for route in ROUTES if not route.is_write and "{" not in route.path]
@@ -176,7 +177,7 @@ async def test_a_contact_point_is_missed_in_the_words_of_its_tenant_only(tmp_pat
     ("query", "header", "words"),
     [
         ("?tenant=", None, "1 to 200 printable"),
-        ("?tenant=%0a", None, "1 to 200 printable"),
+        ("?tenant=%0a", None, "cannot be printed"),
         ("?tenant=acme", "other", "is not what X-Scope-OrgID says"),
         ("?tenant=acme&tenant=other", None, "stands twice"),
         ("?tenat=acme", None, "is not a known parameter"),
@@ -199,3 +200,40 @@ async def test_an_empty_tenant_in_the_header_is_not_all_tenants(
     async with worker.serving(tmp_path) as client:
         headers = {**BEARER, TENANT_HEADER: ""}
         await refused(await client.get(f"{API}/definitions", headers=headers), 400)
+
+
+async def ask(port: int, *headers: bytes) -> bytes:
+    """The first line of the answer to a question with *headers* as they stand."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    lines = [b"GET /api/v1/alerts HTTP/1.1", b"Connection: close", *headers, b"", b""]
+    writer.write(b"\r\n".join(lines))
+    status = await reader.readline()
+    writer.close()
+    return status
+
+
+BEARS = f"Authorization: {BEARER['Authorization']}".encode()
+
+
+@pytest.mark.parametrize(
+    ("token", "headers", "status"),
+    [
+        (TOKEN, [b"Host: localhost", BEARS, b"X-Scope-OrgID: \xff\xfe"], b"400"),
+        (TOKEN, [b"Host: localhost", BEARS, b"X-Scope-OrgID: a", b"X-Scope-OrgID: b"], b"400"),
+        (TOKEN, [b"Host: localhost", b"Authorization: Bearer \xff"], b"401"),
+        (None, [b"Host: [::zz"], b"403"),
+        (None, [b"Host: a b"], b"403"),
+        (None, [b"Host: \xff"], b"403"),
+    ],
+    ids=["no UTF-8", "two tenants", "a token of bytes", "half an address", "a space", "a byte"],
+)
+async def test_headers_that_mean_nothing_are_refused(
+    token: str | None,
+    headers: list[bytes],
+    status: bytes,
+    worker: ApiWorker,
+    tmp_path: Path,
+) -> None:
+    async with worker.serving(tmp_path, token) as client:
+        assert client.port is not None
+        assert (await ask(client.port, *headers)).split()[1] == status
