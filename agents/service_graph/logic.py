@@ -34,7 +34,8 @@ _WAITING_HALVES = 16_384
 class ServiceGraphLogic:
     """A Logic of the spans stage; *source* names this partition in watermarks.
 
-    *closed* is told what each interval had. Halves = both sides of pairs + database calls + expired + repeated + dropped + pending.
+    *closed* is told what each interval had. Halves = both sides of pairs + database calls + expired
+    + repeated + dropped + pending.
     """
 
     def __init__(
