@@ -8,6 +8,7 @@ from tailrace.agents.matches import agent as matches_agent
 from tailrace.agents.matches.compiled import compiled_for
 from tailrace.agents.matches.edge_series import ClosedEdges
 from tailrace.agents.matches.logic import MatchesLogic, MatchesSettings
+from tailrace.agents.matches.witnesses import NoMarks
 from tailrace.agents.red import agent as red_agent
 from tailrace.agents.red.logic import RedLogic, RedSettings
 from tailrace.agents.sampling import agent as sampling_agent
@@ -109,11 +110,12 @@ class SpanTasks:
             logics[service_graph_agent.NAME] = ServiceGraphLogic(
                 self._graph, store, topic, name, edges.take if ALERTS in enabled else None
             )
-        if ALERTS in enabled:
+        if ALERTS in enabled and SAMPLING in enabled:
             keeps = Keeps(store, _KEEPS, self._retention_ms, topic)
+        if ALERTS in enabled:
             name = source(MATCHES, id.partition)
             logics[matches_agent.NAME] = MatchesLogic(
-                self._matches, store, topic, name, keeps, edges
+                self._matches, store, topic, name, NoMarks() if keeps is None else keeps, edges
             )
         if SAMPLING in enabled:
             logics[sampling_agent.NAME] = self._sampling(store, keeps)

@@ -36,6 +36,13 @@ class Marks(Protocol):
         ...
 
 
+class NoMarks:
+    """Marks where nobody samples: marks that nobody takes away would only grow in number."""
+
+    def mark(self, trace_id: bytes, at_ms: int, signal: SignalId, group: bytes) -> None:
+        """Nothing is to be kept."""
+
+
 class Witnesses:
     """Those of the open interval of one partition. *prefix* is theirs in *store*, one byte."""
 
