@@ -17,6 +17,7 @@ from typing import Annotated, NoReturn, get_args
 import typer
 from aiokafka.errors import KafkaError
 
+from tailrace_loadtest import alerts as alarm
 from tailrace_loadtest import bench as benchmark
 from tailrace_loadtest import kill as chaos
 from tailrace_loadtest import latency as delay
@@ -210,6 +211,19 @@ def latency(
     """Measure how long after its decision is due a kept trace can be read."""
     with _measuring():
         figures = delay.latency(rate, seconds)
+    print(figures)
+    sys.exit(0 if figures.report.is_right else 1)
+
+
+@app.command()
+def alerts(
+    rate: Annotated[int, typer.Option(min=1, help="Spans a second.")] = 5_000,
+    seconds: Seconds = 60.0,
+    definitions: Definitions = 100,
+) -> None:
+    """Measure how long after a span has made an alert fire its event can be read."""
+    with _measuring():
+        figures = alarm.latency(rate, seconds, definitions)
     print(figures)
     sys.exit(0 if figures.report.is_right else 1)
 
