@@ -100,18 +100,17 @@ class SloRule:
         return min(due, default=None)
 
     def report(self, group: AlertGroup, moment: Moment) -> BudgetReport:
-        """Return the budget of *group* as of now."""
+        """Return the budget of *group*, and the health of its first tier's long window."""
         windows = self._windows(group)
         budget, ends_at = self._budget(group, moment.now)
-        recent = windows[min(windows)] if windows else Counts(0, 0)
-        longest = windows[max(windows)] if windows else Counts(0, 0)
+        first = self.burn.tiers[0].long_ms if self.burn.tiers else min(windows, default=0)
+        recent = windows.get(first, Counts(0, 0))
         burns = {
             f"{spell(each.tier.long_ms * MILLISECOND)}": each.burn
             for each in self.burn.judge(windows)
         }
-        hour = windows.get(self.burn.tiers[0].long_ms, recent) if self.burn.tiers else recent
-        spent_at = forecast(budget, hour, moment.now, ends_at)
-        return BudgetReport(health(longest, moment.has_input), budget, burns, spent_at)
+        spent_at = forecast(budget, recent, moment.now, ends_at)
+        return BudgetReport(health(recent, moment.has_input), budget, burns, spent_at)
 
     def _windows(self, group: AlertGroup) -> dict[int, Counts]:
         found = {}

@@ -231,7 +231,7 @@ def test_a_budget_is_shown_with_what_is_left_of_it_and_how_fast_it_burns() -> No
     assert found.burn.keys() == {"1h", "6h", "24h", "72h"}
     assert found.burn["6h"] == pytest.approx(3)
     assert found.burn["1h"] is None
-    assert found.health == "errors"
+    assert found.health == "no_traffic"  # in the last hour
     assert found.as_of == rfc3339.spell((BEGIN_S + 3700) * 1000)
 
 
