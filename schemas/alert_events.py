@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import NoneType
@@ -81,6 +82,11 @@ def event_id(of: str, starts_at: int) -> str:
     """Return the id of the alert with fingerprint *of* that began at *starts_at* (ms)."""
     said = f"{of} {starts_at}".encode()
     return hashlib.blake2b(said, digest_size=16, person=b"tailrace.event").hexdigest()
+
+
+def partition_of(tenant: str, partitions: int) -> int:
+    """Return the one of *partitions* that has all alerts of *tenant*."""
+    return zlib.crc32(tenant.encode()) % partitions
 
 
 _RANKS: Final = {"critical": 3, "page": 3, "error": 2, "warning": 1, "ticket": 1, "info": 0}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from tailrace.agents.notifier import agent as notifier_agent
@@ -15,13 +16,13 @@ from tailrace.agents.notifier.targets import Targets
 from tailrace.schemas.alert_events import AlertEvent, decode
 from tailrace.schemas.config import WorkerConfig
 from tailrace.schemas.definitions.definition import CONTACT_POINT
-from tailrace.schemas.notifications import Outcome
+from tailrace.schemas.notifications import Notification, Outcome
 from tailrace.schemas.records import DeadLetter, Record
 from tailrace.streams.callers import Calls
 from tailrace.streams.cluster import Cluster
 from tailrace.streams.dead_letters import DeadLetters
 from tailrace.streams.runner import Runner
-from tailrace.streams.task import Task, TaskId
+from tailrace.streams.task import POSITION_KEY, Task, TaskId
 from tailrace.tables.store import PartitionStore
 
 Events = Sequence[AlertEvent | None]
@@ -80,29 +81,46 @@ class NotificationTasks:
         cluster: Cluster,
         sender: Sender,
         calls: Callable[[], Calls] = lambda: NO_CALLS,
+        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._codec = EventCodec()
         self._dead_letters = DeadLetters(config.output.dead_letters, cluster.dead_letter_bytes)
         self._sender = sender
         self._calls = calls
         self._told_calls: dict[TaskId, Calls] = {}
+        self._partitions = cluster.partitions.get(config.output.alerts, 1)
+        self._now_ms = now_ms
         self._outcomes: dict[TaskId, list[tuple[str, Outcome]]] = {}
+        self._in_hand: dict[TaskId, dict[str, Notification]] = {}
+        """What the sender has of each task."""
 
     def build(self, id: TaskId, store: PartitionStore) -> Task[Events]:
-        """Return the task *id* with what *store* has."""
-        logic = NotifierLogic(NotifierSettings(), store)
+        """Return the task *id* with what *store* has; to a new one, what was before is history."""
+        settings = NotifierSettings(partition=id.partition, partitions=self._partitions)
+        logic = NotifierLogic(settings, store)
         logics = {notifier_agent.NAME: logic}
         task = NotificationTask(id, store, self._codec, logics, self._dead_letters.of_record)
-        task.withdraw = lambda: self._withdraw(logic)
-        self._outcomes[id], self._told_calls[id] = [], NO_CALLS
+        if store.get(POSITION_KEY) is None:
+            with task.told():
+                logic.begin(self._now_ms())
+        task.withdraw = lambda: self._hand_over(id, ())
+        self._outcomes[id], self._told_calls[id], self._in_hand[id] = [], NO_CALLS, {}
         return task
 
-    def _withdraw(self, logic: NotifierLogic) -> None:
-        for notification in logic.pending():
-            self._sender.withdraw(notification)
+    def _hand_over(self, id: TaskId, pending: Iterable[Notification]) -> None:
+        """Let the sender have *pending* in hand of the task *id*, and nothing else."""
+        before, now = self._in_hand[id], {each.id: each for each in pending}
+        self._in_hand[id] = now
+        for gone in before.keys() - now.keys():
+            self._sender.withdraw(before[gone])
+        for notification in now.values():
+            self._sender.submit(notification, partial(self._report, id))
 
     def attend(self, runner: Runner) -> None:
-        """Submit what may be sent, and tell the task what came of what was."""
+        """Submit what may be sent, and tell the task what came of what was.
+
+        While a contact point is away, its groups are told again and again: one of these waits.
+        """
         task = runner.task
         logic = task.logics[notifier_agent.NAME]
         assert isinstance(logic, NotifierLogic)
@@ -113,13 +131,16 @@ class NotificationTasks:
             with task.told() as (outbox, totals):
                 for name, outcome in outcomes:
                     logic.sent(name, outcome, outbox, totals)
+        overtaken = logic.overtaken()
+        if overtaken:
+            with task.told() as (outbox, totals):
+                logic.supersede(overtaken, outbox, totals)
         calls = self._calls()
         if calls is not self._told_calls[runner.id]:
             self._told_calls[runner.id] = calls
             with task.told() as (outbox, totals):
                 logic.connect(calls, outbox, totals)
-        for notification in logic.pending():
-            self._sender.submit(notification, partial(self._report, runner.id))
+        self._hand_over(runner.id, logic.pending())
         if outcomes or task.has_news:
             runner.checkpoint_soon()
 

@@ -115,10 +115,11 @@ class Message:
 
 @dataclass(slots=True)
 class State:
-    """What there is once. `heartbeats`: when the next is due, by policy."""
+    """What there is once. `heartbeats`: when the next is due, by policy; `begun_at` in ms."""
 
     sequence: int = 0
     heartbeats: dict[str, int] = field(default_factory=dict)
+    begun_at: int = 0
 
 
 class Notifications:
@@ -132,6 +133,8 @@ class Notifications:
         self.members: dict[str, set[str]] = {}
         """The ids of the alerts of each group."""
         self.messages: dict[str, Message] = {}
+        self.messages_of: dict[str, dict[str, Message]] = {}
+        """The same by group."""
         self.figures: dict[tuple[str, str], list[WeekOfPages]] = {}
         self.calls: dict[str, Graph] = {}
         self.state = State()
@@ -234,12 +237,17 @@ class Notifications:
 
     def _add(self, message: Message) -> None:
         self.messages[message.id] = message
+        self.messages_of.setdefault(message.group_key, {})[message.id] = message
         for alert_id in message.listed:
             self._listed[alert_id] = self._listed.get(alert_id, 0) + 1
 
     def drop_message(self, message: Message) -> None:
         """Forget *message*: it was delivered, or is of no use any more."""
         del self.messages[message.id]
+        of_group = self.messages_of[message.group_key]
+        del of_group[message.id]
+        if not of_group:
+            del self.messages_of[message.group_key]
         self._store.delete(_message_key(message))
         for alert_id in message.listed:
             self._listed[alert_id] -= 1

@@ -27,7 +27,7 @@ from tailrace.agents.alerts.rulebook import Marks, has_other_groups, mark_of, ru
 from tailrace.agents.alerts.rules import Finding, Moment, Rule
 from tailrace.agents.alerts.samples import MetricSamples
 from tailrace.agents.alerts.transitions import Effect, Reading, Timing
-from tailrace.schemas.alert_events import AlertEvent, decode, encode
+from tailrace.schemas.alert_events import AlertEvent, decode, encode, partition_of
 from tailrace.schemas.definitions import Definitions
 from tailrace.schemas.matches import (
     ALL_COUNT,
@@ -287,8 +287,8 @@ class AlertsLogic:
 
     def _send(self, said: AlertEvent, at: int, outbox: Outbox, totals: Totals) -> None:
         said = replace(said, replay=self._settings.is_replay)
-        place = zlib.crc32(said.tenant.encode()) % self._settings.partitions
-        output = Output(said.fingerprint.encode(), encode(said), at, (), place)
+        partition = partition_of(said.tenant, self._settings.partitions)
+        output = Output(said.fingerprint.encode(), encode(said), at, (), partition)
         outbox.send(self._settings.topic, output)
         totals.add(f"alerts_told.{said.status}", 1)
 

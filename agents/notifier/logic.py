@@ -20,7 +20,7 @@ from tailrace.agents.notifier.rules import NO_RULES, rules_of
 from tailrace.agents.notifier.schedule import Moment, Schedule
 from tailrace.agents.notifier.silences import boundaries
 from tailrace.agents.notifier.tenants import Tenant
-from tailrace.schemas.alert_events import AlertEvent
+from tailrace.schemas.alert_events import AlertEvent, partition_of
 from tailrace.schemas.definitions import Definitions
 from tailrace.schemas.notifications import Figures, Notification, Outcome, Undelivered
 from tailrace.schemas.records import Arrivals, Outbox, Totals
@@ -35,10 +35,19 @@ _FLAPPING_MS: Final = HOUR_MS
 
 @dataclass(frozen=True, slots=True)
 class NotifierSettings:
-    """`retention_ms`: how long an alert that ended is known by, so that nothing old counts."""
+    """`retention_ms`: how long an alert that ended is known by, so that nothing old counts.
+
+    `partition` of `partitions`: which alerts come here, all of a tenant's to one.
+    """
 
     office: OfficeHours = field(default_factory=OfficeHours)
     retention_ms: int = 7 * figures.DAY_MS
+    partition: int = 0
+    partitions: int = 1
+
+    def is_ours(self, tenant: str) -> bool:
+        """Return whether the alerts of *tenant* come here."""
+        return partition_of(tenant, self.partitions) == self.partition
 
 
 class NotifierLogic:
@@ -102,6 +111,11 @@ class NotifierLogic:
 
     # What else comes in
 
+    def begin(self, at: int) -> None:
+        """Take what comes before *at* (ms) as history: what is not over then is told at *at*."""
+        self._table.state.begun_at = at
+        self._table.touch_state()
+
     def inform(self, definitions: Definitions, outbox: Outbox, totals: Totals) -> None:
         """Go by *definitions* from now on; the same ones again change nothing."""
         rules = rules_of(definitions)
@@ -111,7 +125,8 @@ class NotifierLogic:
             if tenant.rules != said or not tenant.is_informed:
                 tenant.rules, tenant.is_informed = said, True
                 self._changed(name)
-                self._outbound.expect_heartbeats(name, said.pulses, self._now)
+                pulses = said.pulses if self._settings.is_ours(name) else {}
+                self._outbound.expect_heartbeats(name, pulses, self._now)
 
     def connect(self, calls: Mapping[str, Graph], outbox: Outbox, totals: Totals) -> None:
         """Let the service graph of each tenant in *calls* be that from now on."""
@@ -125,6 +140,11 @@ class NotifierLogic:
         self._outbound.sent(notification_id, outcome, self._now, totals)
         self._forget_unlisted(self._now)
 
+    def supersede(self, ids: Sequence[str], outbox: Outbox, totals: Totals) -> None:
+        """Remember that the notifications *ids*, which are overtaken, will not be sent."""
+        self._outbound.supersede(ids, totals)
+        self._forget_unlisted(self._now)
+
     # What is asked of it
 
     def committed(self) -> None:
@@ -134,6 +154,10 @@ class NotifierLogic:
     def pending(self) -> list[Notification]:
         """Return what is to be sent, in order; none that is not committed."""
         return self._outbound.pending()
+
+    def overtaken(self) -> list[str]:
+        """Return the ids of those of them of which a later one of the group tells all."""
+        return self._outbound.overtaken()
 
     def undelivered(self) -> list[Undelivered]:
         """Return what failed and was not told in another way since."""
@@ -218,10 +242,11 @@ class NotifierLogic:
     # Time
 
     def _run(self, now: int, totals: Totals) -> None:
-        """Do what is due before *now*, moment by moment."""
-        while (due := self._schedule.take(now)) is not None:
+        """Do what is due before *now*, moment by moment; nothing before we had begun."""
+        begun_at = self._table.state.begun_at
+        while now > begun_at and (due := self._schedule.take(now)) is not None:
             at, moments = due
-            self._settle(at, moments, now, totals)
+            self._settle(max(at, begun_at), moments, now, totals)
         self._now = max(self._now, now)
 
     def _settle(self, at: int, moments: Sequence[Moment], until: int, totals: Totals) -> None:

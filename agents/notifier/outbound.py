@@ -9,7 +9,7 @@ Laws:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from tailrace.agents.notifier.groups import heartbeat_id, notification_of
@@ -61,13 +61,30 @@ class Outbound:
 
     def pending(self) -> list[Notification]:
         """Return what is to be sent, in order."""
-        found = [
-            each
-            for each in self._table.messages.values()
-            if each.sequence <= self._committed and each.failed_at is None
-        ]
+        found = [each for each in self._table.messages.values() if self._is_pending(each)]
         found.sort(key=lambda each: each.sequence)
         return [notification_of(each, self._table) for each in found]
+
+    def overtaken(self) -> list[str]:
+        """Return what is to be sent though something later, to be sent too, tells all of it."""
+        found: list[str] = []
+        for group in self._table.messages_of.values():
+            waiting = [each for each in group.values() if each.listed and self._is_pending(each)]
+            waiting.sort(key=lambda each: each.sequence)
+            found += (
+                old.id
+                for place, old in enumerate(waiting, 1)
+                if any(old.listed.items() <= new.listed.items() for new in waiting[place:])
+            )
+        return found
+
+    def supersede(self, ids: Iterable[str], totals: Totals) -> None:
+        """Send the messages *ids* no more: others tell all of it."""
+        for each in ids:
+            self._drop(self._table.messages[each], "superseded", totals)
+
+    def _is_pending(self, message: Message) -> bool:
+        return message.sequence <= self._committed and message.failed_at is None
 
     def undelivered(self) -> list[Undelivered]:
         """Return what failed, in order."""

@@ -12,13 +12,15 @@ from tailrace.agents.notifier import groups
 from tailrace.agents.notifier.figures import OfficeHours
 from tailrace.agents.notifier.inhibition import Inhibitor, InhibitRule
 from tailrace.agents.notifier.labels import LabelTest, labels_of
+from tailrace.agents.notifier.logic import NotifierSettings
 from tailrace.agents.notifier.rules import rules_of
 from tailrace.schemas import rfc3339
-from tailrace.schemas.alert_events import AlertEvent
+from tailrace.schemas.alert_events import AlertEvent, partition_of
 from tailrace.schemas.definitions.definition import CONTACT_POINT
 from tailrace.schemas.definitions.kinds import SPECS
 from tailrace.schemas.definitions.notification_policy import Inhibition
 from tailrace.schemas.notifications import Failed, Retrying
+from tailrace.schemas.records import Outbox
 from tests.agents.notifier.notified import (
     HOUR,
     MINUTE,
@@ -30,6 +32,7 @@ from tests.agents.notifier.notified import (
     definitions,
     event,
     policy,
+    said,
 )
 from tests.agents.notifier.test_decision_table import INHIBIT, silence, snooze
 
@@ -279,6 +282,54 @@ def test_a_heartbeat_comes_at_its_times_and_only_the_last_of_those_that_were_mis
     notified.die()
     notified.define(policy())
     assert notified.told(HOUR) == []
+
+
+def test_a_heartbeat_comes_from_where_the_alerts_of_its_tenant_are_and_from_nowhere_else() -> None:
+    beat = {"heartbeat": {"receiver": "dead-man", "every": "10s"}}
+    beating = [
+        each
+        for each in range(4)
+        if Notified(policy(beat), settings=NotifierSettings(partition=each, partitions=4)).told(
+            10_000
+        )
+    ]
+    assert beating == [partition_of("default", 4)]
+
+
+def test_what_is_over_before_the_notifier_begins_is_told_to_nobody() -> None:
+    notified = Notified(policy(repeat_interval="1h"))
+    notified.logic.begin(START + 10 * HOUR)
+    notified.hear(event("over"))
+    notified.hear(event("still", began=MINUTE))
+    notified.hear(event("over", "resolved", at=HOUR))
+    assert notified.told(10 * HOUR - 1) == []
+    notified.die()
+    [only] = notified.told(10 * HOUR)
+    assert (only.at, only.alerts, only.why) == (10 * HOUR, ("still!",), ("new",))
+    assert [each.at for each in notified.told(11 * HOUR)] == [11 * HOUR]
+
+
+def test_of_what_waits_long_only_the_newest_that_tells_all_of_it_stays() -> None:
+    notified = Notified(policy(repeat_interval="1h"))
+    notified.hear(event())
+    notified.pass_to(3 * HOUR)
+    notified.hear(event(status="resolved", at=3 * HOUR + MINUTE))
+    notified.hear(event(began=4 * HOUR))
+    notified.pass_to(5 * HOUR)
+    assert notified.logic.overtaken() == []  # nothing is committed yet
+    notified.checkpoint()
+    waiting = notified.logic.pending()
+    overtaken = notified.logic.overtaken()
+    notified.logic.supersede(overtaken, Outbox(), notified.totals)
+    assert [(each.at, each.status) for each in map(said, waiting) if each.at < 4 * HOUR] == [
+        *((at * HOUR, "firing") for at in range(4)),
+        (3 * HOUR + MINUTE, "resolved"),
+    ]
+    assert [(each.at, each.status) for each in notified.deliver()] == [
+        (3 * HOUR, "firing"),
+        (3 * HOUR + MINUTE, "resolved"),
+        (5 * HOUR, "firing"),
+    ]
 
 
 def test_nothing_is_handed_out_before_it_is_committed() -> None:
