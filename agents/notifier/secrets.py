@@ -84,7 +84,10 @@ class Discretion:
         return secret
 
     def cleaned(self, text: str) -> str:
-        """Return *text* without any of them."""
+        """Return *text* without any of them; one may be cut off at its end."""
         for secret in sorted(self._revealed, key=len, reverse=True):
             text = text.replace(secret, HIDDEN)
+            beginnings = range(_TELLING, min(len(secret), len(text) + 1))
+            cut = max((each for each in beginnings if text.endswith(secret[:each])), default=0)
+            text = f"{text[:-cut]}{HIDDEN}" if cut else text
         return text

@@ -118,6 +118,7 @@ class Sender:
             point = self._points.get(key)
             self._lanes[key] = Lane(Allowance(point.spec.rate_limit if point else 1))
             self._news[key] = asyncio.Event()
+        if key not in self._workers or self._workers[key].done():  # done: a defect ended it
             self._workers[key] = asyncio.create_task(self._work(key), name=f"lane {key.name}")
         self._lanes[key].backlog.add(notification, report, self._outside.clock())
         self._news[key].set()

@@ -34,7 +34,13 @@ async def test_with_a_token_nothing_is_read_without_it(
     path: str, worker: ApiWorker, tmp_path: Path
 ) -> None:
     async with worker.serving(tmp_path) as client:
-        for headers in ({}, {"Authorization": "Bearer another"}, {"Authorization": "a-token"}):
+        for said in (
+            None,
+            "Bearer another",
+            "a-token",
+            b"Bearer \xff".decode(errors="surrogateescape"),
+        ):
+            headers = {} if said is None else {"Authorization": said}
             response = await client.get(path, headers=headers)
             error = await refused(response, 401)
             assert "web.token" in error["remedy"]

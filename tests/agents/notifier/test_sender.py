@@ -10,10 +10,11 @@ import pytest
 from aiohttp import web
 
 from tailrace.agents.notifier.channels import addresses
-from tailrace.agents.notifier.secrets import Secrets
+from tailrace.agents.notifier.secrets import Discretion, Secrets
 from tailrace.agents.notifier.targets import Targets
 from tailrace.agents.notifier.trial import notify_test
-from tailrace.schemas.notifications import Delivered, Failed, Retrying
+from tailrace.schemas.definitions.secrets import SecretRef
+from tailrace.schemas.notifications import Delivered, Failed, Outcome, Retrying
 from tests.agents.notifier.receivers import (
     CERTIFICATE,
     SECRET,
@@ -407,6 +408,36 @@ async def test_a_test_says_what_is_wrong() -> None:
     outcome = await notify_test(point(webhook={"url": dead_url()}), outside())
     assert isinstance(outcome, Failed)
     assert outcome.error.endswith("it may pass: a real one is tried again")
+
+
+async def test_a_report_that_fails_does_not_end_the_way_to_its_contact_point() -> None:
+    reports, asked = Reports(), asyncio.Event()
+
+    def failing(id: str, outcome: Outcome) -> None:
+        asked.set()
+        raise LookupError(id)
+
+    async with (
+        receiver(always(200)) as to,
+        sender(outside(Clock()), [point(webhook={"url": to.url})]) as running,
+    ):
+        running.submit(notification(), failing)
+        await asked.wait()
+        await asyncio.sleep(0)
+        running.submit(notification(id="n2"), reports)
+        assert await reports.ends("n2") == [Delivered()]
+
+
+async def test_a_secret_that_an_answer_has_cut_off_is_not_told() -> None:
+    secret = "https://hooks.example.com/services/T000/abcdefghijklmnopqrstuvwxyz"
+    discretion = Discretion(lambda reference: secret)
+    discretion(SecretRef(env="HOOK"))
+    for length in range(6, 27):
+        told = discretion.cleaned(
+            f"it answered 404: {secret[: -26 + length] if length < 26 else secret}"
+        )
+        assert "abcdef" not in told
+    assert discretion.cleaned("it answered abcde") == "it answered abcde"
 
 
 async def test_closing_stops_what_is_under_way() -> None:
