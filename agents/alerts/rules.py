@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from tailrace.agents.alerts.counts import Counts
-from tailrace.agents.alerts.readings import NO_COUNTS, Readings, Sums, summary
+from tailrace.agents.alerts.readings import NO_COUNTS, Readings, Sums, Verdict, summary
 from tailrace.agents.alerts.transitions import Reading, Timing
 from tailrace.schemas.alert_events import Kind
 from tailrace.schemas.definitions import Definition
@@ -66,8 +66,17 @@ class Rule(Protocol):
         ...
 
 
+_FILLING: Final = "filling"
+_FEW: Final = ("<", "<=", "==")
+
+
 class AlertRule:
-    """An Alert: sums of one window, compared once for each severity."""
+    """An Alert: sums of one window, compared once for each severity.
+
+    That there was too little is said of whole windows only: one that nobody has filled yet, because
+    the group or what it counts is new, has always too little. The group's notes have what it counts
+    and since when.
+    """
 
     def __init__(self, definition: Definition[AlertSpec]) -> None:
         spec = definition.spec
@@ -82,6 +91,11 @@ class AlertRule:
         self._window_ms = spec.within // MILLISECOND
         self._silence_ms = None if spec.no_data_after is None else spec.no_data_after // MILLISECOND
         self._readings = Readings(spec)
+        self._whole_only = frozenset(
+            severity
+            for severity, comparison in spec.levels.items()
+            if comparison.operator in _FEW and _fills(spec)
+        )
         self.lengths: Mapping[bytes, tuple[int, ...]] = {
             each.id.counted: (self._window_ms,) for each in self.signals.values()
         }
@@ -92,12 +106,16 @@ class AlertRule:
         self.metrics: Mapping[bytes, frozenset[str]] = {
             counted: frozenset(values) for counted, values in asked.items()
         }
+        self._windows_id = [*sorted(each.hex() for each in self.lengths), self._window_ms]
 
     def evaluate(self, group: AlertGroup, moment: Moment) -> dict[str, Finding]:
         is_silent = self._is_silent(group, moment.now)
+        if self._whole_only and group.notes.get(_FILLING, ())[:1] != [self._windows_id]:
+            group.notes[_FILLING] = [self._windows_id, moment.now]
+        is_whole = self._whole_at(group) <= moment.now
         return {
             severity: Finding(
-                Reading.NO_DATA if is_silent else verdict.reading,
+                Reading.NO_DATA if is_silent else self._reading(severity, verdict, is_whole),
                 verdict.value,
                 verdict.threshold,
                 self._window_ms,
@@ -105,6 +123,17 @@ class AlertRule:
             )
             for severity, verdict in self._readings.of(self._sums(group)).items()
         }
+
+    def _reading(self, severity: str, verdict: Verdict, is_whole: bool) -> Reading:
+        if is_whole or severity not in self._whole_only or verdict.reading is not Reading.BREACH:
+            return verdict.reading
+        # Whoever was told goes on to be: that the definition was changed has repaired nothing.
+        return Reading.OK if self.tells_no_data else Reading.NO_DATA
+
+    def _whole_at(self, group: AlertGroup) -> int:
+        """Return when the windows have all that their length says."""
+        filling = group.notes.get(_FILLING) if self._whole_only else None
+        return 0 if filling is None else filling[1] + self._window_ms
 
     def counts(self, group: AlertGroup, second: int, counts: Counts) -> Counts:
         return counts
@@ -126,10 +155,17 @@ class AlertRule:
         return self._silence_ms is not None and now - _last_event(group) >= self._silence_ms
 
     def next_due(self, group: AlertGroup, now: int) -> int | None:
-        if self._silence_ms is None:
-            return None
-        silent_at = _last_event(group) + self._silence_ms
-        return silent_at if silent_at > now else None
+        dues = [self._whole_at(group)]
+        if self._silence_ms is not None:
+            dues.append(_last_event(group) + self._silence_ms)
+        return min((due for due in dues if due > now), default=None)
+
+
+def _fills(spec: AlertSpec) -> bool:
+    """True if what is compared grows as a window fills."""
+    if spec.formula is None:
+        return spec.aggregate in ("count", "rate", "traces")
+    return any(series.value in ("count", "rate") for series in spec.series.values())
 
 
 def _last_event(group: AlertGroup) -> int:

@@ -132,6 +132,30 @@ def test_a_share_of_nothing_neither_begins_nor_resolves_anything() -> None:
     assert partition.told()[2:] == [("firing", 71), ("resolved", 71)][1:]
 
 
+@pytest.mark.parametrize("when", ["< 3", "== 0"])
+def test_too_little_is_said_of_whole_windows_only(when: str) -> None:
+    definition = alert(when=when)
+    partition = AlertPartition(definition)
+    partition.count(definition, Row(0, 1, 1))
+    partition.restart()
+    partition.advance(60)
+    assert partition.told() == [("firing", 11)]
+
+
+def test_too_little_is_not_said_because_what_is_counted_changed() -> None:
+    before, after = alert(when="< 1"), alert(when="< 1", where={"service": "cart"})
+    partition = AlertPartition(before)
+    for second in range(20):
+        partition.count(before, Row(second, 1, 1))
+    partition.restart(after)
+    for second in range(20, 40):
+        partition.count(after, Row(second, 1, 1))
+    assert partition.told() == []
+    partition.inform(before)
+    partition.advance(70)
+    assert partition.told() == [("firing", 50)]
+
+
 def test_groups_and_levels_have_their_own_lives() -> None:
     definition = alert(when={"critical": ">= 4", "warning": ">= 2"}, group_by=["service", "name"])
     partition = AlertPartition(definition)
