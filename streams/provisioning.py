@@ -201,28 +201,27 @@ def planned(config: WorkerConfig, there: Mapping[str, int]) -> Plan:
         Wanted(topics.changelog(config.app, stage), counts[read[0]], _CHANGELOG)
         for stage, read in stages.items()
     ]
-    _refuse_new_rollup_partitions(config, counts, there)
+    _refuse_new_partitions(config, counts, there)
     dead_letters = Wanted(config.output.dead_letters, topics.DEAD_LETTER_PARTITIONS, _LARGE)
     definitions = Wanted(topics.definitions(config.app), 1, DEFINITIONS)
     return Plan(inputs, metrics, internal, outputs, changelogs, definitions, dead_letters)
 
 
-def _refuse_new_rollup_partitions(
+def _refuse_new_partitions(
     config: WorkerConfig, counts: Mapping[str, int], there: Mapping[str, int]
 ) -> None:
-    """A series belongs to the partition that its key hashes to: their number must stay."""
-    rollups = topics.rollups(config.app)
-    before = there.get(topics.changelog(config.app, ROLLUPS))
-    if before is not None and rollups in counts and counts[rollups] != before:
-        raise ConfigError(
-            [
-                Problem(
-                    f"topic {rollups}",
-                    f"has {counts[rollups]} partitions and had {before}; series would move and "
-                    f"have two writers. Give the config another app",
-                )
-            ]
-        )
+    """A series, or a tenant's alerts, belong to one partition: their number must stay."""
+    problems = []
+    for stage, topic, why in (
+        (ROLLUPS, topics.rollups(config.app), "series would move and have two writers"),
+        (NOTIFICATIONS, config.output.alerts, "alerts would move, and their ends be told nobody"),
+    ):
+        before = there.get(topics.changelog(config.app, stage))
+        if before is not None and topic in counts and counts[topic] != before:
+            said = f"has {counts[topic]} partitions and had {before}; {why}"
+            problems.append(Problem(f"topic {topic}", f"{said}. Give the config another app"))
+    if problems:
+        raise ConfigError(problems)
 
 
 def _check_limits(limits: Mapping[str, int], plan: Plan) -> None:

@@ -115,6 +115,14 @@ def test_another_number_of_partitions_of_rollups_is_refused(rollups: int) -> Non
         plan("", **{"tailrace-rollups": rollups, "tailrace-rollups-changelog": 8})
 
 
+@pytest.mark.parametrize("alerts", [4, 16])
+def test_another_number_of_partitions_of_alerts_is_refused_for_their_ends_would_be_lost(
+    alerts: int,
+) -> None:
+    with pytest.raises(ConfigError, match=f"has {alerts} partitions and had 8; alerts would move"):
+        plan("", **{"tailrace.alerts": alerts, "tailrace-notifications-changelog": 8})
+
+
 def test_rollups_that_were_deleted_are_not_made_with_another_number() -> None:
     with pytest.raises(ConfigError, match="has 8 partitions and had 4"):
         plan("", **{"tailrace-rollups-changelog": 4})
