@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
+import structlog
+
 from tailrace.agents.notifier import agent as notifier_agent
 from tailrace.agents.notifier.logic import NotifierLogic, NotifierSettings
 from tailrace.agents.notifier.secrets import Secrets
@@ -16,7 +18,7 @@ from tailrace.agents.notifier.targets import Targets
 from tailrace.schemas.alert_events import AlertEvent, decode
 from tailrace.schemas.config import WorkerConfig
 from tailrace.schemas.definitions.definition import CONTACT_POINT
-from tailrace.schemas.notifications import Notification, Outcome
+from tailrace.schemas.notifications import Delivered, Failed, Notification, Outcome
 from tailrace.schemas.records import DeadLetter, Record
 from tailrace.streams.callers import Calls
 from tailrace.streams.cluster import Cluster
@@ -24,6 +26,11 @@ from tailrace.streams.dead_letters import DeadLetters
 from tailrace.streams.runner import Runner
 from tailrace.streams.task import POSITION_KEY, Task, TaskId
 from tailrace.tables.store import PartitionStore
+
+log = structlog.get_logger()
+
+_TELL_AFTER = 5
+"""Attempts after which what is tried again is logged, once."""
 
 Events = Sequence[AlertEvent | None]
 NO_CALLS: Calls = {}
@@ -146,3 +153,11 @@ class NotificationTasks:
 
     def _report(self, id: TaskId, notification: str, outcome: Outcome) -> None:
         self._outcomes[id].append((notification, outcome))
+        about = self._in_hand[id].get(notification)
+        if about is None or isinstance(outcome, Delivered):
+            return
+        said = {"contact_point": about.contact_point, "tenant": about.tenant, "id": notification}
+        if isinstance(outcome, Failed):
+            log.error("a notification could not be delivered", **said, error=outcome.error)
+        elif outcome.attempts == _TELL_AFTER:
+            log.warning("a notification is not through yet", **said, error=outcome.error)

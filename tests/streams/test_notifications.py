@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from structlog.testing import capture_logs
+
 from tailrace.agents.notifier.backlog import Report
 from tailrace.agents.notifier.logic import NotifierLogic
 from tailrace.schemas.alert_events import encode
 from tailrace.schemas.config import WorkerConfig
 from tailrace.schemas.definitions import Definitions
-from tailrace.schemas.notifications import Delivered, Notification
+from tailrace.schemas.notifications import Delivered, Failed, Notification, Outcome, Retrying
 from tailrace.streams.batch import Batch
 from tailrace.streams.cluster import Cluster
 from tailrace.streams.notifications import NotificationTasks
@@ -43,9 +45,13 @@ class Hands:
 
     def deliver(self) -> None:
         """Let all of it be through."""
+        self.report(Delivered())
+        self.has.clear()
+
+    def report(self, outcome: Outcome) -> None:
+        """Let *outcome* come of all of it."""
         for name, report in list(self.has.items()):
-            del self.has[name]
-            report(name, Delivered())
+            report(name, outcome)
 
 
 class Run:
@@ -137,3 +143,19 @@ def test_a_task_that_is_built_anew_holds_nothing_back() -> None:
     run.pass_to(60_000)
     names = [[each.name for each in told.alerts] for told in run.hands.sent]
     assert names == [["errors"], ["errors"], ["another"]]
+
+
+def test_the_log_says_what_is_not_through_and_what_failed() -> None:
+    run = Run(definitions(policy()))
+    run.hear(event())
+    run.pass_to(0)
+    with capture_logs() as logged:
+        for attempts in range(1, 20):
+            run.hands.report(Retrying(attempts, "no connection"))
+        run.hands.report(Failed("the receiver answered 404"))
+        run.hands.report(Delivered())
+    said = [(each["log_level"], each["contact_point"], each["error"]) for each in logged]
+    assert said == [
+        ("warning", "ops", "no connection"),
+        ("error", "ops", "the receiver answered 404"),
+    ]
