@@ -104,6 +104,10 @@ class AlertPartition:
         self.logic.restore(self._now)
         self.logic.inform(self._known, self.outbox, self.totals)
 
+    def begin_at(self, second: int) -> None:
+        """Let it be *second*, before anything came."""
+        self._now = (BEGIN + second) * 1000
+
     def checkpoint(self) -> dict[bytes, bytes | None]:
         """What a checkpoint writes, which then is on the disk."""
         self.logic.before_checkpoint()
