@@ -18,15 +18,20 @@ async def resolve(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
-async def connected(addresses: Sequence[str], port: int) -> socket.socket:
-    """Return a connection to the first of *addresses* that takes one; raises OSError."""
+async def connected(addresses: Sequence[str], port: int, timeout_s: float) -> socket.socket:
+    """Return a connection to the first of *addresses* that takes one; raises OSError.
+
+    One that does not answer leaves time for the others, of *timeout_s* in all.
+    """
     loop, problems = asyncio.get_running_loop(), []
-    for address in addresses:
+    ends_at = loop.time() + timeout_s
+    for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         connection = socket.socket(family, socket.SOCK_STREAM)
         connection.setblocking(False)
         try:
-            await loop.sock_connect(connection, (address, port))
+            async with asyncio.timeout((ends_at - loop.time()) / left):
+                await loop.sock_connect(connection, (address, port))
         except OSError as error:
             connection.close()
             problems.append(error)

@@ -57,17 +57,22 @@ class HttpDoor:
         port = url.port or _PORTS[url.scheme]
         found = await self._resolve(url.host, port)
         addresses = self._targets.check(url.host, found)
-        for number, address in enumerate(addresses, 1):
+        clock = asyncio.get_running_loop().time
+        ends_at = clock() + timeout_s
+        for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
+            connect_s = (
+                ends_at - clock()
+            ) / left  # one that does not answer leaves time for others
             request = httpx.Request("POST", url, headers=asked.headers, content=asked.body)
             request.url = url.copy_with(host=address)
             request.extensions = {
-                "timeout": httpx.Timeout(timeout_s).as_dict(),
+                "timeout": httpx.Timeout(timeout_s, connect=max(connect_s, 0.001)).as_dict(),
                 "sni_hostname": url.host,
             }
             try:
                 response = await self._open().handle_async_request(request)
-            except httpx.ConnectError:
-                if number == len(addresses):
+            except (httpx.ConnectError, httpx.ConnectTimeout):
+                if left == 1:
                     raise
                 continue
             try:

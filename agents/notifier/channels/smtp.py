@@ -52,7 +52,7 @@ class SmtpDoor:
         )
         client = aiosmtplib.SMTP(
             hostname=request.host,
-            sock=await connected(addresses, request.port),
+            sock=await connected(addresses, request.port, timeout_s),
             timeout=timeout_s,
             use_tls=request.tls == "implicit",
             start_tls=request.tls == "starttls",

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 import pytest
 from aiohttp import web
@@ -330,6 +333,38 @@ async def test_a_host_goes_by_its_name_though_its_address_is_dialled() -> None:
         target = point(webhook={"url": f"http://hooks.example:{to.port}/x"})
         assert await delivered(target, notification(), resolve=resolve) == Delivered()
         assert to.received[0].headers["Host"] == f"hooks.example:{to.port}"
+
+
+@contextmanager
+def blackhole(address: str, port: int) -> Iterator[None]:
+    """Let nobody at *address* answer who connects: its queue is full."""
+    with ExitStack() as opened:
+        listening = opened.enter_context(socket.socket())
+        listening.bind((address, port))
+        listening.listen(0)
+        for _ in range(4):
+            one = opened.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex((address, port))
+        yield
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="127.0.0.3 is there on Linux only")
+async def test_an_address_that_never_answers_leaves_time_for_the_others() -> None:
+    async def resolve(name: str, port: int) -> list[str]:
+        return ["127.0.0.3", "127.0.0.1"]
+
+    async with receiver() as to:
+        with blackhole("127.0.0.3", to.port):
+            target = point(
+                webhook={"url": f"http://hooks.example:{to.port}/x"},
+                retries={"max_elapsed": 0},
+                timeout="2s",
+            )
+            assert await delivered(target, notification(), resolve=resolve) == Delivered()
+            there = await addresses.connected(["127.0.0.3", "127.0.0.1"], to.port, 2.0)
+            assert there.getpeername() == ("127.0.0.1", to.port)
+            there.close()
 
 
 @pytest.mark.parametrize(
