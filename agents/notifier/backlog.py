@@ -55,10 +55,13 @@ class Backlog:
         if notification.id in self._entries:
             return
         self._number += 1
-        entry = Entry(notification, report, self._number, now, now, notification.attempts)
-        group = self._groups.setdefault(notification.group_key, deque())
+        self.put(Entry(notification, report, self._number, now, now, notification.attempts))
+
+    def put(self, entry: Entry) -> None:
+        """Let *entry*, which does not wait, wait behind those of its group."""
+        group = self._groups.setdefault(entry.notification.group_key, deque())
         group.append(entry)
-        self._entries[notification.id] = entry
+        self._entries[entry.notification.id] = entry
         if len(group) == 1:
             self._offer(entry)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tailrace.agents.notifier.backlog import Backlog, Entry
+from tailrace.agents.notifier.backlog import Backlog, Entry, Report
 from tailrace.agents.notifier.channels.request import (
     Accepted,
     Answer,
@@ -14,17 +14,28 @@ from tailrace.agents.notifier.channels.request import (
 from tailrace.agents.notifier.circuit import Circuit
 from tailrace.agents.notifier.pace import LONGEST_WAIT_S, Allowance, backoff, gives_up
 from tailrace.schemas.definitions.contact_point import Retries
-from tailrace.schemas.notifications import Delivered, Failed, Outcome, Retrying
+from tailrace.schemas.notifications import Delivered, Failed, Notification, Outcome, Retrying
 
 
 @dataclass(slots=True)
 class Lane:
-    """The state of one contact point; it decides, others act."""
+    """The state of one contact point; it decides, others act. `asking`: what is on its way."""
 
     allowance: Allowance
     backlog: Backlog = field(default_factory=Backlog)
     circuit: Circuit = field(default_factory=Circuit)
     paused_until: float = 0.0
+    asking: Entry | None = None
+
+    def add(self, notification: Notification, report: Report, now: float) -> None:
+        """Let *notification* wait; if it was withdrawn on its way, *report* hears how it went."""
+        entry = self.asking
+        is_back = entry is not None and entry.notification.id == notification.id
+        if entry is not None and is_back and entry not in self.backlog:
+            entry.report = report
+            self.backlog.put(entry)
+        else:
+            self.backlog.add(notification, report, now)
 
     def ready_at(self, now: float) -> float | None:
         """Return when the next request may go: *now* or later; None if nothing waits."""

@@ -120,11 +120,14 @@ class Sender:
             self._news[key] = asyncio.Event()
         if key not in self._workers or self._workers[key].done():  # done: a defect ended it
             self._workers[key] = asyncio.create_task(self._work(key), name=f"lane {key.name}")
-        self._lanes[key].backlog.add(notification, report, self._outside.clock())
+        self._lanes[key].add(notification, report, self._outside.clock())
         self._news[key].set()
 
     def withdraw(self, notification: Notification) -> None:
-        """Send *notification* no more; what is on its way arrives, but is not reported."""
+        """Send *notification* no more; what is on its way arrives, but is not reported.
+
+        If it is submitted again before, as when a task is built anew, it is not sent twice.
+        """
         lane = self._lanes.get(notification.contact_point_key)
         if lane is not None:
             lane.backlog.remove(notification.id)
@@ -160,7 +163,9 @@ class Sender:
                 if point is not way.point:
                     await way.door.close()
                     way = Way(point, self._outside)
-                await self._attempt(lane, lane.backlog.first(), way)
+                lane.asking = lane.backlog.first()
+                await self._attempt(lane, lane.asking, way)
+                lane.asking = None
         finally:
             await way.door.close()
 

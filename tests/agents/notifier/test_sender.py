@@ -229,6 +229,28 @@ async def test_what_is_withdrawn_on_its_way_is_not_reported() -> None:
     assert reports.of("n1") == []
 
 
+@pytest.mark.parametrize("status", [200, 503])
+async def test_what_comes_back_on_its_way_is_sent_once_and_reported_to_who_has_it_now(
+    status: int,
+) -> None:
+    clock, before, reports = Clock(), Reports(), Reports()
+
+    def returning(number: int) -> web.Response:
+        if not number:
+            running.withdraw(notification())
+            running.submit(notification(), reports)
+            running.submit(notification(id="n2"), reports)
+        return web.Response(status=200 if number else status)
+
+    async with receiver(returning) as to:
+        async with sender(outside(clock), [point(webhook={"url": to.url})]) as running:
+            running.submit(notification(), before)
+            assert (await reports.ends("n1", "n2")) == [Delivered(), Delivered()]
+        keys = [each.headers["Idempotency-Key"] for each in to.received]
+        assert keys == (["n1", "n2"] if status == 200 else ["n1", "n1", "n2"])
+    assert before.all == []
+
+
 async def test_a_contact_point_that_changed_is_used_as_it_is_now() -> None:
     reports = Reports()
     async with receiver() as to:
