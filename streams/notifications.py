@@ -29,6 +29,7 @@ from tailrace.tables.store import PartitionStore
 
 log = structlog.get_logger()
 
+_REMEMBERED = 10_000
 _TELL_AFTER = 5
 """Attempts after which what is tried again is logged, once."""
 
@@ -67,6 +68,11 @@ class NotificationTask(Task[Events]):
     """A task that, when it is dropped, leaves nothing behind that is still to be sent."""
 
     withdraw: Callable[[], None] = staticmethod(lambda: None)
+    hear: Callable[[], None] = staticmethod(lambda: None)
+
+    def settle(self) -> None:
+        """What came of what was sent is told; the next checkpoint has it."""
+        self.hear()
 
     def close(self) -> None:
         """Whoever has the partition next sends what is not known to be sent."""
@@ -100,6 +106,8 @@ class NotificationTasks:
         self._outcomes: dict[TaskId, list[tuple[str, Outcome]]] = {}
         self._in_hand: dict[TaskId, dict[str, Notification]] = {}
         """What the sender has of each task."""
+        self._delivered: dict[str, None] = {}
+        """The ids of the last that this worker has sent."""
 
     def build(self, id: TaskId, store: PartitionStore) -> Task[Events]:
         """Return the task *id* with what *store* has; to a new one, what was before is history."""
@@ -111,6 +119,7 @@ class NotificationTasks:
             with task.told():
                 logic.begin(self._now_ms())
         task.withdraw = lambda: self._hand_over(id, ())
+        task.hear = lambda: self._tell(id, task)
         self._outcomes[id], self._told_calls[id], self._in_hand[id] = [], NO_CALLS, {}
         return task
 
@@ -121,7 +130,10 @@ class NotificationTasks:
         for gone in before.keys() - now.keys():
             self._sender.withdraw(before[gone])
         for notification in now.values():
-            self._sender.submit(notification, partial(self._report, id))
+            if notification.id in self._delivered:  # the task was built anew, and does not know
+                self._outcomes[id].append((notification.id, Delivered()))
+            else:
+                self._sender.submit(notification, partial(self._report, id))
 
     def attend(self, runner: Runner) -> None:
         """Submit what may be sent, and tell the task what came of what was.
@@ -133,11 +145,7 @@ class NotificationTasks:
         assert isinstance(logic, NotifierLogic)
         assert task.informed is not None
         self._sender.use({each.key: each for each in task.informed.of(CONTACT_POINT)})
-        outcomes, self._outcomes[runner.id] = self._outcomes[runner.id], []
-        if outcomes:
-            with task.told() as (outbox, totals):
-                for name, outcome in outcomes:
-                    logic.sent(name, outcome, outbox, totals)
+        self._tell(runner.id, task)
         overtaken = logic.overtaken()
         if overtaken:
             with task.told() as (outbox, totals):
@@ -148,12 +156,26 @@ class NotificationTasks:
             with task.told() as (outbox, totals):
                 logic.connect(calls, outbox, totals)
         self._hand_over(runner.id, logic.pending())
-        if outcomes or task.has_news:
+        if task.has_news:
             runner.checkpoint_soon()
+
+    def _tell(self, id: TaskId, task: Task[Events]) -> None:
+        """Tell *task* what came of what was sent."""
+        outcomes, self._outcomes[id] = self._outcomes[id], []
+        logic = task.logics[notifier_agent.NAME]
+        assert isinstance(logic, NotifierLogic)
+        if outcomes:
+            with task.told() as (outbox, totals):
+                for name, outcome in outcomes:
+                    logic.sent(name, outcome, outbox, totals)
 
     def _report(self, id: TaskId, notification: str, outcome: Outcome) -> None:
         self._outcomes[id].append((notification, outcome))
         about = self._in_hand[id].get(notification)
+        if isinstance(outcome, Delivered):
+            self._delivered[notification] = None
+            if len(self._delivered) > _REMEMBERED:
+                del self._delivered[next(iter(self._delivered))]
         if about is None or isinstance(outcome, Delivered):
             return
         said = {"contact_point": about.contact_point, "tenant": about.tenant, "id": notification}

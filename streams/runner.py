@@ -315,6 +315,8 @@ class Runner:
 
     async def _last_checkpoint(self) -> None:
         await self.checkpoint_done()
+        if self.running and self.task.between_batches:
+            self.task.settle()
         self.checkpoint_soon()
         await self.checkpoint_done()
 

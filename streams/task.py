@@ -312,6 +312,9 @@ class Task(Generic[Decoded]):
         yield self._outbox, self.totals
         self._changed = True
 
+    def settle(self) -> None:
+        """Before its last checkpoint: what the world has answered by now is told."""
+
     def problems(self) -> list[str]:
         """Return every sum of this task that does not add up."""
         totals = self.totals

@@ -159,3 +159,25 @@ def test_the_log_says_what_is_not_through_and_what_failed() -> None:
         ("warning", "ops", "no connection"),
         ("error", "ops", "the receiver answered 404"),
     ]
+
+
+def test_what_was_delivered_is_not_sent_again_by_a_task_that_does_not_know_yet() -> None:
+    run = Run(definitions(policy()))
+    run.hear(event())
+    run.pass_to(0)
+    run.hands.deliver()
+    run.task.close()
+    run.start()
+    run.pass_to(1)
+    assert len(run.hands.sent) == 1
+    assert run.logic.pending() == []
+
+
+def test_the_last_checkpoint_has_what_was_delivered() -> None:
+    run = Run(definitions(policy()))
+    run.hear(event())
+    run.pass_to(0)
+    run.hands.deliver()
+    run.task.settle()
+    assert run.logic.pending() == []
+    assert run.task.has_news
