@@ -17,6 +17,7 @@ MARGIN: Final[Nanos] = 30 * MINUTE
 """How far before and after its end a span's trace is looked for."""
 
 LONGEST: Final = 2048
+MOST_REPEATED: Final = 4
 _PLACEHOLDER = re.compile(r"\{(\w+)\}", re.ASCII)
 _URL = re.compile(r"https?://[^\s/?#{}]+([/?#]\S*)?", re.IGNORECASE)
 
@@ -38,6 +39,10 @@ def check_trace_url(template: str) -> None:
             near = get_close_matches(name, PLACEHOLDERS, 1)
             remedy = f"did you mean {{{near[0]}}}?" if near else f"there are {_KNOWN}"
             raise ValueError(f"has {{{name}}}, which is not known; {remedy}")
+        if named.count(name) > MOST_REPEATED:
+            raise ValueError(
+                f"has {{{name}}} {named.count(name)} times; {MOST_REPEATED} are enough"
+            )
     if "trace_id" not in named:
         raise ValueError(f"has no {{trace_id}}; there are {_KNOWN}")
 

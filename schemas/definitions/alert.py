@@ -22,6 +22,9 @@ from tailrace.schemas.trace_links import TraceUrl
 
 DEFAULT_SEVERITY = "warning"
 LONGEST_WINDOW = 31 * 24 * HOUR
+MOST_LEVELS = 20
+LONGEST_SEVERITY = 100
+LONGEST_COMPARISON = 100
 _COMPARISON = re.compile(r"(>=|<=|>|<|==|!=)\s*(\S+)")
 
 
@@ -147,15 +150,23 @@ class AlertSpec(Section):
             yield ("aggregate",), f"is {self.aggregate}, which is for `where`"
         if self.formula is not None and self.trace_url and not self.series:
             yield ("trace_url",), "needs spans"
-        for severity, text in self.when.items():
-            problem = self._problem(text)
-            if problem:
-                yield (("when", severity) if severity else ("when",)), problem
+        yield from self._level_problems()
 
     def cautions(self) -> Iterator[Remark]:
         if self.formula is not None:
             for name in sorted(self.series.keys() - formulas.parse(self.formula).operands):
                 yield ("series", name), "is not in the formula"
+
+    def _level_problems(self) -> Iterator[Remark]:
+        if len(self.when) > MOST_LEVELS:
+            yield ("when",), f"has {len(self.when)} severities; there may be {MOST_LEVELS}"
+        longest = max(map(len, (*self.when, self.severity)))
+        if longest > LONGEST_SEVERITY:
+            yield (), f"has a severity of {longest} characters; it may have {LONGEST_SEVERITY}"
+        for severity, text in self.when.items():
+            problem = self._problem(text)
+            if problem:
+                yield (("when", severity) if severity else ("when",)), problem
 
     def _formula_problems(self) -> Iterator[Remark]:
         if bool(self.series) != (self.formula is not None):
@@ -175,6 +186,8 @@ class AlertSpec(Section):
         return None
 
     def _comparison(self, text: str) -> Comparison:
+        if len(text) > LONGEST_COMPARISON:
+            raise ValueError(f"has {len(text)} characters; it may have {LONGEST_COMPARISON}")
         compared = _COMPARISON.fullmatch(text.strip())
         if compared is None or (self.aggregate == "quantile" and compared[1] in ("==", "!=")):
             raise ValueError(f"is {show(text)}; write it as in {self._example}")

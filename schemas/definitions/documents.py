@@ -29,6 +29,8 @@ from tailrace.schemas.definitions.kinds import SPECS
 from tailrace.schemas.errors import ConfigError, Problem
 
 LONGEST_NAME: Final = 200
+MOST_SAID: Final = 16_384
+"""How many characters labels may have, and annotations: every event has them all."""
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 _LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OTHERS = " (Sloth's version: prometheus/v1 and OpenSLO's openslo/v1 are read too)"
@@ -70,6 +72,14 @@ class Metadata(Section):
                     ("labels", label),
                     "is no name of a label; it has letters, digits and underscores, and begins "
                     "with no digit",
+                )
+        for key in ("labels", "annotations"):
+            said = sum(len(name) + len(text) for name, text in getattr(self, key).items())
+            if said > MOST_SAID:
+                yield (
+                    (key,),
+                    f"have {said} characters, and every event has them all; at most {MOST_SAID} "
+                    f"are possible, so link to what is longer",
                 )
 
 

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field
 
 from tailrace.schemas.config.scalars import Duration, Flag, Number, Whole, at_least, listed
 from tailrace.schemas.config.section import Remark, Section
+from tailrace.schemas.definitions.alert import LONGEST_SEVERITY
 from tailrace.schemas.definitions.filters import GroupBy, SpanFilter
 from tailrace.schemas.durations import HOUR, MINUTE, SECOND
 from tailrace.schemas.trace_links import TraceUrl
@@ -76,6 +77,9 @@ class Tier(Section):
             yield (), "needs exactly one of budget and factor"
         if self.short >= self.long:
             yield ("short",), "must be shorter than long"
+        if len(self.severity) > LONGEST_SEVERITY:
+            length = len(self.severity)
+            yield ("severity",), f"has {length} characters; it may have {LONGEST_SEVERITY}"
 
 
 class SloSpec(Section):

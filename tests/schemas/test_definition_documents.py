@@ -143,6 +143,33 @@ ONE: dict[str, tuple[str, str]] = {
 }
 
 
+_SEVERITIES = ", ".join(f"s{number}: '> {number}'" for number in range(21))
+ONE |= {  # what every event would have
+    "long annotations": (
+        _alert(f"{{name: a, annotations: {{a: {'x' * 16_384}}}}}"),
+        'documents[0] Alert "a": metadata.annotations have 16385 characters, and every event '
+        "has them all; at most 16384 are possible, so link to what is longer",
+    ),
+    "long labels": (
+        _alert(f"{{name: a, labels: {{a: {'x' * 16_384}}}}}"),
+        'documents[0] Alert "a": metadata.labels have 16385 characters, and every event '
+        "has them all; at most 16384 are possible, so link to what is longer",
+    ),
+    "a long severity": (
+        _alert(spec=f"{{where: {{}}, when: '> 5', severity: {'x' * 101}}}"),
+        'documents[0] Alert "a": spec has a severity of 101 characters; it may have 100',
+    ),
+    "a long comparison": (
+        _alert(spec=f"{{where: {{}}, when: '> {'0' * 99}1'}}"),
+        'documents[0] Alert "a": spec.when has 102 characters; it may have 100',
+    ),
+    "many severities": (
+        _alert(spec=f"{{where: {{}}, when: {{{_SEVERITIES}}}}}"),
+        'documents[0] Alert "a": spec.when has 21 severities; there may be 20',
+    ),
+}
+
+
 @pytest.mark.parametrize("case", ONE.values(), ids=ONE)
 def test_one_problem(case: tuple[str, str]) -> None:
     text, problem = case

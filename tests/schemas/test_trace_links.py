@@ -70,6 +70,10 @@ REFUSED = {
         "has {kernel}, which is not known; there are {trace_id}, {span_id}, {service}",
     ),
     "no trace": ("https://a.example/{span_id}", "has no {trace_id}; there are {trace_id}"),
+    "a name again and again": (
+        "https://a.example/{trace_id}/" + "{service}" * 5,
+        "has {service} 5 times; 4 are enough",
+    ),
     "more than a URL has": ("https://a.example/{trace_id}" + "a" * 2048, "it may have 2048"),
 }
 
