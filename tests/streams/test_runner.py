@@ -172,6 +172,28 @@ async def test_a_takeover_fails_when(error: Exception, waited_s: float) -> None:
     assert not bench.disk.is_open
 
 
+async def test_the_last_checkpoint_has_what_the_world_has_answered_by_then() -> None:
+    answered: list[str] = []
+
+    def build(store: PartitionStore) -> Task[KEYS]:
+        task = build_task(ID, store, "out")
+
+        def settle() -> None:
+            with task.told():
+                answered.append("settled")
+                task.store.put(b"answer", b"yes")
+
+        task.settle = settle  # type: ignore[method-assign]  # as a stage of its own has it
+        return task
+
+    bench = Bench(build=build)
+    await bench.runner.start()
+    await bench.runner.stop(1.0)
+    assert answered == ["settled"]
+    assert bench.runner.checkpoints == 1
+    assert bench.disk.open().get(b"answer") == b"yes"
+
+
 async def test_a_last_checkpoint_that_fails_is_not_tried_again() -> None:
     bench = Bench()
     await bench.runner.start()
