@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from tailrace.agents.alerts.rules import Finding, Rule
 from tailrace.agents.alerts.states import Told
@@ -13,6 +14,8 @@ from tailrace.schemas.alert_events import (
     event_id,
     fingerprint,
 )
+from tailrace.schemas.definitions import Definition
+from tailrace.schemas.definitions.definition import ALERT
 from tailrace.schemas.definitions.labels import alert_labels
 from tailrace.schemas.durations import MILLISECOND
 from tailrace.schemas.matches import decode_group
@@ -29,7 +32,7 @@ def event(
     """Return the event that says what was *told* of *group* at *at* (ms), with its evidence."""
     definition = rule.definition
     values = group_labels(rule, group)
-    identity = fingerprint(definition.tenant, definition.name, severity, values)
+    identity = identity_of(definition, severity, values)
     spans = _evidence(group, definition.spec.trace_url, at - finding.window_ms)
     annotations = {SUMMARY: finding.summary, **definition.annotations}
     if spans and spans[-1].url is not None:
@@ -53,6 +56,15 @@ def event(
         spans=tuple(reversed(spans)),
         definition_version=definition.version,
     )
+
+
+def identity_of(definition: Definition[Any], severity: str, values: Mapping[str, str]) -> str:
+    """Return the fingerprint of an alert of *definition*: never that of another kind's.
+
+    An alert and an SLO may share their name; a slash stands in none.
+    """
+    kind, tenant, name = definition.key
+    return fingerprint(tenant, name if kind == ALERT else f"{kind}/{name}", severity, values)
 
 
 def ending(last: AlertEvent, told: Told, at: int) -> AlertEvent:

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from tailrace.agents.alerts.events import group_labels
+from tailrace.agents.alerts.events import group_labels, identity_of
 from tailrace.agents.alerts.logic import AlertsLogic, last_told
 from tailrace.agents.alerts.rules import Rule
 from tailrace.schemas import rfc3339
-from tailrace.schemas.alert_events import EvidenceSpan, event_id, fingerprint
+from tailrace.schemas.alert_events import EvidenceSpan, event_id
 from tailrace.schemas.durations import MILLISECOND, spell
 from tailrace.schemas.trace_links import trace_link
 from tailrace.streams.api.worker_state import Held
@@ -113,8 +113,8 @@ class Instance(NamedTuple):
     @property
     def fingerprint(self) -> str:
         """The same as its events have."""
-        _, tenant, name = self.rule.definition.key
-        return fingerprint(tenant, name, self.severity, group_labels(self.rule, self.group))
+        values = group_labels(self.rule, self.group)
+        return identity_of(self.rule.definition, self.severity, values)
 
 
 def instances(logics: Iterable[AlertsLogic]) -> Iterator[Instance]:

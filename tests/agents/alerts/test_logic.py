@@ -9,7 +9,15 @@ import pytest
 from tailrace.agents.alerts.rules import AlertRule, Finding, Moment, owner_of
 from tailrace.schemas.records import Output
 from tailrace.tables.alert_groups import AlertGroup
-from tests.agents.alerts.alert_partition import BAD, BEGIN, AlertPartition, Row, alert, span
+from tests.agents.alerts.alert_partition import (
+    BAD,
+    BEGIN,
+    AlertPartition,
+    Row,
+    alert,
+    slo,
+    span,
+)
 
 OF_ALL = {"of": {}, "minimum_events": 1}
 SERIES = {"bad": {"where": BAD}, "all": {"where": {}}}
@@ -154,6 +162,17 @@ def test_too_little_is_not_said_because_what_is_counted_changed() -> None:
     partition.inform(before)
     partition.advance(70)
     assert partition.told() == [("firing", 50)]
+
+
+def test_an_alert_and_an_slo_of_one_name_are_two() -> None:
+    tiers = [{"severity": "warning", "long": "1m", "short": "5s", "factor": 2}]
+    objective = slo("errors", tiers=tiers, minimum_events=1, confidence=0, freeze=False)
+    definition = alert("errors")
+    partition = AlertPartition(definition, objective)
+    partition.count(definition, Row(0, 1, 1))
+    partition.count(objective, Row(1, 1, 1))
+    assert {each.severity for each in partition.events} == {"warning"}
+    assert len({each.fingerprint for each in partition.events}) == 2
 
 
 def test_groups_and_levels_have_their_own_lives() -> None:
