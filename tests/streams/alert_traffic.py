@@ -26,7 +26,7 @@ from tests.streams.memory_log import MemoryLog
 PARTITIONS, ROLLUP_PARTITIONS = 2, 2
 ROLLUPS, ALERTS, DECISIONS = "tailrace-rollups", "tailrace.alerts", "tailrace.decisions"
 BEGIN = 1_700_000_000
-END_MS = (BEGIN + 1200) * 1000
+END_MS = (BEGIN + 7200) * 1000
 WAIT_S = 5
 CONFIG = parse(
     "only: [sampling, alerts]\n"

@@ -137,7 +137,7 @@ def test_no_id_fires_twice_and_whatever_was_told_is_resolved_once(
         assert statuses.count("resolved") <= 1
         assert "resolved" not in statuses[:-1]
         if {"firing", "unknown"} & set(statuses):
-            # Without data an alert waits for a day, and this is twenty minutes.
+            # Without data an alert waits for a day. Flapping and the SLO are over before the end.
             assert statuses[-1] in ("resolved", "no_data")
 
 
