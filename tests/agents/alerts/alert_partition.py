@@ -68,8 +68,9 @@ def rollup(of: Definition[Any], rows: Sequence[Row]) -> Rollup:
     cells = MATCHES_LAYOUT.empty(len(rows))
     for cell, row in zip(cells, rows, strict=True):
         cell[[ALL_COUNT, MATCHED_COUNT]] = row.all, row.matched
+    ids = {operand: each.id for operand, each in signals(of).items()}
     keys = [
-        MatchKey(signal(of, row.operand), BEGIN + row.second, encode_group(row.group)).encode()
+        MatchKey(ids[row.operand], BEGIN + row.second, encode_group(row.group)).encode()
         for row in rows
     ]
     return Rollup(MATCHES_LAYOUT, 0, 1000, keys, cells)
