@@ -157,6 +157,9 @@ def summary(spec: AlertSpec, severity: str, verdict: Verdict) -> str:
     if verdict.value is None:
         return f"There is no value in the last {within}; the alert is on {said}."
     kind = spec.aggregate if spec.formula is None else "formula"
-    return _SENTENCES[kind].format(
+    sentence = _SENTENCES[kind].format(
         value=verdict.value, within=within, said=said, percent=spec.quantile * 100
     )
+    if verdict.is_too_few:
+        return f"{sentence} Of fewer than {spec.minimum_events} events it says nothing."
+    return sentence

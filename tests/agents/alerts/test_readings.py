@@ -259,6 +259,13 @@ SUMMARIES = {
 }  # fmt: skip
 
 
+SUMMARIES["why much is not too much"] = (
+    {"aggregate": "share", "of": {}, "when": "> 5%"}, Counts(3, 3),
+    "100.00% matched in the last 5m; the alert is on > 5%. Of fewer than 20 events it says "
+    "nothing.",
+)  # fmt: skip
+
+
 @pytest.mark.parametrize(("said", "counts", "sentence"), SUMMARIES.values(), ids=SUMMARIES)
 def test_people_are_told(said: dict[str, Any], counts: Counts, sentence: str) -> None:
     spec = alert(**said)
