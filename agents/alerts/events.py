@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -65,6 +66,13 @@ def identity_of(definition: Definition[Any], severity: str, values: Mapping[str,
     """
     kind, tenant, name = definition.key
     return fingerprint(tenant, name if kind == ALERT else f"{kind}/{name}", severity, values)
+
+
+def news_of(said: AlertEvent) -> str:
+    """Return what of *said* is news while the alert goes on: status, evidence, about the value."""
+    about = None if said.value is None else f"{said.value:.2g}"
+    spans = [(span.trace_id, span.span_id, span.sampled) for span in said.spans]
+    return f"{said.status} {about} {zlib.crc32(repr(spans).encode())} {said.definition_version}"
 
 
 def ending(last: AlertEvent, told: Told, at: int) -> AlertEvent:

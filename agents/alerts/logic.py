@@ -22,7 +22,7 @@ from tailrace.agents.alerts import early_counts, states
 from tailrace.agents.alerts.cadence import Cadence
 from tailrace.agents.alerts.counts import Counts
 from tailrace.agents.alerts.early_counts import Early, over_ms
-from tailrace.agents.alerts.events import ending, event
+from tailrace.agents.alerts.events import ending, event, news_of
 from tailrace.agents.alerts.rulebook import Marks, has_other_groups, mark_of, rules_of
 from tailrace.agents.alerts.rules import Finding, Moment, Rule
 from tailrace.agents.alerts.samples import MetricSamples
@@ -276,8 +276,8 @@ class AlertsLogic:
         tellings = group.notes.setdefault(_TOLD, {})
         # Should the definition be gone when it ends, this is who was told, and of what.
         words = encode(replace(said, spans=(), evaluated_at=0)).decode()
-        telling = [words, zlib.crc32(encode(replace(said, evaluated_at=0)))]
-        if told.effect is Effect.REFRESH and tellings.get(severity) == telling:
+        telling = [words, news_of(said)]
+        if told.effect is Effect.REFRESH and tellings.get(severity, telling)[1:] == telling[1:]:
             return
         if told.ends_at is None:
             tellings[severity] = telling
