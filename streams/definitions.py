@@ -54,6 +54,7 @@ class LocalDefinitions:
         """The newest records of their keys, where these could not be read."""
         self._configured = dict((configured or Definitions()).by_key)
         self._stored: dict[DefinitionKey, Definition[Any]] = {}
+        self._last: Definitions | None = None
 
     def clear(self) -> None:
         """Forget what the topic said."""
@@ -92,7 +93,8 @@ class LocalDefinitions:
     def snapshot(self) -> Definitions:
         """Return all definitions as they are now."""
         merged = {**self._configured, **self._stored}
-        return Definitions.of_all(merged.values(), self.position)
+        self._last = Definitions.of_all(merged.values(), self.position, self._last)
+        return self._last
 
 
 class Follower:

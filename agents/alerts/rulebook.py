@@ -28,9 +28,9 @@ def rules_of(definitions: Definitions, known: Mapping[bytes, Rule]) -> Mapping[b
 
     Those of *known* whose definition is as it was are not made again.
     """
-    if "rules" not in definitions.cache:
-        definitions.cache["rules"] = dict(_rules(definitions, known))
-    rules: Mapping[bytes, Rule] = definitions.cache["rules"]
+    if "rules" not in definitions.counted:
+        definitions.counted["rules"] = dict(_rules(definitions, known))
+    rules: Mapping[bytes, Rule] = definitions.counted["rules"]
     return rules
 
 

@@ -59,11 +59,11 @@ def compiled(all: Iterable[Signal]) -> Compiled:
 
 def compiled_for(definitions: Definitions) -> Compiled:
     """Return what counts the signals of *definitions*; the same object for the same ones."""
-    found: Compiled | None = definitions.cache.get(_CACHE)
+    found: Compiled | None = definitions.counted.get(_CACHE)
     if found is None:
         each = [*definitions.of(ALERT), *definitions.of(SLO)]
         found = compiled(signal for one in each for signal in signals(one).values())
-        definitions.cache[_CACHE] = found
+        definitions.counted[_CACHE] = found
     return found
 
 

@@ -66,11 +66,11 @@ def watches(all: Iterable[Signal]) -> Watches:
 
 def watches_for(definitions: Definitions) -> Watches:
     """Return what the alerts of *definitions* ask for; the same object for the same ones."""
-    found: Watches | None = definitions.cache.get(_CACHE)
+    found: Watches | None = definitions.counted.get(_CACHE)
     if found is None:
         alerts: Iterable[Any] = definitions.of(ALERT)
         found = watches(signal for alert in alerts for signal in signals(alert).values())
-        definitions.cache[_CACHE] = found
+        definitions.counted[_CACHE] = found
     return found
 
 

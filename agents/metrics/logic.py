@@ -91,7 +91,8 @@ class MetricsLogic:
 
     def inform(self, definitions: Definitions, outbox: Outbox, totals: Totals) -> None:
         """Name the series of matches after *definitions*."""
-        if MATCHES in self._series:
+        known = self._match_series
+        if MATCHES in self._series and (known is None or not known.serves(definitions)):
             self._match_series = MatchSeries(definitions)
 
     def restore(self, now: int) -> None:

@@ -50,6 +50,10 @@ class MatchSeries:
         self._named = _names(definitions)
         self._memo: dict[tuple[SignalId, bytes], bytes] = {}
 
+    def serves(self, definitions: Definitions) -> bool:
+        """True if the names of *definitions* are the same."""
+        return self._named is _names(definitions)
+
     def of(self, rollup: Rollup) -> tuple[Rollup, int]:
         """Return the sums of *rollup* by series, whatever the second of the events.
 
@@ -85,14 +89,14 @@ class MatchSeries:
 
 
 def _names(definitions: Definitions) -> Mapping[SignalId, _Named]:
-    if "series" not in definitions.cache:
-        definitions.cache["series"] = {
+    if "series" not in definitions.counted:
+        definitions.counted["series"] = {
             signal.id: _named(kind, definition, operand)
             for kind in (ALERT, SLO)
             for definition in definitions.of(kind)
             for operand, signal in signals(definition).items()
         }
-    names: Mapping[SignalId, _Named] = definitions.cache["series"]
+    names: Mapping[SignalId, _Named] = definitions.counted["series"]
     return names
 
 

@@ -52,6 +52,8 @@ _HOLDS = {
 
 
 def _by_severity(value: Any) -> Any:
+    if isinstance(value, int | float):
+        value = str(value)  # for the message that says how it is written
     return {"": value} if isinstance(value, str) else value
 
 

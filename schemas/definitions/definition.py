@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import zip_longest
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from tailrace.schemas.config.section import Section
@@ -58,10 +59,28 @@ class Definitions:
     by_key: Mapping[DefinitionKey, Definition[Any]] = field(default_factory=dict)
 
     @classmethod
-    def of_all(cls, definitions: Iterable[Definition[Any]], version: int = 0) -> Definitions:
-        """Return *definitions* in the order of their keys."""
+    def of_all(
+        cls,
+        definitions: Iterable[Definition[Any]],
+        version: int = 0,
+        before: Definitions | None = None,
+    ) -> Definitions:
+        """Return *definitions* in the order of their keys; they come after *before*.
+
+        If no alert or SLO has changed since then, what was made of these is not made again.
+        """
         ordered = sorted(definitions, key=lambda each: each.key)
-        return cls(version, {each.key: each for each in ordered})
+        found = cls(version, {each.key: each for each in ordered})
+        if before is not None and found._counts_as(before):
+            found.__dict__["counted"] = before.counted
+        return found
+
+    def _counts_as(self, before: Definitions) -> bool:
+        pairs = zip_longest(*map(Definitions._of_what_counts, (self, before)))
+        return all(one is other for one, other in pairs)
+
+    def _of_what_counts(self) -> Iterator[Definition[Any]]:
+        return (each for kind in (ALERT, SLO) for each in self.of(kind))
 
     def of(self, kind: str) -> Iterator[Definition[Any]]:
         """Yield those of *kind*, in the order of tenant and name."""
@@ -70,4 +89,9 @@ class Definitions:
     @cached_property
     def cache(self) -> dict[str, Any]:
         """What is made of these definitions, by who made it: once a version, not once a task."""
+        return {}
+
+    @cached_property
+    def counted(self) -> dict[str, Any]:
+        """What is made of alerts and SLOs alone, by who made it."""
         return {}
