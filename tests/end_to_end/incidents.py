@@ -88,6 +88,8 @@ class Shop:
     """Trace IDs of the failed spans of each service."""
     events: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
     """What is committed of each service, in order."""
+    settled: list[int] = field(default_factory=list)
+    """Numbers of calls that workers knew for good to be answered, when one of them died."""
     is_over: bool = False
 
     async def send(self, service: str, status: int = 0) -> None:
