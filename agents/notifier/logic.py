@@ -179,6 +179,10 @@ class NotifierLogic:
             totals.add(f"alert_events.{row}", 1)
         elif event.status == "resolved":
             totals.add("alert_events.resolved", 1)
+            if event.id in self._dirty and self._now > self._table.state.begun_at:
+                # It began and ended at one time of ours: who must hear of it hears of both.
+                self._settle(self._now, (), self._now, totals)
+                current = self._current(event)
             self._resolve(event, current)
         elif current is not None and current.event.id == event.id:
             totals.add("alert_events.refreshed", 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -110,6 +111,14 @@ def test_alerts_of_a_group_are_told_together_and_more_of_them_after_the_interval
         Said(30 * SECOND, "ops", "firing", ("errors!", "errors!"), ("new",)),
         Said(330 * SECOND, "ops", "firing", ("errors", "errors", "errors!"), ("new",)),
     ]
+
+
+def test_an_alert_that_begins_and_ends_at_one_time_of_the_notifier_is_told_both() -> None:
+    notified = Notified(policy())
+    began = event(service="a")
+    notified.hear(began, replace(began, status="resolved", ends_at=began.evaluated_at))
+    told = notified.told(5 * HOUR)
+    assert [(each.at, each.status) for each in told] == [(0, "firing"), (0, "resolved")]
 
 
 def test_one_of_a_group_that_ends_is_told_at_once_and_leaves() -> None:
