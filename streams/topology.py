@@ -77,10 +77,14 @@ def build(
 
 def add_agents(app: faust.App, config: WorkerConfig, engine: Engine) -> None:
     """Let every capability read its stage's topics."""
-    for name, inputs in stage_topics(config).items():
-        topic = app.topic(*inputs, schema=BatchSchema())
+    read: dict[AgentBuilder, list[str]] = {}
+    for name, topics_read in stage_topics(config).items():
         for build_agent in _agents(name, config):
-            build_agent(app, topic, engine.deliver)
+            read.setdefault(build_agent, []).extend(topics_read)
+    # One agent a capability, whatever the number of its stages: Faust knows agents by their names.
+    topics = {names: app.topic(*names, schema=BatchSchema()) for names in map(tuple, read.values())}
+    for build_agent, inputs in read.items():
+        build_agent(app, topics[tuple(inputs)], engine.deliver)
 
 
 def _agents(stage: str, config: WorkerConfig) -> list[AgentBuilder]:
