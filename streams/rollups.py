@@ -99,7 +99,9 @@ class RollupTasks:
         return Task(id, store, self._codec, logics, self._dead_letters.of_record, time)
 
     def attend(self, runner: Runner) -> None:
-        """Let alerts be looked at less often while checkpoints take longer than they may."""
+        """Write alerts at once; look at them less often while checkpoints take too long."""
+        if runner.task.writes(self._alerts.topic):
+            runner.checkpoint_soon()
         logic = runner.task.logics.get(alerts_agent.NAME)
         if isinstance(logic, AlertsLogic):
             level = degradation(runner.checkpoint_seconds, self._interval_s)

@@ -193,6 +193,10 @@ class Task(Generic[Decoded]):
         """True when somebody may wait for what a checkpoint would write."""
         return bool(self._outbox.topics)
 
+    def writes(self, topic: str) -> bool:
+        """True if the next checkpoint writes something to *topic*."""
+        return topic in self._outbox.topics
+
     @property
     def unwritten_bytes(self) -> int:
         """About how much the next checkpoint writes."""
