@@ -65,7 +65,7 @@ class SpanTasks:
         self._policies: SamplingPolicies = build_policies(sampling.policies)
         self._red = _red_settings(config)
         self._graph = _service_graph_settings(config)
-        self._matches = MatchesSettings(wait_ms=sampling.decision_wait // MILLISECOND)
+        self._matches = MatchesSettings(wait_ms=_judging_wait_ms(config))
         self._decoder = self._new_decoder()
         is_rekeyed = not config.input.keyed_by_trace_id
         is_json = config.input.encoding == "otlp_json" and not is_rekeyed
@@ -155,6 +155,16 @@ class SpanTasks:
             self._cluster.rollup_bytes,
             self._config.engine.rollup_interval // MILLISECOND,
         )
+
+
+def _judging_wait_ms(config: WorkerConfig) -> int:
+    """Return when a whole trace is judged: two intervals before it is decided.
+
+    So its marks are there by then, and what an alert says of a trace can be looked at.
+    """
+    interval_ms = config.engine.rollup_interval // MILLISECOND
+    decision_ms = config.tail_sampling.decision_wait // MILLISECOND
+    return max(interval_ms, decision_ms - 2 * interval_ms)
 
 
 def _red_settings(config: WorkerConfig) -> RedSettings | None:

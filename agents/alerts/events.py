@@ -25,6 +25,8 @@ from tailrace.tables.alert_groups import AlertGroup
 
 SUMMARY = "summary"
 TRACE_URL = "trace_url"
+_JUDGED_MS = 600_000
+"""A trace is judged some time after its spans ended; they are its evidence still."""
 
 
 def event(
@@ -34,7 +36,8 @@ def event(
     definition = rule.definition
     values = group_labels(rule, group)
     identity = identity_of(definition, severity, values)
-    spans = _evidence(group, definition.spec.trace_url, at - finding.window_ms)
+    reach_ms = finding.window_ms + (_JUDGED_MS if _is_of_traces(rule) else 0)
+    spans = _evidence(group, definition.spec.trace_url, at - reach_ms)
     annotations = {SUMMARY: finding.summary, **definition.annotations}
     if spans and spans[-1].url is not None:
         annotations[TRACE_URL] = spans[-1].url
@@ -66,6 +69,10 @@ def identity_of(definition: Definition[Any], severity: str, values: Mapping[str,
     """
     kind, tenant, name = definition.key
     return fingerprint(tenant, name if kind == ALERT else f"{kind}/{name}", severity, values)
+
+
+def _is_of_traces(rule: Rule) -> bool:
+    return any(signal.trace is not None for signal in rule.signals.values())
 
 
 def news_of(said: AlertEvent) -> str:

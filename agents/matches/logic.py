@@ -4,7 +4,7 @@ It sees a batch before the sampler does, which goes by the traces that are marke
 interval closes, its evidence is sent before its sums, whose last record has the watermark.
 
 A span counts in the second in which it ended, clamped into (now - lateness, now]; now is the end
-of the interval in which it came.
+of the interval in which it came. A whole trace counts in the second in which it is judged.
 """
 
 from __future__ import annotations
@@ -279,6 +279,13 @@ class MatchesLogic:
             group,
         )
 
+    def _second_of(self, found: Found, totals: Totals) -> int:
+        """Return when *found* counts: a whole trace when it is judged, so any window sees it."""
+        if found.signal.trace is not None:
+            return ((self._interval + 1) * self._topic.interval_ms - 1) // _SECOND_MS
+        end = np.array([found.end_ns], np.int64)
+        return int(self._clamped(end, np.ones(1, np.bool_), totals)[0])
+
     def _add(self, all: Sequence[Found], at_ms: int, outbox: Outbox, totals: Totals) -> None:
         """Count what the relations found."""
         if all:
@@ -288,9 +295,7 @@ class MatchesLogic:
             group = self._witnesses.admitted(found)
             if found.signal.group_by and group == overflow(found.signal.group_by):
                 totals.add("match_overflow_spans", 1)
-            end = np.array([found.end_ns], np.int64)
-            second = int(self._clamped(end, np.ones(1, np.bool_), totals)[0])
-            key = MatchKey(found.signal.id, second, group)
+            key = MatchKey(found.signal.id, self._second_of(found, totals), group)
             self._counting.add_alone(key, found.events, found.matches)
             totals.add("match_found_events", found.events)
             if found.matches:

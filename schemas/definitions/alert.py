@@ -21,7 +21,6 @@ from tailrace.schemas.durations import HOUR, MINUTE, SECOND, spell
 from tailrace.schemas.trace_links import TraceUrl
 
 DEFAULT_SEVERITY = "warning"
-SHORT_FOR_TRACES = MINUTE
 LONGEST_WINDOW = 31 * 24 * HOUR
 MOST_LEVELS = 20
 LONGEST_SEVERITY = 100
@@ -159,13 +158,6 @@ class AlertSpec(Section):
         if self.formula is not None:
             for name in sorted(self.series.keys() - formulas.parse(self.formula).operands):
                 yield ("series", name), "is not in the formula"
-        if self.trace is not None and self.within < SHORT_FOR_TRACES:
-            yield (
-                ("within",),
-                f"is {spell(self.within)}; a trace is judged tail_sampling.decision_wait (30s by "
-                f"default) after its first span, and counts when it ended: windows that are not "
-                f"longer than that never see it",
-            )
 
     def _level_problems(self) -> Iterator[Remark]:
         if len(self.when) > MOST_LEVELS:

@@ -417,7 +417,7 @@ def test_spans_that_are_related_are_counted_when_both_are_there() -> None:
         (begin, ("server",)), (begin, ("server",)), (begin, ("server",)), (begin + 1, ("client",))
     ]  # fmt: skip
     assert [key[1][1:] for key, count in found.matches.items() if key[1][0] == trace_id] == [
-        (begin + 1, ())
+        (begin + 3, ())  # when it is judged
     ]
     assert {mark[0] for mark in kept.marks if mark[2] == parent_id} == {called.trace_id}
     shown = [span for _, signal, _, span in found.evidence if signal == parent_id]
