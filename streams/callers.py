@@ -88,6 +88,9 @@ class Callers:
                 await self._read()
             except (KafkaError, OSError) as error:
                 log.warning("edges cannot be read; those known stay", error=repr(error))
+            except Exception:
+                log.exception("edges are followed no longer; those known stay")
+                return
             await asyncio.sleep(_RETRY_S)
 
     async def _read(self) -> None:

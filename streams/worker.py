@@ -29,6 +29,7 @@ from tailrace.streams.app import GroupSettings, build_app, connect, run
 from tailrace.streams.callers import Callers
 from tailrace.streams.definitions import Follower
 from tailrace.streams.engine import Engine, EngineSettings
+from tailrace.streams.identity import Identity
 from tailrace.streams.metric_kinds import Around
 from tailrace.streams.metrics import Metrics
 from tailrace.streams.notifications import surroundings
@@ -56,12 +57,7 @@ async def work(config: WorkerConfig) -> None:
     }
     cluster = await provision(config, kafka)
     await membership.refuse_mixed(config, kafka)
-    follower = Follower(
-        kafka,
-        topics.definitions(config.app),
-        configured(config.alerts, config.slos, config.notify),
-    )
-    await follower.start()
+    follower = await _followed(config, kafka)
     sender = Sender(surroundings(config))
     callers = Callers(kafka, config.output.edges)
     if NOTIFIER in config.capabilities:
@@ -75,13 +71,7 @@ async def work(config: WorkerConfig) -> None:
     )  # fmt: skip
     assert follower.task is not None
     follower.task.add_done_callback(partial(_follow_no_longer, engine))
-    group = GroupSettings(
-        config.app,
-        config.kafka.bootstrap_servers,
-        config.kafka.group_instance_id or place.instance_id,
-        config.kafka.session_timeout / SECOND,
-    )
-    app = build_app(group, kafka, data_dir)
+    app = build_app(_group(config, place), kafka, data_dir)
     topology.add_agents(app, config, engine)
     connect(app, engine)
     background.append(asyncio.create_task(_tell_splits(whole.spans.splits)))
@@ -108,6 +98,23 @@ async def work(config: WorkerConfig) -> None:
             task.cancel()
     if interrupted.is_set():
         raise KeyboardInterrupt
+
+
+async def _followed(config: WorkerConfig, kafka: Mapping[str, Any]) -> Follower:
+    """Return what holds all definitions from now on: the config's, and the topic's to its end."""
+    own = configured(config.alerts, config.slos, config.notify)
+    follower = Follower(kafka, topics.definitions(config.app), own)
+    await follower.start()
+    return follower
+
+
+def _group(config: WorkerConfig, place: Identity) -> GroupSettings:
+    return GroupSettings(
+        config.app,
+        config.kafka.bootstrap_servers,
+        config.kafka.group_instance_id or place.instance_id,
+        config.kafka.session_timeout / SECOND,
+    )
 
 
 def _follow_no_longer(engine: Engine, task: asyncio.Task[None]) -> None:
