@@ -8,16 +8,29 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from tailrace.schemas.records import Outbox, Output
 from tailrace.schemas.watermarks import Watermark
-from tailrace.tables.interval_sums import IDLE_MS, RollupTopic
+from tailrace.tables.interval_sums import IDLE_MS
 from tailrace.tables.store import PartitionStore
+
+
+class MarkedTopic(Protocol):
+    """A topic whose partitions are all told, once every `interval_ms`."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def partitions(self) -> int: ...
+    @property
+    def interval_ms(self) -> int: ...
 
 
 class SourceMarks:
     """The watermarks of *source*; *key* is this table's only one in *store*."""
 
-    def __init__(self, store: PartitionStore, key: bytes, topic: RollupTopic, source: str) -> None:
+    def __init__(self, store: PartitionStore, key: bytes, topic: MarkedTopic, source: str) -> None:
         self._store = store
         self._key = key
         self._topic = topic

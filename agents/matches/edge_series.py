@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from tailrace.schemas.config.scalars import regex
-from tailrace.schemas.definitions.filters import Matcher
+from tailrace.schemas.definitions.conditions import Condition
 from tailrace.schemas.definitions.signals import Signal
 from tailrace.schemas.matches import MatchKey, encode_group
 from tailrace.schemas.series import CLIENT, CLIENT_FAILED, EdgeSeries
@@ -65,31 +64,14 @@ class EdgeCounts:
 
     def _wanted(self, edge: EdgeSeries) -> Iterator[tuple[Signal, bytes]]:
         for signal in self._signals:
-            said = signal.edges
-            assert said is not None
+            edges = signal.edges
+            assert edges is not None
             pairs = (
-                (said.client, edge.client),
-                (said.server, edge.server),
-                (said.connection_type, edge.connection_type),
+                (edges.client, edge.client),
+                (edges.server, edge.server),
+                (edges.connection_type, edge.connection_type),
             )
-            if all(matcher is None or matches(matcher, text) for matcher, text in pairs):
+            # A side that nobody named is missing, not empty.
+            if all(said is None or Condition(said).holds(text or None) for said, text in pairs):
                 groups = [edge.server if field == SERVER_FIELD else "" for field in signal.group_by]
                 yield signal, encode_group(groups)
-
-
-def matches(matcher: Matcher, text: str) -> bool:
-    """True if everything that *matcher* says holds of *text*, which is there unless it is empty."""
-    tests = (
-        (matcher.eq, lambda said: text == said),
-        (matcher.ne, lambda said: text != said),
-        (matcher.is_in, lambda said: text in said),
-        (matcher.not_in, lambda said: text not in said),
-        (matcher.regex, lambda said: _fits(said, text)),
-        (matcher.not_regex, lambda said: not _fits(said, text)),
-        (matcher.exists, lambda said: bool(text) is said),
-    )
-    return all(said is None or test(said) for said, test in tests)
-
-
-def _fits(pattern: str, text: str) -> bool:
-    return regex(pattern).fullmatch(text) is not None

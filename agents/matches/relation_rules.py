@@ -12,8 +12,8 @@ from typing import NamedTuple, TypeVar
 
 import orjson
 
-from tailrace.schemas.config.scalars import regex
-from tailrace.schemas.definitions.filters import Bounds, Matcher, SpanFilter, TraceFilter
+from tailrace.schemas.definitions.conditions import Condition
+from tailrace.schemas.definitions.filters import Bounds, SpanFilter, TraceFilter
 from tailrace.schemas.definitions.signals import Signal
 from tailrace.tables.relation_rows import EVENT, MATCH, Owed, Terms
 
@@ -65,7 +65,7 @@ class TraceRule:
             not self.contains & ~filters
             and not self.lacks & filters
             and (said.duration is None or _is_within(said.duration, duration_ns))
-            and (said.spans is None or _is_number(said.spans, spans))
+            and (said.spans is None or Condition(said.spans).holds(str(spans)))
         )
 
 
@@ -228,25 +228,10 @@ def _digest(filter: SpanFilter) -> bytes:
     return hashlib.blake2b(raw, digest_size=8).digest()
 
 
-def _is_within(bounds: Bounds | Matcher, number: float) -> bool:
+def _is_within(bounds: Bounds, number: float) -> bool:
     return (
         (bounds.gt is None or number > bounds.gt)
         and (bounds.gte is None or number >= bounds.gte)
         and (bounds.lt is None or number < bounds.lt)
         and (bounds.lte is None or number <= bounds.lte)
-    )
-
-
-def _is_number(matcher: Matcher, number: int) -> bool:
-    """True if *matcher* holds of *number*, and of its text where it compares text."""
-    text = str(number)
-    return (
-        (matcher.eq is None or matcher.eq == text)
-        and (matcher.ne is None or matcher.ne != text)
-        and (matcher.is_in is None or text in matcher.is_in)
-        and (matcher.not_in is None or text not in matcher.not_in)
-        and (matcher.regex is None or bool(regex(matcher.regex).fullmatch(text)))
-        and (matcher.not_regex is None or not regex(matcher.not_regex).fullmatch(text))
-        and matcher.exists is not False
-        and _is_within(matcher, number)
     )

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from tailrace.agents.metric_samples.matchers import Condition, text_at
 from tailrace.schemas.definitions import Definitions
+from tailrace.schemas.definitions.conditions import Condition
 from tailrace.schemas.definitions.definition import ALERT
 from tailrace.schemas.definitions.signals import Signal, signals
 from tailrace.schemas.matches import SignalId, encode_group
 from tailrace.schemas.otlp.metrics import Of, Point
 from tailrace.schemas.semconv import names
+from tailrace.schemas.strings import AttributeValue, text_of
 
 GROUP_BYTES: Final = 1000
 """How long a group may be; a longer one counts as `overflow`, as those of spans do."""
@@ -86,3 +87,12 @@ def _field(name: str) -> _Field:
         keys = names(name.removeprefix(_ATTRIBUTES))
         return lambda point: text_at(keys, point.attributes) or ""
     return lambda point: ""  # a metric has no kind or status
+
+
+def text_at(keys: tuple[str, ...], *attributes: Mapping[str, AttributeValue]) -> str | None:
+    """Return the text of the first of *keys* that is in the first of *attributes* that has one."""
+    for each in attributes:
+        for key in keys:
+            if key in each:
+                return text_of(each[key])
+    return None

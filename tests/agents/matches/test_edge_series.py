@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tailrace.agents.matches.edge_series import ClosedEdges, EdgeCounts, matches
+from tailrace.agents.matches.edge_series import ClosedEdges, EdgeCounts
 from tailrace.schemas.definitions import Definition
 from tailrace.schemas.definitions.alert import AlertSpec
+from tailrace.schemas.definitions.conditions import Condition
 from tailrace.schemas.definitions.definition import ALERT, DefinitionKey
 from tailrace.schemas.definitions.filters import Matcher
 from tailrace.schemas.definitions.signals import Signal, signals
@@ -83,7 +84,10 @@ def test_an_interval_waits_until_it_is_over_and_is_told_once() -> None:
         ({"not_in": ["a", "b"]}, "c", True),
         ({"not_regex": "a.*"}, "ab", False),
         ({"regex": "a"}, "ab", False),
+        ({"gt": 5}, "6", True),
+        ({"gt": 5}, "a", False),
+        ({"lte": 5}, "", False),
     ],
 )
 def test_a_matcher_of_text(said: dict[str, object], text: str, holds: bool) -> None:
-    assert matches(Matcher.model_validate(said), text) is holds
+    assert Condition(Matcher.model_validate(said)).holds(text or None) is holds

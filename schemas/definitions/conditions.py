@@ -1,14 +1,17 @@
-"""Conditions on the attributes of points, as `Matcher` says them."""
+"""Conditions on one text at a time, as `Matcher` says them: of labels, edges, points and numbers.
+
+What is missing is like an empty text for the negative comparisons, and is like nothing for the
+others, as with the span filters. Spans themselves are judged by class, many at a time.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Final, TypeAlias
 
 from tailrace.schemas.config.scalars import regex
 from tailrace.schemas.definitions.filters import Matcher
-from tailrace.schemas.strings import AttributeValue, text_of
 
 _NUMBER: Final = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
 _Test: TypeAlias = Callable[[str], bool]
@@ -26,20 +29,10 @@ class Condition:
         """True if it holds of *text*; None: there is no such attribute."""
         if self._exists is not None and self._exists != (text is not None):
             return False
-        if text is None:
-            return not self._positive
-        return all(test(text) for test in self._positive) and all(
-            test(text) for test in self._negative
-        )
-
-
-def text_at(keys: tuple[str, ...], *attributes: Mapping[str, AttributeValue]) -> str | None:
-    """Return the text of the first of *keys* that is in the first of *attributes* that has one."""
-    for each in attributes:
-        for key in keys:
-            if key in each:
-                return text_of(each[key])
-    return None
+        if text is None and self._positive:
+            return False
+        said = text or ""
+        return all(test(said) for test in (*self._positive, *self._negative))
 
 
 def _positive(matcher: Matcher) -> Iterator[_Test]:
