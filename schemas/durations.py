@@ -1,6 +1,7 @@
-"""Durations as Go writes them, in whole nanoseconds."""
+"""Durations as Go writes them, in whole nanoseconds; in days and weeks too where that is said."""
 
 import re
+from collections.abc import Mapping
 from typing import TypeAlias
 
 Nanos: TypeAlias = int
@@ -22,6 +23,7 @@ _UNITS = {
     "m": MINUTE,
     "h": HOUR,
 }
+_LONG_UNITS = {**_UNITS, "d": 24 * HOUR, "w": 7 * 24 * HOUR}
 _PART = re.compile(r"([0-9]*)(?:\.([0-9]*))?([^0-9.]+)")
 _BARE_NUMBER = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)")
 _LONGEST = 2**63 - 1
@@ -32,6 +34,15 @@ def parse(text: str) -> Nanos:
 
     Raises ValueError with the rest of a sentence that begins with the name of the setting.
     """
+    return _parse(text, _UNITS)
+
+
+def parse_long(text: str) -> Nanos:
+    """As `parse`, of days of 24 hours (`30d`) and weeks of 7 days (`1w`) too, as Prometheus does."""
+    return _parse(text, _LONG_UNITS)
+
+
+def _parse(text: str, units: Mapping[str, Nanos]) -> Nanos:
     if text == "0":
         return 0
     if _BARE_NUMBER.fullmatch(text):
@@ -40,26 +51,26 @@ def parse(text: str) -> Nanos:
     rest = text[1:] if text[:1] in ("-", "+") else text
     parts = list(_PART.finditer(rest))
     if not parts or "".join(part[0] for part in parts) != rest:
-        raise _not_a_duration(text)
-    total = sum(_nanos(part, text) for part in parts)
+        raise _not_a_duration(text, units)
+    total = sum(_nanos(part, text, units) for part in parts)
     if total > _LONGEST:
         raise ValueError(f'is "{text}"; the longest duration is {spell(_LONGEST)}')
     return sign * total
 
 
-def _nanos(part: re.Match[str], text: str) -> Nanos:
+def _nanos(part: re.Match[str], text: str, units: Mapping[str, Nanos]) -> Nanos:
     whole, fraction, unit = part[1], part[2] or "", part[3]
-    if unit not in _UNITS or not whole + fraction:
-        raise _not_a_duration(text)
-    size = _UNITS[unit]
+    if unit not in units or not whole + fraction:
+        raise _not_a_duration(text, units)
+    size = units[unit]
     # A double, as in Go: 0.3333333333333333333h is 20m there.
     return int(whole or 0) * size + int(int(fraction or 0) * (size / 10 ** len(fraction)))
 
 
-def _not_a_duration(text: str) -> ValueError:
+def _not_a_duration(text: str, units: Mapping[str, Nanos]) -> ValueError:
+    names = ", ".join(name for name in units if name.isascii())
     return ValueError(
-        f'is "{text}", which is not a duration; '
-        f"write it as in 10s, 1m30s or 300ms (units: ns, us, ms, s, m, h)"
+        f'is "{text}", which is not a duration; write it as in 10s, 1m30s or 300ms (units: {names})'
     )
 
 

@@ -32,7 +32,7 @@ from tailrace.schemas.definitions.silence import SilenceSpec
 from tailrace.schemas.definitions.slo import SloSpec
 from tailrace.schemas.definitions.snooze import SnoozeSpec
 from tailrace.schemas.durations import MILLISECOND, spell
-from tailrace.schemas.durations import parse as parse_duration
+from tailrace.schemas.durations import parse_long as parse_duration
 from tailrace.schemas.notifications import Notification
 from tailrace.streams.cli import app as cli
 from tailrace.tables.alert_states import Phase

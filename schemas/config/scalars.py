@@ -40,8 +40,14 @@ def _number(value: float) -> float:
 
 
 def _duration(value: Any) -> Any:
-    if isinstance(value, str):
-        return durations.parse(value)
+    return durations.parse(value) if isinstance(value, str) else _no_text(value)
+
+
+def _long_duration(value: Any) -> Any:
+    return durations.parse_long(value) if isinstance(value, str) else _no_text(value)
+
+
+def _no_text(value: Any) -> Any:
     if value == 0 and not isinstance(value, bool):
         return 0
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -116,6 +122,10 @@ Texts = Annotated[tuple[str, ...], BeforeValidator(texts)]
 Duration = Annotated[
     Nanos, BeforeValidator(_duration), PlainSerializer(durations.spell, when_used="json")
 ]
+LongDuration = Annotated[
+    Nanos, BeforeValidator(_long_duration), PlainSerializer(durations.spell, when_used="json")
+]
+"""One that may be said in days and weeks too."""
 Bytes = Annotated[int, BeforeValidator(_bytes)]
 StatusCodes = Annotated[
     tuple[Literal["OK", "ERROR", "UNSET"], ...], BeforeValidator(texts), AfterValidator(_some)

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import BeforeValidator, Field
 
 from tailrace.schemas import durations
-from tailrace.schemas.config.scalars import Duration, Flag, Number, Whole, at_least
+from tailrace.schemas.config.scalars import Flag, LongDuration, Number, Whole, at_least
 from tailrace.schemas.config.section import Remark, Section
 from tailrace.schemas.config.wording import show
 from tailrace.schemas.definitions import formulas
@@ -60,7 +60,7 @@ class FlapDamping(Section):
     """An alert that changed `changes` times within `within` stays firing until it is calm."""
 
     changes: Annotated[Whole, Field(ge=2)] = 6
-    within: Annotated[Duration, at_least(SECOND)] = 30 * MINUTE
+    within: Annotated[LongDuration, at_least(SECOND)] = 30 * MINUTE
 
 
 class EdgeSeries(Section):
@@ -124,15 +124,15 @@ class AlertSpec(Section):
     of: SpanFilter | None = None
     aggregate: Literal["count", "rate", "share", "quantile", "traces"] = "count"
     quantile: Annotated[Number, Field(gt=0, lt=1)] = 0.95
-    within: Annotated[Duration, at_least(SECOND)] = 5 * MINUTE
+    within: Annotated[LongDuration, at_least(SECOND)] = 5 * MINUTE
     when: Annotated[Mapping[str, str], BeforeValidator(_by_severity), Field(min_length=1)]
     severity: Annotated[str, Field(min_length=1)] = DEFAULT_SEVERITY
     group_by: GroupBy = ()
     minimum_events: Annotated[Whole, Field(ge=0)] = 20
-    pending_for: Annotated[Duration, at_least(0), Field(alias="for")] = 0
-    keep_firing_for: Annotated[Duration, at_least(0)] = 0
-    every: Annotated[Duration, at_least(SECOND)] = SECOND
-    no_data_after: Annotated[Duration, at_least(SECOND)] | None = None
+    pending_for: Annotated[LongDuration, at_least(0), Field(alias="for")] = 0
+    keep_firing_for: Annotated[LongDuration, at_least(0)] = 0
+    every: Annotated[LongDuration, at_least(SECOND)] = SECOND
+    no_data_after: Annotated[LongDuration, at_least(SECOND)] | None = None
     flapping: FlapDamping = FlapDamping()
     evidence: Annotated[Whole, Field(ge=0, le=50)] = 10
     trace_url: TraceUrl | None = None
@@ -142,7 +142,7 @@ class AlertSpec(Section):
         if len(given) != 1:
             yield (), "needs exactly one of where, trace and formula"
         if self.within > LONGEST_WINDOW:
-            yield ("within",), f"is {spell(self.within)}; the longest window is 31 days (744h)"
+            yield ("within",), f"is {spell(self.within)}; the longest window is 31d"
         yield from self._formula_problems()
         if self.aggregate == "share" and self.of is None:
             yield ("of",), "is missing; say what `where` is a share of"
@@ -197,7 +197,7 @@ class AlertSpec(Section):
 
     def _threshold(self, text: str) -> float:
         if self.aggregate == "quantile":
-            return float(durations.parse(text))
+            return float(durations.parse_long(text))
         number, places = text, 0
         if text.endswith("%"):
             number, places = text[:-1], -2

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from tailrace.schemas.config.scalars import Duration, Flag, Whole, at_least, listed
+from tailrace.schemas.config.scalars import Flag, LongDuration, Whole, at_least, listed
 from tailrace.schemas.config.section import Remark, Section
 from tailrace.schemas.config.wording import show
 from tailrace.schemas.definitions.secrets import Secret, SecretRef, text_or_reference
@@ -109,7 +109,7 @@ class Alertmanager(_Http):
 
     url: UrlOrSecret
     """Without /api/v2/alerts; each of several has a contact point of its own."""
-    expires: Annotated[Duration, at_least(MINUTE)] = 12 * HOUR
+    expires: Annotated[LongDuration, at_least(MINUTE)] = 12 * HOUR
 
 
 class PagerDuty(Section):
@@ -155,9 +155,9 @@ class Retries(Section):
     part of `backoff`, doubled each time up to `max_backoff`.
     """
 
-    max_elapsed: Annotated[Duration, at_least(0)] = 24 * HOUR
-    backoff: Annotated[Duration, at_least(MILLISECOND)] = SECOND
-    max_backoff: Annotated[Duration, at_least(MILLISECOND)] = MINUTE
+    max_elapsed: Annotated[LongDuration, at_least(0)] = 24 * HOUR
+    backoff: Annotated[LongDuration, at_least(MILLISECOND)] = SECOND
+    max_backoff: Annotated[LongDuration, at_least(MILLISECOND)] = MINUTE
 
 
 class Templates(Section):
@@ -182,7 +182,7 @@ class ContactPointSpec(Section):
     pagerduty: PagerDuty | None = None
     slack: Slack | None = None
     email: Email | None = None
-    timeout: Annotated[Duration, at_least(MILLISECOND)] = 10 * SECOND
+    timeout: Annotated[LongDuration, at_least(MILLISECOND)] = 10 * SECOND
     retries: Retries = Retries()
     rate_limit: Annotated[Whole, Field(ge=1)] = 60
     send_resolved: Flag = True

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from tailrace.schemas import durations
-from tailrace.schemas.config.scalars import Duration, Flag, Number, listed, regex
+from tailrace.schemas.config.scalars import Flag, LongDuration, Number, listed, regex
 from tailrace.schemas.config.section import Remark, Section
 from tailrace.schemas.config.wording import show
 from tailrace.schemas.strings import text_of
@@ -84,10 +84,10 @@ Matching: TypeAlias = Annotated[Matcher, BeforeValidator(_matcher)]
 class Bounds(Section):
     """Bounds of a duration in ns, each of them if given. As text: `"> 500ms"`."""
 
-    gt: Duration | None = None
-    gte: Duration | None = None
-    lt: Duration | None = None
-    lte: Duration | None = None
+    gt: LongDuration | None = None
+    gte: LongDuration | None = None
+    lt: LongDuration | None = None
+    lte: LongDuration | None = None
 
     def contradictions(self) -> Iterator[Remark]:
         if not self.model_fields_set:
@@ -103,7 +103,7 @@ def _bounds(value: Any) -> Any:
     compared = _COMPARED.fullmatch(value.strip())
     if compared is None:
         raise ValueError(f'is {show(value)}; write it as in "> 500ms" or ">= 1s"')
-    durations.parse(compared[2])
+    durations.parse_long(compared[2])
     return {_OPERATORS[compared[1]]: compared[2]}
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field
 
-from tailrace.schemas.config.scalars import Duration, Flag, Whole, at_least, listed
+from tailrace.schemas.config.scalars import Flag, LongDuration, Whole, at_least, listed
 from tailrace.schemas.config.section import Remark, Section
 from tailrace.schemas.definitions.filters import Matching
 from tailrace.schemas.durations import HOUR, MINUTE, SECOND
@@ -34,9 +34,9 @@ class Route(Section):
     receiver: ContactPointName | None = None
     match: Mapping[str, Matching] = {}
     group_by: Labels | None = None
-    group_wait: Annotated[Duration, at_least(0)] | None = None
-    group_interval: Annotated[Duration, at_least(SECOND)] | None = None
-    repeat_interval: Annotated[Duration, at_least(MINUTE)] | None = None
+    group_wait: Annotated[LongDuration, at_least(0)] | None = None
+    group_interval: Annotated[LongDuration, at_least(SECOND)] | None = None
+    repeat_interval: Annotated[LongDuration, at_least(MINUTE)] | None = None
     goes_on: Annotated[Flag, Field(alias="continue")] = False
     routes: Annotated[tuple[Route, ...], BeforeValidator(listed)] = ()
 
@@ -66,7 +66,7 @@ class Heartbeat(Section):
     """A notification every `every` of stream time; that none comes is the alarm."""
 
     receiver: ContactPointName
-    every: Annotated[Duration, at_least(10 * SECOND)] = 5 * MINUTE
+    every: Annotated[LongDuration, at_least(10 * SECOND)] = 5 * MINUTE
 
 
 class NotificationPolicySpec(Section):

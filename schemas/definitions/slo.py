@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from tailrace.schemas.config.scalars import Duration, Flag, Number, Whole, at_least, listed
+from tailrace.schemas.config.scalars import Flag, LongDuration, Number, Whole, at_least, listed
 from tailrace.schemas.config.section import Remark, Section
 from tailrace.schemas.definitions.alert import LONGEST_SEVERITY
 from tailrace.schemas.definitions.filters import GroupBy, SpanFilter
@@ -28,15 +28,15 @@ class Latency(Section):
     """Of the spans `of`, those that took longer than `threshold` are bad."""
 
     of: SpanFilter
-    threshold: Annotated[Duration, at_least(1)]
+    threshold: Annotated[LongDuration, at_least(1)]
 
 
 class Freshness(Section):
     """Every `every` of stream time is good if the last span of `of` is no older than `max_age`."""
 
     of: SpanFilter
-    max_age: Annotated[Duration, at_least(SECOND)]
-    every: Annotated[Duration, at_least(SECOND)] = MINUTE
+    max_age: Annotated[LongDuration, at_least(SECOND)]
+    every: Annotated[LongDuration, at_least(SECOND)] = MINUTE
 
 
 class Correctness(Section):
@@ -67,8 +67,8 @@ class Tier(Section):
     """
 
     severity: Annotated[str, Field(min_length=1)]
-    long: Annotated[Duration, at_least(MINUTE)]
-    short: Annotated[Duration, at_least(SECOND)]
+    long: Annotated[LongDuration, at_least(MINUTE)]
+    short: Annotated[LongDuration, at_least(SECOND)]
     budget: Annotated[Number, Field(gt=0, le=1)] | None = None
     factor: Annotated[Number, Field(gt=0)] | None = None
 
@@ -92,14 +92,14 @@ class SloSpec(Section):
 
     sli: Sli
     objective: Annotated[Number, Field(gt=0, lt=100)]
-    period: Annotated[Duration, at_least(HOUR)] = 30 * DAY
+    period: Annotated[LongDuration, at_least(HOUR)] = 30 * DAY
     calendar: Literal["week", "month", "quarter"] | None = None
     group_by: GroupBy = ()
     tiers: Annotated[tuple[Tier, ...], BeforeValidator(listed)] | None = None
     minimum_events: Annotated[Whole, Field(ge=1)] = 20
     confidence: Annotated[Number, Field(ge=0, lt=1)] = 0.95
-    keep_firing_for: Annotated[Duration, at_least(0)] = 0
-    every: Annotated[Duration, at_least(SECOND)] = 10 * SECOND
+    keep_firing_for: Annotated[LongDuration, at_least(0)] = 0
+    every: Annotated[LongDuration, at_least(SECOND)] = 10 * SECOND
     evidence: Annotated[Whole, Field(ge=0, le=50)] = 10
     trace_url: TraceUrl | None = None
     freeze: Flag = True

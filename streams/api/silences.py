@@ -11,7 +11,7 @@ import orjson
 from pydantic import Field, ValidationError
 
 from tailrace.schemas import rfc3339
-from tailrace.schemas.config.scalars import Duration, at_least
+from tailrace.schemas.config.scalars import LongDuration, at_least
 from tailrace.schemas.config.section import Remark, Section
 from tailrace.schemas.definitions import Definition
 from tailrace.schemas.definitions.definition import SILENCE, DefinitionKey
@@ -28,7 +28,7 @@ from tailrace.streams.api.questions import Question
 from tailrace.streams.api.worker_state import WorkerState
 
 LASTS: Final = "for"
-Lasts: TypeAlias = Annotated[Duration, at_least(SECOND)]
+Lasts: TypeAlias = Annotated[LongDuration, at_least(SECOND)]
 
 
 class SilenceRequest(Section):

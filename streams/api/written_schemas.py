@@ -14,11 +14,12 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from tailrace.schemas import durations
-from tailrace.schemas.config.scalars import Duration
+from tailrace.schemas.config.scalars import Duration, LongDuration
 from tailrace.schemas.definitions.alert import AlertSpec
 from tailrace.schemas.definitions.filters import Between, Matching, SpanFilter, Text
 
 _DURATION: Final = "^(0|-?([0-9]*[.]?[0-9]*(ns|us|µs|μs|ms|s|m|h))+)$"
+_LONG_DURATION: Final = "^(0|-?([0-9]*[.]?[0-9]*(ns|us|µs|μs|ms|s|m|h|d|w))+)$"
 _SCALAR: Final = ["string", "number", "boolean"]
 
 _BOUNDS: Final = {
@@ -44,7 +45,7 @@ class WrittenSchemas(GenerateJsonSchema):
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
         made = super().default_schema(schema)
         default = made.get("default")
-        if made.get("pattern") == _DURATION and isinstance(default, int):
+        if made.get("pattern") in (_DURATION, _LONG_DURATION) and isinstance(default, int):
             made["default"] = durations.spell(default)
         return made
 
@@ -72,6 +73,10 @@ def _duration(held: JsonSchemaValue) -> JsonSchemaValue:
     return {"type": "string", "pattern": _DURATION, "examples": ["1m30s"]}
 
 
+def _long_duration(held: JsonSchemaValue) -> JsonSchemaValue:
+    return {"type": "string", "pattern": _LONG_DURATION, "examples": ["1m30s", "30d"]}
+
+
 def _text(held: JsonSchemaValue) -> JsonSchemaValue:
     return {"type": _SCALAR}
 
@@ -93,6 +98,7 @@ def _before(metadata: Iterable[Any]) -> Any:
 
 _WRITTEN: Final[dict[Any, _Widened]] = {
     _before(get_args(Duration)): _duration,
+    _before(get_args(LongDuration)): _long_duration,
     _before(get_args(Text)): _text,
     _before(get_args(Matching)): _matching,
     _before(get_args(Between)): _or_text,

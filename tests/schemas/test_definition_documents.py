@@ -123,6 +123,12 @@ ONE: dict[str, tuple[str, str]] = {
         _alert(spec="{where: {}, when: many}"),
         'documents[0] Alert "a": spec.when is "many"; write it as in ">= 10"',
     ),
+    "a period in months, which are not of one length": (
+        "{apiVersion: tailrace/v1, kind: SLO, metadata: {name: a}, spec: {objective: 99, "
+        "sli: {availability: {of: {}}}, period: 1M}}",
+        'documents[0] SLO "a": spec.period is "1M", which is not a duration; write it as in 10s, '
+        "1m30s or 300ms (units: ns, us, ms, s, m, h, d, w)",
+    ),
     "an infinite number, which JSON has not": (
         _alert(spec="{where: {attributes: {x: {gt: .inf}}}, when: '> 5'}"),
         'documents[0] Alert "a": spec.where.attributes.x.gt is inf; it must be a finite number',
@@ -241,6 +247,29 @@ def test_a_document_is_kept_as_users_write_it() -> None:
     assert spec["within"] == "1m30s"
     assert list(spec["when"]) == ["critical", "warning"]
     assert json.loads(to_json(_read(SHORT)[0]))["spec"]["when"] == "> 5"
+
+
+IN_DAYS = {
+    "the period of an SLO": (SLO.replace("99.9", "99.9\n  period: 2w"), "period", "336h"),
+    "a window": (SHORT.replace("where:", "within: 1w, where:"), "within", "168h"),
+    "what an alert waits for": (SHORT.replace("where:", "for: 1d, where:"), "for", "24h"),
+    "a bound of a filter": (
+        SHORT.replace("{where: {}", "{where: {duration: '> 1d'}"),
+        "where",
+        {"duration": "> 24h"},
+    ),
+    "a bound of a quantile": (
+        SHORT.replace("'> 5'", "'> 1d', aggregate: quantile"),
+        "when",
+        "> 1d",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "key", "kept"), IN_DAYS.values(), ids=IN_DAYS)
+def test_definitions_may_speak_of_days_and_weeks(text: str, key: str, kept: Any) -> None:
+    (definition,) = _read(text)
+    assert json.loads(to_json(definition))["spec"][key] == kept
 
 
 def test_another_spelling_of_the_same_is_the_same_record() -> None:

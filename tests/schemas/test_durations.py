@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailrace.schemas.durations import parse, spell
+from tailrace.schemas.durations import parse, parse_long, spell
 
 READ = {
     "10s": 10_000_000_000,
@@ -53,6 +53,21 @@ def test_refused(text: str, message: str) -> None:
     with pytest.raises(ValueError, match="is ") as error:
         parse(text)
     assert message in str(error.value)
+
+
+DAY = 86_400_000_000_000
+LONG = {**READ, "30d": 30 * DAY, "1w": 7 * DAY, "1d12h": DAY + DAY // 2, "0.5d": DAY // 2}
+
+
+@pytest.mark.parametrize(("text", "nanos"), LONG.items(), ids=LONG)
+def test_read_where_days_and_weeks_may_be_said(text: str, nanos: int) -> None:
+    assert parse_long(text) == nanos
+
+
+def test_months_and_years_are_refused_with_the_units_that_there_are() -> None:
+    for text in ("1M", "1y", "1mo"):
+        with pytest.raises(ValueError, match=r"units: ns, us, ms, s, m, h, d, w\)"):
+            parse_long(text)
 
 
 SPELLED = {

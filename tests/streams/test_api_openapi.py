@@ -179,6 +179,10 @@ GOOD = {
         "kind": "SLO",
         "spec": {"sli": {"latency": {"of": {}, "threshold": "300ms"}}, "objective": 99.9},
     },
+    "days and weeks": {
+        "kind": "SLO",
+        "spec": {"sli": {"availability": {"of": {}}}, "objective": 99.9, "period": "1w3d"},
+    },
     "a silence": {
         "kind": "Silence",
         "spec": {
