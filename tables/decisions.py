@@ -1,13 +1,15 @@
 """The decision table: what was decided of each trace, for spans that come later.
 
 Decisions since the last checkpoint are a dictionary. A checkpoint writes them as one block, a
-value of 22 bytes a decision, and adds them to sorted runs in memory (26 bytes a decision) that are
+value of 22 bytes a decision, and adds them to sorted runs in memory (28 bytes a decision) that are
 merged as they grow, so that a lookup searches a few runs for many trace IDs at once. A decision is
 found for *retention* after it was made, to the millisecond, however blocks were cut.
 
 A block's value: one byte of version, the length of the outcomes (u32), the outcomes (JSON), the
 base time (i64, ms), then columns: trace IDs (16 bytes), milliseconds after the base (u32),
-outcome numbers (u16). Little endian. Its key: `d` and the block's number (u64, big endian).
+outcome numbers (u16). Little endian. Its key: `d` and the block's number (u64, big endian). Version
+1 has outcomes without version, reason and inclusion, and is still read. `D` has the seconds of the
+newest decisions, if there is a limit.
 """
 
 from __future__ import annotations
@@ -23,19 +25,33 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
+from tailrace.tables.decision_limits import NewestDecisions
 from tailrace.tables.store import PartitionStore
 
 BLOCK_PREFIX = b"d"
-_VERSION = b"\x01"
-_MAX_OUTCOMES = 1 << 16
+_LIMITS_KEY = b"D"
+_VERSION = b"\x02"
+_VERSIONS = (b"\x01", _VERSION)
+_BLOCK_ROWS = 1 << 16
+"""So many at most, so that the outcomes of a block have numbers of 16 bits."""
+CONFIGURED = "0"
+"""The version of policies that stand in the worker's config."""
 
 
 class Outcome(NamedTuple):
-    """What became of a trace: `decision` is sampled, not_sampled or dropped."""
+    """What became of a trace: `decision` is sampled, not_sampled or dropped.
+
+    `version`: of the policies that decided. `reason`: why it was decided when it was.
+    `inclusion`: the exact chance that a trace like this had to be kept; 1.0 if nothing was left to
+    chance, None if it is not known.
+    """
 
     decision: str
     policy: str | None
     probability: float | None
+    version: str = CONFIGURED
+    reason: str = "wait"
+    inclusion: float | None = None
 
     @property
     def is_sampled(self) -> bool:
@@ -50,20 +66,30 @@ class _Run:
     low: npt.NDArray[np.uint64]
     high: npt.NDArray[np.uint64]
     at: npt.NDArray[np.int64]
-    outcome: npt.NDArray[np.uint16]
+    outcome: npt.NDArray[np.uint32]
 
 
 class DecisionTable:
     """The decisions of one partition. Times in ms of stream time.
 
     They are stored for *wait_ms* at least, though nobody finds them so long: fragments of a decided
-    trace stand in a segment until the last trace of that segment is decided.
+    trace stand in a segment until the last trace of that segment is decided. *newest*: how many
+    that sampled, and how many others, are found though they are within their retention.
     """
 
-    def __init__(self, store: PartitionStore, retention_ms: int, wait_ms: int) -> None:
+    def __init__(
+        self,
+        store: PartitionStore,
+        retention_ms: int,
+        wait_ms: int,
+        newest: tuple[int | None, int | None] = (None, None),
+    ) -> None:
         self._store = store
         self._retention_ms = retention_ms
+        self._wait_ms = wait_ms
         self._stored_ms = max(retention_ms, wait_ms)
+        self._is_limited = newest != (None, None)
+        self._sampled, self._others = map(NewestDecisions, newest)
         self._outcomes: list[Outcome] = []
         self._numbers: dict[Outcome, int] = {}
         self._recent: dict[bytes, tuple[int, int]] = {}
@@ -78,18 +104,28 @@ class DecisionTable:
     def record(self, trace_id: bytes, outcome: Outcome, at: int) -> None:
         """Remember that *trace_id* was decided at *at*."""
         self._recent[trace_id] = (self._number(outcome), at)
+        if self._is_limited:
+            self._newest(outcome).add(at)
 
     def find_recent(self, trace_id: bytes, now: int) -> Outcome | None:
         """Return what was decided since the last checkpoint, or None."""
         found = self._recent.get(trace_id)
-        if found is None or found[1] + self._retention_ms < now:
+        if found is None:
             return None
-        return self._outcomes[found[0]]
+        outcome = self._outcomes[found[0]]
+        return outcome if self.is_held(outcome, found[1] + self._retention_ms, now) else None
+
+    def is_held(self, outcome: Outcome, until: int, now: int) -> bool:
+        """True if a decision that holds *until* is found at *now*, and is one of the newest."""
+        return until >= now and until - self._retention_ms >= self._newest(outcome).since_ms
+
+    def _newest(self, outcome: Outcome) -> NewestDecisions:
+        return self._sampled if outcome.is_sampled else self._others
 
     def find_older(self, trace_ids: Sequence[bytes]) -> list[tuple[Outcome, int] | None]:
         """Return for each ID what was decided before the last checkpoint, and until when it holds.
 
-        The latest decision wins. The caller compares the time with its own.
+        The latest decision wins. The caller asks `is_held` when it comes to the trace.
         """
         found: list[tuple[Outcome, int] | None] = [None] * len(trace_ids)
         if not self._runs or not trace_ids:
@@ -111,7 +147,7 @@ class DecisionTable:
             recent = sorted(self._recent.items(), key=lambda row: row[1][1])
             self._recent = {}
             ids = [trace_id for trace_id, _ in recent]
-            numbers = np.array([number for _, (number, _) in recent], np.uint16)
+            numbers = np.array([number for _, (number, _) in recent], np.uint32)
             at = np.array([at for _, (_, at) in recent], np.int64)
             for first, last in pairwise(_block_edges(at)):
                 key = BLOCK_PREFIX + self._block_number.to_bytes(8, "big")
@@ -120,23 +156,41 @@ class DecisionTable:
                 self._store.put(key, _encode(self._outcomes, ids[rows], at[rows], numbers[rows]))
                 self._blocks.append((int(at[last - 1]), key))
             self._add_run(ids, at, numbers, now)
-        while self._blocks and self._blocks[0][0] + self._stored_ms < now:
+            self._seal_limits(now)
+        while self._blocks and self._is_over(self._blocks[0][0], now):
             self._store.delete(self._blocks.popleft()[1])
+
+    def _is_over(self, last: int, now: int) -> bool:
+        """True if nobody finds decisions that were made at *last* or before."""
+        newest = min(self._sampled.since_ms, self._others.since_ms)
+        return last + (self._wait_ms if last < newest else self._stored_ms) < now
+
+    def _seal_limits(self, now: int) -> None:
+        if self._is_limited:
+            for each in (self._sampled, self._others):
+                each.forget_before(now - self._stored_ms)
+            cells = [self._sampled.cells(), self._others.cells()]
+            self._store.put(_LIMITS_KEY, _VERSION + orjson.dumps(cells))
 
     def restore(self, now: int) -> None:
         """Read every block of the store."""
         for key, value in list(self._store.scan(BLOCK_PREFIX)):
             self._block_number = int.from_bytes(key[1:], "big") + 1
             outcomes, ids, at, numbers = _decode(value)
-            own = np.array([self._number(outcome) for outcome in outcomes], np.uint16)
+            own = np.array([self._number(outcome) for outcome in outcomes], np.uint32)
             self._blocks.append((int(at.max()), key))
             self._add_run(ids, at, own[numbers], now)
+        limits = self._store.get(_LIMITS_KEY)
+        if limits is not None:
+            for each, cells in zip(
+                (self._sampled, self._others), orjson.loads(limits[1:]), strict=True
+            ):
+                each.load(cells)
 
     def _number(self, outcome: Outcome) -> int:
         number = self._numbers.get(outcome)
         if number is None:
             number = self._numbers[outcome] = len(self._outcomes)
-            assert number < _MAX_OUTCOMES
             self._outcomes.append(outcome)
         return number
 
@@ -144,7 +198,7 @@ class DecisionTable:
         self,
         ids: Sequence[bytes],
         at: npt.NDArray[np.int64],
-        outcome: npt.NDArray[np.uint16],
+        outcome: npt.NDArray[np.uint32],
         now: int,
     ) -> None:
         low, high = _halves(ids)
@@ -192,16 +246,19 @@ def _search(
 
 
 def _block_edges(at: npt.NDArray[np.int64]) -> list[int]:
-    """Return where to cut sorted times so that each block's fit into 32 bits after its first."""
-    cuts = np.flatnonzero(np.diff((at - at[0]) >> 32)) + 1
-    return [0, *cuts.tolist(), len(at)]
+    """Return where to cut sorted times so that each block's fit into 32 bits after its first.
+
+    No block has more rows than outcomes can have numbers.
+    """
+    cuts = {0, *(np.flatnonzero(np.diff((at - at[0]) >> 32)) + 1).tolist()}
+    return sorted({*cuts, *range(0, len(at), _BLOCK_ROWS), len(at)})
 
 
 def _encode(
     outcomes: Sequence[Outcome],
     ids: Sequence[bytes],
     at: npt.NDArray[np.int64],
-    numbers: npt.NDArray[np.uint16],
+    numbers: npt.NDArray[np.uint32],
 ) -> bytes:
     used, own = np.unique(numbers, return_inverse=True)
     head = orjson.dumps([tuple(outcomes[number]) for number in used.tolist()])
@@ -214,7 +271,7 @@ def _encode(
 def _decode(
     value: bytes,
 ) -> tuple[list[Outcome], list[bytes], npt.NDArray[np.int64], npt.NDArray[np.uint16]]:
-    if value[:1] != _VERSION:
+    if value[:1] not in _VERSIONS:
         raise ValueError(f"a decision block of version {value[0]} is not known to this tailrace")
     (length,) = struct.unpack_from("<I", value, 1)
     outcomes = [Outcome(*row) for row in orjson.loads(value[5 : 5 + length])]
