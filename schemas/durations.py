@@ -38,7 +38,7 @@ def parse(text: str) -> Nanos:
 
 
 def parse_long(text: str) -> Nanos:
-    """As `parse`, of days of 24 hours (`30d`) and weeks of 7 days (`1w`) too, as Prometheus does."""
+    """As `parse`, but of days of 24 hours (`30d`) and weeks of 7 (`1w`) too, as in Prometheus."""
     return _parse(text, _LONG_UNITS)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
+from tailrace.agents.alerts import burn_sentences
 from tailrace.agents.alerts.budgets import Budget, forecast, freezing, freshness_slices
 from tailrace.agents.alerts.burn_rate import (
     Burning,
@@ -85,7 +86,10 @@ class SloRule:
         self._forget_periods(group, moment.now)
         windows = self._windows(group)
         burning = by_severity(self.burn.judge(windows))
-        found = {severity: _finding(each) for severity, each in burning.items()}
+        found = {
+            severity: _finding(each, self._spec.minimum_events)
+            for severity, each in burning.items()
+        }
         if self._spec.freeze:
             found[FREEZE] = self._freeze(group, moment.now)
         return found
@@ -182,11 +186,7 @@ class SloRule:
         if changed is not None:
             notes[_FROZEN] = changed == "frozen"
         reading = Reading.BREACH if notes.get(_FROZEN) else Reading.OK
-        text = (
-            f"{budget.consumed:.1%} of the error budget is spent: {budget.counts.matched} of "
-            f"{budget.counts.all} events were bad, and the objective allows "
-            f"{budget.allowed:.4g}."
-        )
+        text = burn_sentences.of_budget(budget)
         return Finding(reading, budget.consumed, 1.0, budget.period_ms, text)
 
 
@@ -205,15 +205,10 @@ def _slices(group: AlertGroup) -> tuple[int, int, dict[int, int]]:
     return settled, last, dict(ahead)
 
 
-def _finding(burning: Burning) -> Finding:
+def _finding(burning: Burning, minimum_events: int) -> Finding:
     tier = burning.tier
     reading = Reading.BREACH if burning.is_breached else Reading.OK
     if burning.quiet is Quiet.NO_TRAFFIC:
         reading = Reading.NO_DATA
-    long, short = spell(tier.long_ms * MILLISECOND), spell(tier.short_ms * MILLISECOND)
-    rate = "no events" if burning.burn is None else f"{burning.burn:.3g} times the budget's pace"
-    text = (
-        f"The error budget burns at {rate} over {long}; the alert is on more than "
-        f"{float(tier.factor):g} over both {long} and {short}."
-    )
+    text = burn_sentences.of_tier(burning, minimum_events)
     return Finding(reading, burning.burn, float(tier.factor), tier.long_ms, text)

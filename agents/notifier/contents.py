@@ -128,6 +128,10 @@ def said(event: AlertEvent) -> str:
     window = f" in the last {spell(event.window_ms * MILLISECOND)}" if event.window_ms else ""
     value, threshold = number(event.value), event.threshold
     if event.kind == "burn_rate":
+        if is_over(event):
+            return (
+                f"Before it ended, the error budget burnt {value} times as fast as it may{window}."
+            )
         limit = "" if threshold is None else f"; the alert is at {number(threshold)} times"
         return f"The error budget burnt {value} times as fast as it may{window}{limit}."
     limit = "" if threshold is None else f"; the threshold is {number(threshold)}"

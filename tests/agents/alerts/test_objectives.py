@@ -104,6 +104,23 @@ def of_severity(events: Iterable[AlertEvent], severity: str) -> Told:
     return changes(event for event in events if event.severity == severity)
 
 
+def summaries(events: Iterable[AlertEvent], severity: str) -> dict[str, str]:
+    """What the last event of each status says."""
+    return {
+        each.status: each.annotations["summary"] for each in events if each.severity == severity
+    }
+
+
+def test_who_is_told_that_a_burn_is_over_is_told_why() -> None:
+    incident, *_ = INCIDENTS["fast"]
+    said = summaries(lived(slo(confidence=0), incident.rows()).events, "page")
+    assert said["firing"].endswith("the alert is on more than 14.4 over both 1h and 5m.")
+    assert said["resolved"].startswith(
+        "The error budget burns slowly enough again: at 14.4 times its pace or less over 5m, "
+        "though still at "
+    )
+
+
 # Of windows that slide by the second; ours have up to a sixtieth more.
 INCIDENTS = {
     # 60 min × 14.4/20 = 43:12; 5 min × (1 - 14.4/20) = 84 s
@@ -229,6 +246,8 @@ def test_a_spent_budget_freezes_and_thaws_when_the_errors_are_out_of_the_period(
     assert [status for status, _ in truth] == ["firing", "resolved"]
     assert of_severity(partition.events, FREEZE) == truth
     assert {event.severity for event in partition.events} == {FREEZE}
+    assert "There is error budget" not in summaries(partition.events, FREEZE)["firing"]
+    assert summaries(partition.events, FREEZE)["resolved"].startswith("There is error budget: ")
 
 
 DECEMBER, JANUARY = 1_701_388_800 - BEGIN, 1_704_067_200 - BEGIN

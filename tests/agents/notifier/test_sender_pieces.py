@@ -19,6 +19,7 @@ from tailrace.agents.notifier.targets import Blocked, Targets
 from tailrace.agents.notifier.templates import words
 from tailrace.schemas.definitions.contact_point import Retries
 from tailrace.schemas.definitions.secrets import SecretRef
+from tests.agents.notifier.notified import MINUTE, event
 from tests.agents.notifier.receivers import alert, notification, span
 
 PUBLIC = "93.184.216.34"
@@ -212,6 +213,16 @@ def test_links_lead_to_the_web_and_end_where_they_should(
     own: str | None, template: str | None, link: str
 ) -> None:
     assert trace_link(replace(span(0), url=own), template) == link
+
+
+def test_the_end_of_a_burn_is_told_in_the_past() -> None:
+    burnt = event("good", kind="burn_rate", value=20.0)
+    over = replace(burnt, status="resolved", ends_at=burnt.evaluated_at + MINUTE)
+    first, last = contents(notification(burnt, over))["alerts"]
+    assert "burnt 20 times as fast as it may in the last 1m; the alert is at" in first["said"]
+    assert last["said"] == (
+        "Before it ended, the error budget burnt 20 times as fast as it may in the last 1m."
+    )
 
 
 def test_a_message_that_would_be_too_long_tells_of_fewer_alerts() -> None:
