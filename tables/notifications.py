@@ -52,6 +52,7 @@ class Alert:
     """One time that an alert fires. `event`: the newest that counts; `places` by contact point.
 
     `muted_by`: snooze, silence or nothing. `paged_at`: when somebody was told first, in ms.
+    `before_end`: the newest event before its end, for as long as a notification is to tell it.
     """
 
     event: AlertEvent
@@ -62,6 +63,7 @@ class Alert:
     paged_at: int | None = None
     is_flapping: bool = False
     places: dict[str, Place] = field(default_factory=dict)
+    before_end: AlertEvent | None = None
 
     @property
     def is_active(self) -> bool:
@@ -171,7 +173,9 @@ class Notifications:
     def _restore_alert(self, alert_id: str, value: dict[str, Any]) -> None:
         places = {name: Place(**place) for name, place in value.pop("places").items()}
         event = read_event(value.pop("event"))
-        self.alerts[alert_id] = Alert(event, places=places, **value)
+        before = value.pop("before_end", None)  # a state of before has none
+        before_end = None if before is None else read_event(before)
+        self.alerts[alert_id] = Alert(event, places=places, before_end=before_end, **value)
         for place in places.values():
             self.members.setdefault(place.group, set()).add(alert_id)
         known = self.current.get(event.fingerprint)
@@ -228,6 +232,10 @@ class Notifications:
             del self.current[alert.event.fingerprint]
         self.touch_alert(alert_id)
         return True
+
+    def is_listed(self, alert_id: str) -> bool:
+        """Return whether some notification lists the alert *alert_id*."""
+        return bool(self._listed.get(alert_id))
 
     def put_message(self, message: Message) -> None:
         """Keep *message* as it is now."""

@@ -126,7 +126,7 @@ def heartbeat_id(tenant: str, policy: str, at: int) -> str:
 
 
 def notification_of(message: Message, table: Notifications) -> Notification:
-    """Return *message* with its alerts, as they are now but in the status that is told."""
+    """Return *message* with its alerts: as they are now, or were before an end it does not tell."""
     return Notification(
         id=message.id,
         sequence=message.sequence,
@@ -136,8 +136,7 @@ def notification_of(message: Message, table: Notifications) -> Notification:
         group_key=message.group_key,
         group_labels=message.group_labels,
         alerts=[
-            _as_told(table.alerts[alert_id].event, status)
-            for alert_id, status in message.listed.items()
+            _as_told(table.alerts[alert_id], status) for alert_id, status in message.listed.items()
         ],
         news=message.news,
         created_at=message.created_at,
@@ -146,7 +145,10 @@ def notification_of(message: Message, table: Notifications) -> Notification:
     )
 
 
-def _as_told(event: AlertEvent, status: Status) -> AlertEvent:
+def _as_told(alert: Alert, status: Status) -> AlertEvent:
+    event = alert.event
+    if status != "resolved" and alert.before_end is not None:
+        event = alert.before_end
     if event.status == status:
         return event
     return replace(event, status=status, ends_at=None if status != "resolved" else event.ends_at)

@@ -235,6 +235,8 @@ class NotifierLogic:
         return alert
 
     def _end(self, alert: Alert, event: AlertEvent) -> None:
+        if self._table.is_listed(event.id):
+            alert.before_end = alert.event
         alert.event, alert.ended_at = event, self._now
         self._tenant(event.tenant).remove(event.id)
         self._table.touch_alert(event.id)
@@ -330,6 +332,9 @@ class NotifierLogic:
         alert = self._table.alerts.get(alert_id)
         if alert is None or alert.ended_at is None:
             return
+        if alert.before_end is not None and not self._table.is_listed(alert_id):
+            alert.before_end = None
+            self._table.touch_alert(alert_id)
         is_current = self._table.current.get(alert.event.fingerprint) == alert_id
         is_recent = now < alert.ended_at + self._settings.retention_ms
         if not (is_current and is_recent):

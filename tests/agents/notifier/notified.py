@@ -16,7 +16,7 @@ from tailrace.schemas.definitions.definition import CONTACT_POINT, DefinitionKey
 from tailrace.schemas.definitions.kinds import SPECS
 from tailrace.schemas.notifications import Delivered, Notification, Outcome
 from tailrace.schemas.records import Arrivals, Outbox, Totals
-from tailrace.tables.notifications import Graph
+from tailrace.tables.notifications import Alert, Graph, Notifications
 from tailrace.tables.store import MemoryDisk, PartitionStore
 
 SECOND, MINUTE, HOUR = 1_000, 60_000, 3_600_000
@@ -212,6 +212,13 @@ class Notified:
         self.sent += found
         assert self.logic.problems(self.totals) == []
         return [said(each) for each in found]
+
+    def kept(self, alert_id: str) -> Alert:
+        """Commit; return what the store has of the alert *alert_id*."""
+        self.checkpoint()
+        table = Notifications(self.store)
+        table.restore()
+        return table.alerts[alert_id]
 
     def told(self, at: int) -> list[Said]:
         """Let time pass until *at*; return what was told by then and not returned before."""

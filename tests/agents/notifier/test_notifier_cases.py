@@ -35,6 +35,7 @@ from tests.agents.notifier.notified import (
     policy,
     said,
 )
+from tests.agents.notifier.receivers import span
 from tests.agents.notifier.test_decision_table import INHIBIT, silence, snooze
 
 TREE: dict[str, Any] = {
@@ -363,6 +364,21 @@ def test_a_message_says_what_was_so_when_it_was_made() -> None:
     first, last = notified.logic.pending()
     assert [(each.status, each.ends_at) for each in first.alerts] == [("firing", None)]
     assert [each.status for each in last.alerts] == ["resolved"]
+
+
+def test_a_page_that_is_sent_after_its_end_shows_the_spans_it_was_made_for() -> None:
+    notified = Notified(policy())
+    fired = replace(event(value=9.0), spans=(span(1),), annotations={"summary": "too many"})
+    over = event(status="resolved", at=SECOND, value=0.0)
+    notified.hear(fired, replace(over, spans=(span(2),), annotations={"summary": "enough"}))
+    notified.pass_to(SECOND)
+    notified.checkpoint()
+    notified.die()
+    first, last = ([*each.alerts] for each in notified.logic.pending())
+    assert first == [fired]
+    assert [(each.spans, each.annotations["summary"]) for each in last] == [((span(2),), "enough")]
+    notified.deliver()
+    assert notified.kept(fired.id).before_end is None
 
 
 def test_what_failed_is_visible_until_it_is_told_in_another_way() -> None:
