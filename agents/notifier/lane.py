@@ -45,6 +45,12 @@ class Lane:
         ready = max(now, due, self.paused_until, self.circuit.ready_at(now))
         return max(ready, self.allowance.ready_at(now))
 
+    def held_up(self, now: float) -> str:
+        """Return why what waits has to, though nothing is wrong: there is more than may go."""
+        if not self.backlog or self.allowance.ready_at(now) <= now:
+            return ""
+        return f"more waits than the rate_limit of {self.allowance.per_minute} requests a minute"
+
     def asked(self, now: float, per_minute: int) -> None:
         """Note that one request goes."""
         if self.allowance.per_minute != per_minute:

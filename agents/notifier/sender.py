@@ -146,7 +146,7 @@ class Sender:
         lane, now = self._lanes[key], self._outside.clock()
         waiting = list(lane.backlog)
         oldest_s = max((now - entry.added_at for entry in waiting), default=0.0)
-        error = next((entry.error for entry in waiting if entry.error), "")
+        error = next((entry.error for entry in waiting if entry.error), lane.held_up(now))
         return LaneStatus(key, lane.circuit.state(now), len(waiting), oldest_s, error)
 
     async def _work(self, key: DefinitionKey) -> None:

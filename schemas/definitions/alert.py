@@ -155,9 +155,23 @@ class AlertSpec(Section):
         yield from self._level_problems()
 
     def cautions(self) -> Iterator[Remark]:
+        yield from self._misread_silence()
         if self.formula is not None:
             for name in sorted(self.series.keys() - formulas.parse(self.formula).operands):
                 yield ("series", name), "is not in the formula"
+
+    def _misread_silence(self) -> Iterator[Remark]:
+        """An alert on too much of something is told nothing of what makes no match at all."""
+        is_of_matches = self.formula is None and self.aggregate not in ("share", "quantile")
+        is_on_too_few = any(each.operator in ("<", "<=", "==") for each in self.levels.values())
+        if self.no_data_after is not None and is_of_matches and not is_on_too_few:
+            what = "trace" if self.trace is not None else "span of `where`"
+            yield (
+                ("no_data_after",),
+                f"tells `no_data` of each group that had no {what} for "
+                f"{spell(self.no_data_after)}, which here is good news; remove it. To be told that "
+                f"spans stay out, alert on `< 1` of them, or take an SLO on freshness",
+            )
 
     def _level_problems(self) -> Iterator[Remark]:
         if len(self.when) > MOST_LEVELS:

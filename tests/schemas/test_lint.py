@@ -67,6 +67,12 @@ CASES = {
         GOOD.replace(", severity: critical", ""),
         'Alert "a": spec.severity is not said; it is warning. Say it, or give `when` by severity',
     ),
+    "no data of what had better not match": (
+        GOOD.replace("severity:", "no_data_after: 10m, severity:"),
+        'Alert "a": spec.no_data_after tells `no_data` of each group that had no span of `where` '
+        "for 10m, which here is good news; remove it. To be told that spans stay out, alert on "
+        "`< 1` of them, or take an SLO on freshness",
+    ),
     "an SLO that one bad event burns": (
         SLO.replace("99.9}", "99.9, confidence: 0}"),
         'SLO "a": spec.minimum_events is 20, of which one bad event burns at 50 times the rate of '
@@ -79,6 +85,20 @@ CASES = {
 def test_one_warning(case: tuple[str, str]) -> None:
     text, warning = case
     assert _warnings(text) == [warning]
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        'when: "< 5"',
+        'when: {critical: "== 0", warning: "> 5"}',
+        'when: "> 5%", aggregate: share, of: {}',
+        'when: "> 5s", aggregate: quantile',
+    ],
+)
+def test_no_data_of_what_should_go_on_coming_is_in_order(spec: str) -> None:
+    text = GOOD.replace('when: "> 5"', f"no_data_after: 10m, {spec}")
+    assert _warnings(text) == []
 
 
 def test_a_severity_for_each_threshold_is_enough() -> None:

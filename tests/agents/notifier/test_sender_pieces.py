@@ -13,6 +13,7 @@ from tailrace.agents.notifier.backlog import Backlog
 from tailrace.agents.notifier.channels.request import SecretMissing
 from tailrace.agents.notifier.circuit import FAILURES, LONGEST_S, SHORTEST_S, Circuit
 from tailrace.agents.notifier.contents import contents, trace_link
+from tailrace.agents.notifier.lane import Lane
 from tailrace.agents.notifier.pace import Allowance, backoff
 from tailrace.agents.notifier.secrets import Discretion, Secrets
 from tailrace.agents.notifier.targets import Blocked, Targets
@@ -223,6 +224,16 @@ def test_the_end_of_a_burn_is_told_in_the_past() -> None:
     assert last["said"] == (
         "Before it ended, the error budget burnt 20 times as fast as it may in the last 1m."
     )
+
+
+def test_what_waits_because_of_the_rate_limit_says_so() -> None:
+    lane = Lane(Allowance(60))
+    for _ in range(10):
+        lane.asked(0.0, 60)
+    assert lane.held_up(0.0) == ""
+    lane.add(notification(), lambda name, outcome: None, 0.0)
+    assert lane.held_up(0.5) == "more waits than the rate_limit of 60 requests a minute"
+    assert lane.held_up(1.0) == ""
 
 
 def test_a_message_that_would_be_too_long_tells_of_fewer_alerts() -> None:
