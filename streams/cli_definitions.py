@@ -61,6 +61,7 @@ def apply(
     Running workers take up changes within a second.
     """
     import asyncio
+    import time
 
     from tailrace.schemas.definitions import Definitions, files
     from tailrace.schemas.definitions.lint import lint
@@ -68,7 +69,7 @@ def apply(
 
     topic = topic_of(config, bootstrap)
     source = "standard input" if str(file) == "-" else str(file)
-    read = files.read(_text(file, source), source, tenant)
+    read = files.read(_text(file, source), source, tenant, int(time.time() * 1000))
     local = asyncio.run(topic.read())
     known = {**local.snapshot().by_key, **{each.key: each for each in read.definitions}}
     linted = lint(read.definitions, Definitions.of_all(known.values()))

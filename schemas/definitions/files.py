@@ -12,6 +12,7 @@ from tailrace.schemas.config.section import Remark, spelled
 from tailrace.schemas.config.wording import show
 from tailrace.schemas.definitions import documents, openslo, sloth
 from tailrace.schemas.definitions.definition import DEFAULT_TENANT, Definition, DefinitionKey
+from tailrace.schemas.definitions.snooze import SnoozeSpec
 from tailrace.schemas.errors import ConfigError, Problem
 
 
@@ -31,11 +32,14 @@ class _Found(NamedTuple):
     definition: Definition[Any]
 
 
-def read(text: str, source: str, tenant: str | None = None) -> DefinitionFile:
+def read(
+    text: str, source: str, tenant: str | None = None, now_ms: int | None = None
+) -> DefinitionFile:
     """Return the definitions in *text*, YAML or JSON, in their order; *source* names it.
 
     *tenant*: whose they are where they do not say so; no other's may be there. Without it they
-    may be of any tenant. Raises ConfigError with every problem of every document.
+    may be of any tenant. *now_ms*: when they are to count from; without it nothing is asked of
+    how far ahead they reach. Raises ConfigError with every problem of every document.
     """
     problems: list[Problem] = []
     whole: list[Any] = []
@@ -44,7 +48,7 @@ def read(text: str, source: str, tenant: str | None = None) -> DefinitionFile:
         whole += value if isinstance(value, list) else () if wrong else [value]
     if not whole and not problems:
         problems.append(Problem(source, "holds no document; begin with apiVersion: tailrace/v1"))
-    reader = _Reader(whole, tenant)
+    reader = _Reader(whole, tenant, now_ms)
     problems += reader.problems
     if problems:
         raise ConfigError(problems)
@@ -54,12 +58,13 @@ def read(text: str, source: str, tenant: str | None = None) -> DefinitionFile:
 class _Reader:
     """Reads the documents of one file, which may refer to each other."""
 
-    def __init__(self, whole: Sequence[Any], tenant: str | None) -> None:
+    def __init__(self, whole: Sequence[Any], tenant: str | None, now_ms: int | None) -> None:
         self.found: list[_Found] = []
         self.problems: list[Problem] = []
         self.cautions: list[Problem] = []
         self._whole = whole
         self._tenant = tenant
+        self._now_ms = now_ms
         self._indicators = openslo.indicators(whole)
         for index, said in enumerate(whole):
             remarks = list(self._read(index, said))
@@ -92,8 +97,12 @@ class _Reader:
             said = {**said, "metadata": {**metadata, "tenant": self._tenant}}
         definition, remarks = documents.remarks_of(said)
         yield from remarks
-        if definition is not None:
-            self.found.append(_Found(index, (), definition))
+        if definition is None:
+            return
+        self.found.append(_Found(index, (), definition))
+        if self._now_ms is not None and isinstance(definition.spec, SnoozeSpec):
+            remarks = list(definition.spec.remarks_at(self._now_ms))
+            yield from ((("spec", *path), text) for path, text in remarks)
 
     @property
     def _default_tenant(self) -> str:

@@ -28,15 +28,15 @@ _DOCUMENTS: Final = "documents["
 S = TypeVar("S", bound=Section)
 
 
-def definitions_in(body: bytes, tenant: str | None) -> DefinitionFile:
+def definitions_in(body: bytes, tenant: str | None, now_ms: int) -> DefinitionFile:
     """Return the definitions in *body*, all of *tenant* if that is given; Refused with all wrong.
 
-    It reads as `tailrace apply` does.
+    It reads as `tailrace apply` does at *now_ms*.
     """
     try:
         text = body.decode()
         _refuse_expansion(text)
-        return files.read(text, _BODY, tenant)
+        return files.read(text, _BODY, tenant, now_ms)
     except UnicodeDecodeError as error:
         raise malformed(Problem(_BODY, f"is not UTF-8: byte {error.start} is wrong")) from None
     except RecursionError:

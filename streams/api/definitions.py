@@ -49,7 +49,7 @@ async def find(state: WorkerState, question: Question) -> DefinitionView:
 
 async def put(state: WorkerState, question: Question) -> ChangeList:
     """Write the definitions of the body, all of them or none; answer what that changed."""
-    read = await asyncio.to_thread(definitions_in, question.body, question.tenant)
+    read = await asyncio.to_thread(definitions_in, question.body, question.tenant, state.now_ms())
     is_dry_run = question.is_set(DRY_RUN.name)
     warnings = await asyncio.to_thread(_warnings, read, state.definitions())
     changes = await write(state, read.definitions, is_dry_run=is_dry_run)

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from tailrace.agents.alerts.logic import AlertsLogic
 from tailrace.schemas import rfc3339
-from tailrace.schemas.config.section import Remark, Section
+from tailrace.schemas.config.section import Remark, Section, spelled
 from tailrace.schemas.config.wording import show
 from tailrace.schemas.definitions import Definition
 from tailrace.schemas.definitions.definition import SNOOZE
@@ -85,7 +85,7 @@ def _found(fingerprint: str, question: Question, logics: Sequence[AlertsLogic]) 
 
 
 def snooze_of(request: SnoozeRequest, snoozed: Snoozed, now_ms: int) -> Definition[SnoozeSpec]:
-    """Return the snooze that *request* asks for at *now_ms*; Refused if it would be over."""
+    """Return the snooze that *request* asks for at *now_ms*; Refused if it is over or too long."""
     until = request.until
     if request.lasts is not None:
         until = rfc3339.spell(now_ms + request.lasts // MILLISECOND)
@@ -98,5 +98,9 @@ def snooze_of(request: SnoozeRequest, snoozed: Snoozed, now_ms: int) -> Definiti
         "until": until,
         "reason": request.reason,
     }
+    wrong_now = SnoozeSpec.model_validate(spec).remarks_at(now_ms)
+    problems = [Problem(spelled(path), text) for path, text in wrong_now]
+    if problems:
+        raise invalid(problems)
     metadata = {"name": f"snooze-{snoozed.fingerprint}", "tenant": snoozed.tenant}
     return definition_in_words(SNOOZE, metadata, spec)

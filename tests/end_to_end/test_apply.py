@@ -168,6 +168,17 @@ def test_without_a_broker_the_remedy_is_named(command: str, file: Path, tmp_path
     assert "Traceback" not in said
 
 
+def test_a_snooze_for_years_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "snooze.yaml").write_text(
+        "{apiVersion: tailrace/v1, kind: Snooze, metadata: {name: s}, "
+        "spec: {alert: a, until: '2999-01-01T00:00:00Z', reason: r}}"
+    )
+    arguments = ["apply", "-f", str(tmp_path / "snooze.yaml"), "--bootstrap", NOBODY]
+    code, said = _run(*arguments, log=tmp_path / "log")
+    assert code == 1
+    assert "spec.until is 2999-01-01T00:00:00Z; a snooze lasts at most 30 days" in said
+
+
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     missing = str(tmp_path / "none.yaml")
     code, said = _run("apply", "-f", missing, "--bootstrap", NOBODY, log=tmp_path / "log")

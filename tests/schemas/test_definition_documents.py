@@ -210,6 +210,18 @@ def test_no_problem_shows_a_secret_that_stands_in_a_document(key: str, secret: s
     assert "hunter2" not in "\n".join(_problems(text))
 
 
+def test_a_document_may_reach_no_further_ahead_than_is_right_when_it_is_applied() -> None:
+    snooze = (
+        "{apiVersion: tailrace/v1, kind: Snooze, metadata: {name: s}, "
+        "spec: {alert: a, until: '2030-01-31T00:00:00Z', reason: r}}"
+    )
+    now = 1_893_456_000_000  # 2030-01-01
+    assert files.read(snooze, "test.yaml", None, now).definitions == tuple(_read(snooze))
+    with pytest.raises(ConfigError) as error:
+        files.read(snooze, "test.yaml", None, now - 1)
+    assert str(error.value).startswith('documents[0] Snooze "s": spec.until is 2030-01-31T')
+
+
 def test_a_list_of_documents_is_these_documents() -> None:
     both = json.dumps([{"kind": "X"}, {"kind": "Y"}])
     assert [p.split(":")[0] for p in _problems(both)][::3] == ["documents[0] X", "documents[1] Y"]

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from tailrace.schemas import rfc3339
 from tailrace.schemas.definitions.kinds import SPECS
+from tailrace.schemas.definitions.snooze import SnoozeSpec
 
 SILENCE = {
     "matchers": {"service": "a"},
@@ -58,6 +59,18 @@ def test_the_least_that_one_must_say(kind: str, spec: dict[str, Any]) -> None:
     for key in spec:
         with pytest.raises(ValidationError, match=key):
             SPECS[kind].model_validate({k: value for k, value in spec.items() if k != key})
+
+
+def test_a_snooze_that_is_made_now_lasts_as_long_as_a_silence_may() -> None:
+    snooze = SnoozeSpec.model_validate({**SNOOZE, "until": "2030-01-31T00:00:00Z"})
+    now = rfc3339.parse("2030-01-01T00:00:00Z")
+    assert list(snooze.remarks_at(now)) == []
+    ((path, text),) = snooze.remarks_at(now - 1)
+    assert path == ("until",)
+    assert text == (
+        "is 2030-01-31T00:00:00Z; a snooze lasts at most 30 days, now until "
+        "2030-01-30T23:59:59.999Z; snooze again then, or delete or change the alert"
+    )
 
 
 @pytest.mark.parametrize(

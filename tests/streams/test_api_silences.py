@@ -149,6 +149,7 @@ async def test_an_alert_of_another_worker_is_snoozed_by_the_name_of_its_definiti
         ("0" * 31, {"for": "1h", "reason": "x"}, 400, "32 hexadecimal digits"),
         (ERRORS, {"reason": "x"}, 422, "exactly one of until and for"),
         (ERRORS, {"until": "2027-01-15T08:00:00Z", "reason": "x"}, 422, "which is past"),
+        (ERRORS, {"for": "31d", "reason": "x"}, 422, "a snooze lasts at most 30 days"),
         (ERRORS, {"for": "1h"}, 422, "is missing"),
         (ERRORS, {"until": "soon", "reason": "x"}, 422, "it must be a time"),
     ],
