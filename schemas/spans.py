@@ -1,6 +1,6 @@
 """Span batches: many OTLP messages as columns."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
@@ -47,6 +47,14 @@ class Rejected:
     spans: int
 
 
+def _no_ids() -> npt.NDArray[np.int32]:
+    return np.empty(0, np.int32)
+
+
+def _no_flags() -> npt.NDArray[np.uint32]:
+    return np.empty(0, np.uint32)
+
+
 @dataclass(slots=True)
 class SpanBatch:
     """Spans as columns; each fragment's rows stand together.
@@ -79,6 +87,14 @@ class SpanBatch:
     rejected: list[Rejected]
     strings: Strings
     values: Values
+
+    # Ids of `strings`: W3C tracestate as it came, "" without one. This and the weight only if the
+    # decoder was built with trace_state=True.
+    trace_state: npt.NDArray[np.int32] = field(default_factory=_no_ids)
+    # As in OTLP: the W3C trace flags are the lowest 8 bits. Only with flags=True.
+    flags: npt.NDArray[np.uint32] = field(default_factory=_no_flags)
+    # How many spans each stands for, by its trace state; None if each stands for itself alone.
+    weight: npt.NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         """The number of spans."""

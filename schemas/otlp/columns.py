@@ -6,14 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from google.protobuf.message import DecodeError
 
 from tailrace.schemas.otlp.attributes import MALFORMED, Resources, SpanAttributes
-from tailrace.schemas.otlp.slim import parse_attributed_spans, parse_spans
+from tailrace.schemas.otlp.slim import (
+    parse_attributed_spans,
+    parse_spans,
+    parse_traced_attributed_spans,
+    parse_traced_spans,
+)
 from tailrace.schemas.otlp.wire import framed
 from tailrace.schemas.spans import KIND_CLIENT, KIND_PRODUCER, AttributeColumn, Reason, Rejected
 from tailrace.schemas.strings import ABSENT, Strings, Values
@@ -23,7 +28,25 @@ _LAST_STATUS = 2
 
 Ids = npt.NDArray[np.int32]
 _LISTS = ("messages", "rejected", "trace_id", "span_id", "parent_span_id")
-_ARRAYS = ("start", "end", "kind", "status", "service", "name", "resource", "malformed")
+_ARRAYS = (
+    "start",
+    "end",
+    "kind",
+    "status",
+    "service",
+    "name",
+    "resource",
+    "malformed",
+    "trace_state",
+    "flags",
+)
+# By whether attributes are read, and whether trace state or flags are.
+_PARSERS = {
+    (False, False): parse_spans,
+    (True, False): parse_attributed_spans,
+    (False, True): parse_traced_spans,
+    (True, True): parse_traced_attributed_spans,
+}
 
 
 @dataclass(slots=True)
@@ -45,6 +68,8 @@ class Columns:
     resource: Ids
     attributes: dict[AttributeColumn, Ids]
     malformed: npt.NDArray[np.bool_]  # a wanted attribute of the span is
+    trace_state: Ids  # this and the next are empty where they were not asked for
+    flags: npt.NDArray[np.uint32]
 
     @classmethod
     def joined(cls, parts: Sequence[Columns]) -> Columns:
@@ -67,6 +92,13 @@ class Columns:
             for column in parts[0].attributes
         }
         return cls(**joined)
+
+
+class TraceContext(NamedTuple):
+    """What is read of the trace context that came with a span."""
+
+    trace_state: bool = False
+    flags: bool = False
 
 
 @dataclass(slots=True)
@@ -92,6 +124,7 @@ class Reader:
         attributes: Sequence[AttributeColumn],
         client_attributes: Sequence[AttributeColumn],
         memo_limit_bytes: int,
+        context: TraceContext,
     ) -> None:
         self._plain = _distinct(attributes, "span")
         self._client = [
@@ -99,7 +132,8 @@ class Reader:
         ]
         self._of_resources = _distinct(attributes, "resource")
         wanted = [*self._plain, *self._client]
-        self._parse = parse_attributed_spans if wanted else parse_spans
+        self._context = context
+        self._parse = _PARSERS[bool(wanted), any(context)]
         self.strings = Strings()
         self.values = Values()
         self._codes = SpanAttributes([each.key for each in wanted], self.values, memo_limit_bytes)
@@ -135,6 +169,8 @@ class Reader:
             resource=resource,
             attributes=attributes | of_resources,
             malformed=malformed,
+            trace_state=self._trace_states(spans if self._context.trace_state else []),
+            flags=_unsigned(spans if self._context.flags else [], "flags"),
         )
 
     def _parse_all(self, values: Sequence[bytes | None], messages: range) -> _Parsed:
@@ -179,6 +215,12 @@ class Reader:
             parsed.resource_first_rows.append(first_row)
         return True
 
+    def _trace_states(self, spans: list[Any]) -> Ids:
+        states = list(map(attrgetter("trace_state"), spans))
+        if any(states):
+            return self.strings.intern_all(states, len(states))
+        return np.full(len(states), self.strings.intern("") if states else 0, np.int32)
+
     def _span_attributes(
         self, spans: list[Any], kind: npt.NDArray[np.uint8]
     ) -> tuple[dict[AttributeColumn, Ids], npt.NDArray[np.bool_]]:
@@ -216,6 +258,10 @@ def _distinct(attributes: Sequence[AttributeColumn], scope: str) -> list[Attribu
 
 def _integers(spans: list[Any], name: str) -> npt.NDArray[np.int64]:
     return np.fromiter(map(attrgetter(name), spans), np.int64, len(spans))
+
+
+def _unsigned(spans: list[Any], name: str) -> npt.NDArray[np.uint32]:
+    return np.fromiter(map(attrgetter(name), spans), np.uint32, len(spans))
 
 
 def _codes(spans: list[Any], name: str, last: int) -> npt.NDArray[np.uint8]:

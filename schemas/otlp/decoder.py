@@ -12,7 +12,8 @@ from operator import attrgetter
 import numpy as np
 import numpy.typing as npt
 
-from tailrace.schemas.otlp.columns import Columns, Reader
+from tailrace.schemas.adjusted_counts import adjusted_counts
+from tailrace.schemas.otlp.columns import Columns, Reader, TraceContext
 from tailrace.schemas.otlp.fragments import Fragments, cut
 from tailrace.schemas.otlp.validation import Identifiers, fault
 from tailrace.schemas.spans import AttributeColumn, Reason, SpanBatch
@@ -27,7 +28,8 @@ class Decoder:
     """Reads the fixed columns, and those of *attributes* and *client_attributes*.
 
     *client_attributes*, of scope span, are read of spans of kind client or producer, and ABSENT
-    on others; a column that *attributes* has as well is read of all. Span ids only if *ids*.
+    on others; a column that *attributes* has as well is read of all. Span ids only if *ids*, trace
+    state and weight only if *trace_state*, flags only if *flags*.
 
     What no column reads is passed on in `raw` without validation. Interned ids stay the same from
     batch to batch until they hold *interned_limit_bytes*; then the next batch starts afresh.
@@ -39,6 +41,8 @@ class Decoder:
         client_attributes: Sequence[AttributeColumn] = (),
         *,
         ids: bool = False,
+        trace_state: bool = False,
+        flags: bool = False,
         interned_limit_bytes: int = 32 << 20,
     ) -> None:
         foreign = [column for column in client_attributes if column.scope != "span"]
@@ -47,6 +51,7 @@ class Decoder:
         self._attributes = tuple(attributes)
         self._client_attributes = tuple(client_attributes)
         self._ids = ids
+        self._context = TraceContext(trace_state, flags)
         self._limit_bytes = interned_limit_bytes
         self._reader = self._new_reader()
 
@@ -59,7 +64,7 @@ class Decoder:
 
     def _new_reader(self) -> Reader:
         memo_bytes = self._limit_bytes // _MEMO_SHARE
-        return Reader(self._attributes, self._client_attributes, memo_bytes)
+        return Reader(self._attributes, self._client_attributes, memo_bytes, self._context)
 
     def decode(self, values: Sequence[bytes | None]) -> SpanBatch:
         """Every good span of *values*, and what had to be left out, in order of message.
@@ -99,7 +104,15 @@ class Decoder:
             rejected=sorted(columns.rejected + fragments.rejected, key=attrgetter("message")),
             strings=self._reader.strings,
             values=self._reader.values,
+            trace_state=columns.trace_state,
+            flags=columns.flags,
+            weight=self._weight(columns, identifiers),
         )
+
+    def _weight(self, columns: Columns, identifiers: Identifiers) -> npt.NDArray[np.int64] | None:
+        if not self._context.trace_state:
+            return None
+        return adjusted_counts(columns.trace_state, self._reader.strings, identifiers.trace_words)
 
 
 def _chunks(values: Sequence[bytes | None]) -> Iterator[range]:
@@ -118,6 +131,12 @@ def _chunks(values: Sequence[bytes | None]) -> Iterator[range]:
 def _reorder(batch: SpanBatch, order: npt.NDArray[np.intp]) -> None:
     for name in ("start", "end", "kind", "status", "is_root", "service", "name", "resource"):
         setattr(batch, name, getattr(batch, name)[order])
+    if len(batch.trace_state):
+        batch.trace_state = batch.trace_state[order]
+    if len(batch.flags):
+        batch.flags = batch.flags[order]
+    if batch.weight is not None:
+        batch.weight = batch.weight[order]
     batch.attributes = {column: ids[order] for column, ids in batch.attributes.items()}
     if batch.span_id:
         batch.span_id = [batch.span_id[row] for row in order]

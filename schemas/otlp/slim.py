@@ -17,6 +17,7 @@ _PACKAGE = "tailrace.slim"
 _BYTES = FieldDescriptorProto.TYPE_BYTES
 _STRING = FieldDescriptorProto.TYPE_STRING
 _INT32 = FieldDescriptorProto.TYPE_INT32
+_FIXED32 = FieldDescriptorProto.TYPE_FIXED32
 _SFIXED64 = FieldDescriptorProto.TYPE_SFIXED64  # on the wire as fixed64; from 2^63 on negative
 _ONE = FieldDescriptorProto.LABEL_OPTIONAL
 _MANY = FieldDescriptorProto.LABEL_REPEATED
@@ -33,6 +34,8 @@ _SPAN: list[_Field] = [
     ("end_time_unix_nano", 8, _SFIXED64, _ONE),
     ("status", 15, "Status", _ONE),
 ]
+_ATTRIBUTES: list[_Field] = [("attributes", 9, _BYTES, _MANY)]
+_CONTEXT: list[_Field] = [("trace_state", 3, _STRING, _ONE), ("flags", 16, _FIXED32, _ONE)]
 
 
 def _request(prefix: str, span: int | str, resource: list[_Field]) -> dict[str, list[_Field]]:
@@ -49,9 +52,13 @@ _RESOURCE: list[_Field] = [("resource", 1, _BYTES, _MANY)]
 _MESSAGES: dict[str, list[_Field]] = {
     "Status": [("code", 3, _INT32, _ONE)],
     "Span": _SPAN,
-    "AttributedSpan": [*_SPAN, ("attributes", 9, _BYTES, _MANY)],
+    "AttributedSpan": [*_SPAN, *_ATTRIBUTES],
+    "TracedSpan": [*_SPAN, *_CONTEXT],
+    "TracedAttributedSpan": [*_SPAN, *_ATTRIBUTES, *_CONTEXT],
     **_request("", "Span", _RESOURCE),
     **_request("Attributed", "AttributedSpan", _RESOURCE),
+    **_request("Traced", "TracedSpan", _RESOURCE),
+    **_request("TracedAttributed", "TracedAttributedSpan", _RESOURCE),
     **_request("Envelope", _BYTES, []),
 }
 
@@ -86,6 +93,12 @@ parse_spans = _parser(_POOL, "Batch")
 
 parse_attributed_spans = _parser(_POOL, "AttributedBatch")
 """The same with attributes, each still encoded."""
+
+parse_traced_spans = _parser(_POOL, "TracedBatch")
+"""As `parse_spans`, with trace state and flags."""
+
+parse_traced_attributed_spans = _parser(_POOL, "TracedAttributedBatch")
+"""As `parse_attributed_spans`, with trace state and flags."""
 
 parse_envelope = _parser(_POOL, "EnvelopeRequest")
 """One request, only its nesting; each span still encoded."""

@@ -12,6 +12,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from tailrace.schemas.otlp.wire import field
 from tailrace.schemas.spans import AttributeColumn, SpanBatch
 from tests.schemas.otlp_attribute_contract import AttributeContract
+from tests.schemas.otlp_context_contract import ContextContract
 from tests.schemas.otlp_messages import (
     MALFORMED_MESSAGES,
     UNUSUAL_ENCODINGS,
@@ -36,14 +37,15 @@ COLUMNS = [AttributeColumn("span", key) for key in KEYS if key != "client.addres
 SPAN_COLUMNS = [column for column in COLUMNS if column.scope == "span"]
 
 
-class DecoderContract(AttributeContract):
+class DecoderContract(AttributeContract, ContextContract):
     """Tests of `decoder`, which makes one as `Decoder` of `tailrace.schemas.otlp.decoder` does."""
 
     def check(self, *values: bytes | None) -> SpanBatch:
         """Decode with and without attributes; all must read what the official classes read."""
         plain = self.decode(*values, ids=True)
         batch = self.decode(*values, attributes=COLUMNS, ids=True)
-        assert actual(batch, COLUMNS) == expected(values, COLUMNS)
+        traced = self.decode(*values, attributes=COLUMNS, ids=True, trace_state=True, flags=True)
+        assert actual(batch, COLUMNS) == actual(traced, COLUMNS) == expected(values, COLUMNS)
         assert actual(plain, []).fragments == expected(values, []).fragments
         self.check_client_attributes(*values)
         return batch
