@@ -4,6 +4,8 @@ A fact is a yes-or-no question that one span can make true for its trace. Each d
 has one bit; a trace's facts are the union of its spans' facts. Questions are asked of a whole batch
 at once, and of each distinct attribute value once.
 
+A few facts depend on what the trace had before: they are asked of each fragment in its turn.
+
 Bits are given in the order in which facts are asked for: they belong to one config and are not kept
 beyond it.
 """
@@ -28,7 +30,9 @@ NO_END: Nanos = -(2**63)
 
 
 class Trace(Protocol):
-    """What policies are told of a trace. `start` and `end` are its envelope, in ns."""
+    """What policies are told of a trace. `start` and `end` are its envelope, in ns; `size` is that
+    of its fragments, in bytes.
+    """
 
     @property
     def trace_id(self) -> bytes: ...
@@ -38,6 +42,8 @@ class Trace(Protocol):
     def end(self) -> Nanos: ...
     @property
     def spans(self) -> int: ...
+    @property
+    def size(self) -> int: ...
     @property
     def facts(self) -> int: ...
 
@@ -56,6 +62,19 @@ class SpanFact(Hashable, Protocol):
 
     def holds(self, batch: SpanBatch, answers: "Answers") -> Bools:
         """For each span of *batch*, whether the claim is true."""
+        ...
+
+
+class OrderedFact(Hashable, Protocol):
+    """A question to which a span may have no answer: the trace's is that of its first span, in
+    order of arrival, that says yes or has none. Equal facts ask the same.
+    """
+
+    @property
+    def attributes(self) -> tuple[AttributeColumn, ...]: ...
+
+    def answers(self, batch: SpanBatch, answers: "Answers") -> tuple[Bools, Bools]:
+        """For each span of *batch*, whether it says yes, and whether it has no answer."""
         ...
 
 
@@ -137,59 +156,98 @@ class Facts:
 
     def __init__(self) -> None:
         self._bits: dict[SpanFact | EnvelopeFact, int] = {}
+        self._pairs: dict[OrderedFact, tuple[int, int]] = {}
         self._of_spans: list[tuple[int, SpanFact]] = []
         self._of_envelopes: list[tuple[int, EnvelopeFact]] = []
         self._answers: Answers | None = None
+        self._count = 0
 
     def bit(self, fact: SpanFact | EnvelopeFact) -> int:
         """The bit, as a mask, of *fact* in `Trace.facts`."""
         if fact not in self._bits:
-            bit = self._bits[fact] = 1 << len(self._bits)
+            bit = self._bits[fact] = self._next_bit()
             if isinstance(fact, EnvelopeFact):
                 self._of_envelopes.append((bit, fact))
             else:
                 self._of_spans.append((bit, fact))
         return self._bits[fact]
 
+    def pair(self, fact: OrderedFact) -> tuple[int, int]:
+        """The bits, as masks, of yes and of no answer to *fact* in `Trace.facts`; never both."""
+        if fact not in self._pairs:
+            self._pairs[fact] = self._next_bit(), self._next_bit()
+        return self._pairs[fact]
+
     @property
     def attributes(self) -> tuple[AttributeColumn, ...]:
         """The columns that batches must have, each once."""
-        wanted = (column for _, fact in self._of_spans for column in fact.attributes)
-        return tuple(dict.fromkeys(wanted))
-
-    @property
-    def has_envelopes(self) -> bool:
-        """Whether `observe_envelope` must be asked."""
-        return bool(self._of_envelopes)
+        asking: list[SpanFact | OrderedFact] = [fact for _, fact in self._of_spans]
+        asking += self._pairs
+        return tuple(dict.fromkeys(column for fact in asking for column in fact.attributes))
 
     def observe(self, batch: SpanBatch) -> npt.NDArray[Any] | None:
         """The bits that each span makes true: uint64, or Python ints when there are more than 64
-        facts. None when no fact is about spans.
+        facts. None when no fact is about spans. What comes with order is told by `observe_ordered`
+        and `after`.
         """
         if not self._of_spans:
             return None
-        if self._answers is None or self._answers.values is not batch.values:
-            self._answers = Answers(batch.values)
-        wide = len(self._bits) > _WORD_BITS
+        answers = self._answers_of(batch)
+        wide = self._count > _WORD_BITS
         bits = np.zeros(len(batch), object if wide else np.uint64)
         for bit, fact in self._of_spans:
-            true = fact.holds(batch, self._answers)
+            true = fact.holds(batch, answers)
             if wide:
                 bits[true] |= bit
             else:
                 bits |= true * np.uint64(bit)
         return bits
 
-    def observe_envelope(
+    @property
+    def has_order(self) -> bool:
+        """Whether `after` must be asked of every fragment."""
+        return bool(self._of_envelopes or self._pairs)
+
+    def observe_ordered(self, batch: SpanBatch) -> list[int]:
+        """For each fragment of *batch*, the bits of its own first answers; see `OrderedFact`."""
+        found = [0] * len(batch.fragment_trace_id)
+        for fact, (yes, unknown) in self._pairs.items():
+            says_yes, has_none = fact.answers(batch, self._answers_of(batch))
+            rows = np.flatnonzero(says_yes | has_none)
+            fragments = np.searchsorted(batch.fragment_start, rows, side="right") - 1
+            _, first = np.unique(fragments, return_index=True)
+            for fragment, row in zip(fragments[first].tolist(), rows[first].tolist(), strict=True):
+                found[fragment] |= unknown if has_none[row] else yes
+        return found
+
+    def after(
         self,
-        start_so_far: Nanos,
-        end_so_far: Nanos,
+        ordered: int,
         starts: npt.NDArray[np.int64],
         ends: npt.NDArray[np.int64],
+        facts_so_far: int,
+        start_so_far: Nanos,
+        end_so_far: Nanos,
     ) -> int:
-        """The bits that the times of one fragment make true; see `EnvelopeFact`."""
-        return sum(
+        """The bits that a fragment makes true of a trace that has those facts and that envelope.
+
+        *ordered* are its bits as `observe_ordered` has them, *starts* and *ends* are its spans'.
+        """
+        bits = sum(
             bit
             for bit, fact in self._of_envelopes
             if fact.observe_fragment(start_so_far, end_so_far, starts, ends)
         )
+        for yes, unknown in self._pairs.values() if ordered else ():
+            if not facts_so_far & (yes | unknown):
+                bits |= ordered & (yes | unknown)
+        return bits
+
+    def _next_bit(self) -> int:
+        self._count += 1
+        return 1 << (self._count - 1)
+
+    def _answers_of(self, batch: SpanBatch) -> Answers:
+        if self._answers is None or self._answers.values is not batch.values:
+            self._answers = Answers(batch.values)
+        return self._answers

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +17,11 @@ Root = tuple[int, str, str]
 
 
 Fragment = tuple[
-    bytes, int, int, int, int, int, int, Root | None, bytes, Callable[[int, int], int] | None
+    bytes, int, int, int, int, int, int, Root | None, bytes, Callable[[int, int, int], int] | None
 ]
 """Trace ID, message, start and end (ns), spans, facts and services (bit sets), root, raw bytes,
-and, if there are policies that ask, more facts from the trace's envelope before this fragment.
+and, if there are policies that ask, more facts from the trace's facts and envelope before this
+fragment: facts, start, end.
 
 A bare tuple, because there is one for every message.
 """
@@ -46,7 +46,7 @@ def summarise(batch: SpanBatch, facts: Facts, services: ServiceNames) -> Iterato
         _services(batch, services, rows),
         roots,
         batch.raw,
-        _envelopes(batch, facts) if facts.has_envelopes else [None] * count,
+        _afters(batch, facts) if facts.has_order else [None] * count,
         strict=True,
     )
 
@@ -59,18 +59,12 @@ def _facts(batch: SpanBatch, facts: Facts, rows: npt.NDArray[np.int32]) -> list[
     return found
 
 
-def _envelopes(batch: SpanBatch, facts: Facts) -> list[Callable[[int, int], int]]:
-    edges = batch.fragment_start.tolist()
+def _afters(batch: SpanBatch, facts: Facts) -> list[Callable[[int, int, int], int]]:
+    edges = pairwise(batch.fragment_start.tolist())
     return [
-        partial(_observe, facts, batch.start[first:last], batch.end[first:last])
-        for first, last in pairwise(edges)
+        partial(facts.after, ordered, batch.start[first:last], batch.end[first:last])
+        for ordered, (first, last) in zip(facts.observe_ordered(batch), edges, strict=True)
     ]
-
-
-def _observe(
-    facts: Facts, starts: npt.NDArray[Any], ends: npt.NDArray[Any], start: int, end: int
-) -> int:
-    return facts.observe_envelope(start, end, starts, ends)
 
 
 def _services(batch: SpanBatch, services: ServiceNames, rows: npt.NDArray[np.int32]) -> list[int]:

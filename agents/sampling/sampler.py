@@ -22,7 +22,6 @@ from tailrace.agents.sampling.fragments import summarise
 from tailrace.agents.sampling.policies import SamplingPolicies
 from tailrace.agents.sampling.services import ServiceNames
 from tailrace.agents.sampling.splits import SplitTraces
-from tailrace.agents.sampling.votes import NOT_KEPT
 from tailrace.schemas.spans import SpanBatch
 from tailrace.tables.decisions import DecisionTable, Outcome
 from tailrace.tables.keeps import Keeps
@@ -99,7 +98,7 @@ class Sampler:
         unknown = [each for each in set(batch.fragment_trace_id) if each not in open_traces]
         older = dict(zip(unknown, self._decisions.find_older(unknown), strict=True))
         fragments = summarise(batch, self._policies.facts, self.services)
-        for trace_id, message, start, end, spans, facts, services, root, raw, envelope in fragments:
+        for trace_id, message, start, end, spans, facts, services, root, raw, after in fragments:
             now = times[message]
             if by_due and by_due[0].due < now:
                 effects += self.advance(now)
@@ -115,8 +114,8 @@ class Sampler:
                     continue
                 effects += self._make_room(now)
                 trace = self._opened(trace_id, now)
-            if envelope is not None:
-                facts |= envelope(trace.start, trace.end)
+            if after is not None:
+                facts |= after(trace.facts, trace.start, trace.end)
             trace.merge(start, end, spans, facts, services, root)
             trace.fragments.append(buffers.append(raw, now))
             self.pending_spans += spans
@@ -145,14 +144,14 @@ class Sampler:
             known = self._decisions.find_older(batch.fragment_trace_id)
             fragments = summarise(batch, self._policies.facts, self.services)
             for fragment, decided in zip(fragments, known, strict=True):
-                trace_id, message, start, end, spans, facts, services, root, _, envelope = fragment
+                trace_id, message, start, end, spans, facts, services, root, _, after = fragment
                 ref, at, _ = rows[message]
                 if decided is not None and decided[1] >= at:
                     self._buffers.release([ref])
                     continue
                 trace = self._open.get(trace_id) or self._opened(trace_id, at)
-                if envelope is not None:
-                    facts |= envelope(trace.start, trace.end)
+                if after is not None:
+                    facts |= after(trace.facts, trace.start, trace.end)
                 trace.merge(start, end, spans, facts, services, root)
                 trace.fragments.append(ref)
                 self.pending_spans += spans
@@ -188,7 +187,8 @@ class Sampler:
         self, traces: list[OpenTrace], times: list[int], *, is_due: bool = True
     ) -> list[Effect]:
         effects: list[Effect] = []
-        outcomes = self._policies.decide(traces)
+        verdicts = self._policies.decide(traces, times)
+        outcomes = [Outcome(*verdict[:3]) for verdict in verdicts]
         if self._keeps:
             outcomes = _with_wanted(
                 zip(traces, outcomes, times, strict=True), self._keeps, is_due=is_due
@@ -215,7 +215,7 @@ def _with_wanted(
     found = []
     for trace, outcome, at in decided:
         by = at if is_due else at - 1
-        if outcome == NOT_KEPT and keeps.is_wanted(trace.trace_id, by):
+        if outcome.decision == "not_sampled" and keeps.is_wanted(trace.trace_id, by):
             outcome = KEPT_FOR_ALERT
         keeps.decided(trace.trace_id, at, is_sampled=outcome.is_sampled)
         found.append(outcome)

@@ -1,21 +1,28 @@
-"""From the votes of policies to one outcome a trace.
+"""From the votes of policies to one verdict a trace.
 
 Laws:
 
 - One that drops beats all that sample; one that samples beats all that do not. An error is no vote.
-- The policy of a outcome is the first, in order of the config, that voted for it.
-- A trace's probability is 1 if a policy that leaves nothing to chance sampled it; else the largest
+- The policy of a verdict is the first, in order of the config, that voted for it.
+- Its probability is 1 if a policy that leaves nothing to chance sampled the trace; else the largest
   share of those that sampled it; None if only policies without a share did.
-- Many traces at once get the outcomes that each would get alone.
+- Its inclusion is the chance that a trace like this one had to be kept, exactly, rate limits left
+  aside: 1 if a policy that leaves nothing to chance samples it, also one that was not asked; None
+  if only rate limits kept it.
+- A policy with a state is asked about every trace that none has dropped, whatever others say of it;
+  with *sample_on_first_match*, about every trace that none before it has sampled.
+- Many traces at once get the verdicts that each would get alone.
 """
 
-from collections.abc import Iterable, Sequence
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias
 
+from tailrace.agents.sampling.chances import EVERYWHERE, NOWHERE, Box, chance
 from tailrace.agents.sampling.facts import Trace
-from tailrace.tables.decisions import Outcome
 
 
 class Vote(Enum):
@@ -28,64 +35,192 @@ class Vote(Enum):
 
 
 SAMPLED, NOT_SAMPLED, DROPPED = Vote.SAMPLED, Vote.NOT_SAMPLED, Vote.DROPPED
+ERROR = Vote.ERROR
 
-NOT_KEPT = Outcome("not_sampled", None, None)
+
+class Verdict(NamedTuple):
+    """What the policies together say of a trace: `decision` is sampled, not_sampled or dropped."""
+
+    decision: str
+    policy: str | None
+    probability: float | None
+    inclusion: float | None
+
+
+NOT_KEPT = Verdict("not_sampled", None, None, None)
 
 
 class Policy(Protocol):
-    """One question about a complete trace."""
+    """One question about a complete trace. Times `at` are ms of stream time, and never go back."""
 
     @property
-    def share(self) -> float | None:
-        """Of the traces that are alike to it, the part that it samples: 1 if it leaves nothing to
-        chance, None if that depends on what else there is.
+    def box(self) -> Box | None:
+        """The draws with which it samples traces that are all else it asks for: everywhere if it
+        leaves nothing to chance, None if that depends on what it spent before.
         """
         ...
 
     @property
+    def share(self) -> float | None:
+        """The part of all draws that is in its box."""
+        ...
+
+    @property
     def may_drop(self) -> bool:
-        """Whether it can vote DROPPED."""
+        """Whether it votes DROPPED, and never SAMPLED."""
         ...
 
-    def vote(self, trace: Trace) -> Vote: ...
-
-    def votes(self, traces: Sequence[Trace]) -> list[Vote]:
-        """The vote on each trace: the same as one at a time."""
+    @property
+    def is_stateful(self) -> bool:
+        """Whether its votes depend on those it gave before."""
         ...
+
+    def vote(self, trace: Trace, at: int) -> Vote: ...
+
+    def votes(self, traces: Sequence[Trace], at: Sequence[int]) -> list[Vote]:
+        """The vote on each trace at its time: the same as one at a time, in this order."""
+        ...
+
+    def chance(self, trace: Trace) -> Box | None:
+        """The draws with which it votes for *trace*, whatever its own are; None: nobody knows."""
+        ...
+
+    def allot(self, numerator: int, denominator: int, at: int) -> None:
+        """From *at* on, only so much of the cluster's budget is spent here; at first all of it."""
+        ...
+
+    def state(self) -> Any:
+        """What `load` needs, as JSON: None if there is no state."""
+        ...
+
+    def load(self, state: Any) -> None:
+        """Go on from where `state` was asked."""
+        ...
+
+
+class Stateless:
+    """What is common to policies whose votes are about the trace alone."""
+
+    __slots__ = ()
+
+    may_drop: ClassVar[bool] = False
+    is_stateful: ClassVar[bool] = False
+
+    def allot(self, numerator: int, denominator: int, at: int) -> None:
+        """Nothing is spent here."""
+
+    def state(self) -> Any:
+        return None
+
+    def load(self, state: Any) -> None:
+        """There is nothing to go on from."""
+
+
+class Certain(Stateless):
+    """What is common to policies that leave nothing to chance either."""
+
+    __slots__ = ()
+
+    box: ClassVar[Box] = EVERYWHERE
+    share: ClassVar[float] = 1.0
+
+    def vote(self, trace: Trace, at: int) -> Vote:
+        raise NotImplementedError
+
+    def chance(self, trace: Trace) -> Box | None:
+        return EVERYWHERE if self.vote(trace, 0) in (SAMPLED, DROPPED) else NOWHERE
 
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """A policy of a panel. `is_last_to_drop`: none after it may drop."""
+    """A policy of a panel, and the verdict if it drops."""
 
     name: str
     policy: Policy
-    is_last_to_drop: bool
-    dropped: Outcome
+    dropped: Verdict
+
+
+_MAX_KNOWN_CHANCES = 1 << 12
 
 
 class Panel:
-    """The policies of a config, in its order; decides by their votes."""
+    """The policies of a config, in its order, but first those that may drop; decides by votes."""
 
-    def __init__(self, policies: Iterable[tuple[str, Policy]]) -> None:
-        named = list(policies)
+    def __init__(
+        self, policies: Iterable[tuple[str, Policy]], *, sample_on_first_match: bool = False
+    ) -> None:
+        named = sorted(policies, key=lambda item: not item[1].may_drop)
+        self.sample_on_first_match = sample_on_first_match
         self.seats = tuple(
-            Seat(
-                name,
-                policy,
-                not any(later.may_drop for _, later in named[index + 1 :]),
-                Outcome("dropped", name, None),
-            )
-            for index, (name, policy) in enumerate(named)
+            Seat(name, policy, Verdict("dropped", name, None, None)) for name, policy in named
         )
-        self._sampled: dict[tuple[str, float | None], Outcome] = {}
+        self.has_state = any(seat.policy.is_stateful for seat in self.seats)
+        self._sampled: dict[tuple[str, float | None, float | None], Verdict] = {}
+        self._chances: dict[tuple[tuple[Box, ...], tuple[Box, ...]], float | None] = {}
+        policies_in_order = [seat.policy for seat in self.seats]
+        self._keeping = [each for each in policies_in_order if not each.may_drop]
+        self._drawing = [each for each in self._keeping if each.share not in (1.0, None)]
+        self._dropping = [each for each in policies_in_order if each.may_drop and each.share != 1.0]
 
-    def sampled(self, name: str, share: float | None) -> Outcome:
-        """The outcome that policy *name* sampled a trace; the same object every time."""
-        outcome = self._sampled.get((name, share))
-        if outcome is None:
-            outcome = self._sampled[name, share] = Outcome("sampled", name, share)
-        return outcome
+    def sampled(self, name: str, share: float | None, inclusion: float | None) -> Verdict:
+        """The verdict that policy *name* sampled a trace; the same object every time."""
+        verdict = self._sampled.get((name, share, inclusion))
+        if verdict is None:
+            verdict = Verdict("sampled", name, share, inclusion)
+            if len(self._sampled) < _MAX_KNOWN_CHANCES:
+                self._sampled[name, share, inclusion] = verdict
+        return verdict
+
+    def inclusion(self, trace: Trace, share: float | None) -> float | None:
+        """The chance that *trace*, which is kept with *share* as its probability, had to be."""
+        if not self._dropping:
+            if share == 1.0:
+                return 1.0
+            if share is None and not self.sample_on_first_match:
+                return None
+        kept = [EVERYWHERE] if share == 1.0 else self._boxes(trace, share)
+        dropped = [policy.chance(trace) for policy in self._dropping]
+        if kept is None or None in dropped:
+            return None
+        return self._chance(tuple(kept), tuple(each for each in dropped if each is not None))
+
+    def allot(self, numerator: int, denominator: int, at: int) -> None:
+        """From *at* on, all policies spend only so much of the cluster's budgets."""
+        for seat in self.seats:
+            seat.policy.allot(numerator, denominator, at)
+
+    def state(self) -> dict[str, Any]:
+        """The states of the policies that have one, as JSON, by name."""
+        return {seat.name: seat.policy.state() for seat in self.seats if seat.policy.is_stateful}
+
+    def load(self, states: Mapping[str, Any]) -> None:
+        """Go on from *states*; a policy that is not among them begins anew."""
+        for seat in self.seats:
+            if seat.policy.is_stateful and seat.name in states:
+                seat.policy.load(states[seat.name])
+
+    def _boxes(self, trace: Trace, share: float | None) -> list[Box] | None:
+        """Return the boxes in which *trace* is kept; None if only a rate limit kept it.
+
+        Policies that leave nothing to chance have all been asked, unless one that comes first is
+        enough.
+        """
+        if not self.sample_on_first_match:
+            drawn = (policy.chance(trace) for policy in self._drawing)
+            return None if share is None else [each for each in drawn if each is not None]
+        stateless = [policy for policy in self._keeping if not policy.is_stateful]
+        if share is None and not any(each.vote(trace, 0) is SAMPLED for each in stateless):
+            return None
+        known = (policy.chance(trace) for policy in stateless)
+        return [each for each in known if each is not None]
+
+    def _chance(self, kept: tuple[Box, ...], dropped: tuple[Box, ...]) -> float | None:
+        key = kept, dropped
+        if key not in self._chances:
+            if len(self._chances) >= _MAX_KNOWN_CHANCES:
+                self._chances.clear()
+            self._chances[key] = chance(kept, dropped)
+        return self._chances[key]
 
 
 def _larger(share: float | None, other: float | None) -> float | None:
@@ -94,44 +229,85 @@ def _larger(share: float | None, other: float | None) -> float | None:
     return max(share, other)
 
 
-def decide(panel: Panel, trace: Trace) -> Outcome:
-    """The outcome on *trace*."""
+def decide(panel: Panel, trace: Trace, at: int) -> Verdict:
+    """The verdict on *trace* at *at*."""
     first: str | None = None
     share: float | None = None
     for seat in panel.seats:
-        vote = seat.policy.vote(trace)
+        vote = seat.policy.vote(trace, at)
         if vote is DROPPED:
             return seat.dropped
         if vote is SAMPLED:
             share = _larger(share, seat.policy.share)
             first = first or seat.name
-            if share == 1.0 and seat.is_last_to_drop:
+            if panel.sample_on_first_match:
                 break
-    return NOT_KEPT if first is None else panel.sampled(first, share)
+    return NOT_KEPT if first is None else panel.sampled(first, share, panel.inclusion(trace, share))
 
 
-def decide_many(panel: Panel, traces: Sequence[Trace]) -> list[Outcome]:
-    """The outcome on each of *traces*; each policy votes once, on all that are still open."""
-    outcomes = [NOT_KEPT] * len(traces)
-    open_indexes: Sequence[int] = range(len(traces))
-    open_traces = traces
+def decide_many(panel: Panel, traces: Sequence[Trace], at: Sequence[int]) -> list[Verdict]:
+    """The verdict on each of *traces* at its time; each policy votes once, on all that are open.
+
+    Of traces that are certain to be kept, only policies with a state are asked.
+    """
+    count = _Count(panel, len(traces))
+    every: _Asked = (range(len(traces)), traces, at)
+    asked = {False: every, True: every}
     for seat in panel.seats:
-        if not open_traces:
-            break
-        votes = seat.policy.votes(open_traces)
+        indexes, open_traces, times = asked[seat.policy.is_stateful]
+        if not indexes:
+            continue
+        votes = seat.policy.votes(open_traces, times)
         if SAMPLED not in votes and DROPPED not in votes:
             continue
-        still_open = []
-        for index, vote in zip(open_indexes, votes, strict=True):
+        count.add(seat, indexes, votes)
+        asked[False] = _still(asked[False], count.standing, _OPEN)
+        if panel.has_state:
+            asked[True] = _still(asked[True], count.standing, _CERTAIN)
+    return count.verdicts(traces)
+
+
+_OPEN, _CERTAIN, _CLOSED = 0, 1, 2
+_Asked: TypeAlias = tuple[Sequence[int], Sequence[Trace], Sequence[int]]
+"""Indexes, traces, times."""
+
+
+class _Count:
+    """What was voted so far of each trace, and how it stands: open, certain, or closed."""
+
+    def __init__(self, panel: Panel, traces: int) -> None:
+        self._panel = panel
+        self._names: list[str | None] = [None] * traces
+        self._shares: list[float | None] = [None] * traces
+        self._dropped: dict[int, Verdict] = {}
+        self.standing = bytearray(traces)
+
+    def add(self, seat: Seat, indexes: Sequence[int], votes: Sequence[Vote]) -> None:
+        """Count what *seat* votes on the traces at *indexes*."""
+        names, shares, standing = self._names, self._shares, self.standing
+        own_share, first_is_enough = seat.policy.share, self._panel.sample_on_first_match
+        for index, vote in zip(indexes, votes, strict=True):
             if vote is SAMPLED:
-                outcome = outcomes[index]
-                share = _larger(outcome.probability, seat.policy.share)
-                outcome = outcomes[index] = panel.sampled(outcome.policy or seat.name, share)
-                if share == 1.0 and seat.is_last_to_drop:
-                    continue
+                names[index] = names[index] or seat.name
+                share = shares[index] = _larger(shares[index], own_share)
+                standing[index] = _CLOSED if first_is_enough else share == 1.0
             elif vote is DROPPED:
-                outcomes[index] = seat.dropped
-                continue
-            still_open.append(index)
-        open_indexes, open_traces = still_open, [traces[index] for index in still_open]
-    return outcomes
+                self._dropped[index] = seat.dropped
+                standing[index] = _CLOSED
+
+    def verdicts(self, traces: Sequence[Trace]) -> list[Verdict]:
+        """The verdict on each of *traces*."""
+        found = [NOT_KEPT] * len(traces)
+        sampled, inclusion = self._panel.sampled, self._panel.inclusion
+        for index, (name, share) in enumerate(zip(self._names, self._shares, strict=True)):
+            if name is not None:
+                found[index] = sampled(name, share, inclusion(traces[index], share))
+        for index, verdict in self._dropped.items():
+            found[index] = verdict
+        return found
+
+
+def _still(asked: _Asked, standing: bytearray, highest: int) -> _Asked:
+    kept = [row for row in zip(*asked, strict=True) if standing[row[0]] <= highest]
+    indexes, traces, at = zip(*kept, strict=True) if kept else ((), (), ())
+    return indexes, traces, at

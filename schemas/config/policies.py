@@ -33,6 +33,11 @@ class _Policy(Section):
 
     name: str = ""
 
+    @property
+    def is_stateful(self) -> bool:
+        """Whether the collector says that its votes depend on what it was asked before."""
+        return False
+
     @classmethod
     def _refusal(cls, key: str, known: Iterable[str]) -> str:
         if key in TYPES_NOT_YET or (key in _KINDS and key not in cls.refusals):
@@ -178,6 +183,10 @@ class AndPolicy(_Policy):
 
     type: Literal["and"]
     and_: AndBody = Field(alias="and")
+
+    @property
+    def is_stateful(self) -> bool:
+        return any(part.is_stateful for part in self.and_.and_sub_policy)
 
 
 PolicyConfig: TypeAlias = LeafPolicy | AndPolicy

@@ -17,9 +17,8 @@ from tailrace.agents.sampling.policies import (
     status_code,
     string_attribute,
 )
-from tailrace.agents.sampling.votes import Panel, Policy, decide_many
+from tailrace.agents.sampling.votes import Panel, Policy, Verdict, decide_many
 from tailrace.schemas.config.policies import PolicyConfig
-from tailrace.tables.decisions import Outcome
 
 Builder: TypeAlias = Callable[[Any, Facts], Policy]
 
@@ -46,13 +45,15 @@ class SamplingPolicies:
     panel: Panel
     facts: Facts
 
-    def decide(self, traces: Sequence[Trace]) -> list[Outcome]:
-        """The outcome of each of *traces*, whose facts were observed by `facts`."""
-        return decide_many(self.panel, traces)
+    def decide(self, traces: Sequence[Trace], at: Sequence[int]) -> list[Verdict]:
+        """The verdict on each of *traces*, whose facts were observed by `facts`, at its time."""
+        return decide_many(self.panel, traces, at)
 
 
-def build_policies(configs: Iterable[PolicyConfig]) -> SamplingPolicies:
-    """The policies that *configs* describe; those that may drop are asked first."""
+def build_policies(
+    configs: Iterable[PolicyConfig], *, sample_on_first_match: bool = False
+) -> SamplingPolicies:
+    """The policies that *configs* describe."""
     facts = Facts()
     named = [(config.name, build(config, facts)) for config in configs]
-    return SamplingPolicies(Panel(sorted(named, key=lambda item: not item[1].may_drop)), facts)
+    return SamplingPolicies(Panel(named, sample_on_first_match=sample_on_first_match), facts)

@@ -2,24 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 from tailrace.agents.sampling.facts import Facts, Trace
-from tailrace.agents.sampling.votes import SAMPLED, Vote
+from tailrace.agents.sampling.votes import SAMPLED, Certain, Vote
 from tailrace.schemas.config.policies import AlwaysSamplePolicy
 
 
 @dataclass(frozen=True, slots=True)
-class Always:
+class Always(Certain):
     """Samples."""
 
-    share: ClassVar[float] = 1.0
-    may_drop: ClassVar[bool] = False
-
-    def vote(self, trace: Trace) -> Vote:  # every trace
+    def vote(self, trace: Trace, at: int) -> Vote:  # every trace
         return SAMPLED
 
-    def votes(self, traces: Sequence[Trace]) -> list[Vote]:
+    def votes(self, traces: Sequence[Trace], at: Sequence[int]) -> list[Vote]:
         return [SAMPLED] * len(traces)
 
 

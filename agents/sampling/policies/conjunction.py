@@ -1,37 +1,45 @@
-"""`and`: a trace that every policy in it samples is sampled; with none in it, every trace."""
+"""`and`: a trace that every policy in it samples is sampled; with none in it, every trace.
+
+Parts are asked in order, and of a trace that one does not sample none after it: what those spend is
+not spent on it.
+"""
+
+from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from math import prod
-from typing import ClassVar
+from typing import Any
 
+from tailrace.agents.sampling.chances import EVERYWHERE, NOWHERE, Box, box, volume
 from tailrace.agents.sampling.facts import Facts, Trace
-from tailrace.agents.sampling.policies.probabilistic import Probabilistic
 from tailrace.agents.sampling.votes import SAMPLED, Policy, Vote
 from tailrace.schemas.config.policies import AndPolicy, PolicyConfig
 
 
-@dataclass(frozen=True, slots=True)
 class Conjunction:
     """Samples what all `parts` sample; an error of one that is asked is its own."""
 
-    parts: tuple[Policy, ...]
-    share: float | None
+    may_drop = False
 
-    may_drop: ClassVar[bool] = False
+    def __init__(self, parts: Sequence[Policy]) -> None:
+        self.parts = tuple(parts)
+        self.is_stateful = any(part.is_stateful for part in self.parts)
+        self.box = _common([part.box for part in self.parts])
+        self.share = None if self.box is None else volume(self.box)
 
-    def vote(self, trace: Trace) -> Vote:
+    def vote(self, trace: Trace, at: int) -> Vote:
         for part in self.parts:
-            vote = part.vote(trace)
+            vote = part.vote(trace, at)
             if vote is not SAMPLED:
                 return vote
         return SAMPLED
 
-    def votes(self, traces: Sequence[Trace]) -> list[Vote]:
+    def votes(self, traces: Sequence[Trace], at: Sequence[int]) -> list[Vote]:
         result = [SAMPLED] * len(traces)
         sampled: Sequence[int] = range(len(traces))
         for part in self.parts:
-            votes = part.votes([traces[index] for index in sampled])
+            votes = part.votes(
+                [traces[index] for index in sampled], [at[index] for index in sampled]
+            )
             still = []
             for index, vote in zip(sampled, votes, strict=True):
                 result[index] = vote
@@ -40,6 +48,29 @@ class Conjunction:
             sampled = still
         return result
 
+    def chance(self, trace: Trace) -> Box | None:
+        return _common([part.chance(trace) for part in self.parts])
+
+    def allot(self, numerator: int, denominator: int, at: int) -> None:
+        for part in self.parts:
+            part.allot(numerator, denominator, at)
+
+    def state(self) -> Any:
+        return [part.state() for part in self.parts]
+
+    def load(self, state: Any) -> None:
+        for part, own in zip(self.parts, state, strict=True):
+            part.load(own)
+
+
+def _common(boxes: Sequence[Box | None]) -> Box | None:
+    """Return the draws that are in all of *boxes*; None if that is not known."""
+    if NOWHERE in boxes:
+        return NOWHERE
+    if None in boxes:
+        return None
+    return box(interval for each in boxes for interval in each or EVERYWHERE)
+
 
 def builder(
     build_part: Callable[[PolicyConfig, Facts], Policy],
@@ -47,21 +78,6 @@ def builder(
     """What builds a conjunction, given what builds its parts."""
 
     def build(config: AndPolicy, facts: Facts) -> Conjunction:
-        parts = tuple(build_part(part, facts) for part in config.and_.and_sub_policy)
-        return Conjunction(parts, _share(parts))
+        return Conjunction([build_part(part, facts) for part in config.and_.and_sub_policy])
 
     return build
-
-
-def _share(parts: Sequence[Policy]) -> float | None:
-    """Hashes with one salt are one draw, so its smallest share counts; salts are independent."""
-    draws: dict[int, float] = {}
-    others: list[float] = []
-    for part in parts:
-        if part.share is None:
-            return None
-        if isinstance(part, Probabilistic):
-            draws[part.salted] = min(part.share, draws.get(part.salted, 1.0))
-        else:
-            others.append(part.share)
-    return prod((*draws.values(), *others))

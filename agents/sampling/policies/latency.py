@@ -7,28 +7,24 @@ later is still sampled.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 from tailrace.agents.sampling.facts import EnvelopeFact, Facts, Trace
 from tailrace.agents.sampling.policies.observed import Observed
-from tailrace.agents.sampling.votes import NOT_SAMPLED, SAMPLED, Policy, Vote
+from tailrace.agents.sampling.votes import NOT_SAMPLED, SAMPLED, Certain, Policy, Vote
 from tailrace.schemas.config.policies import LatencyPolicy
 from tailrace.schemas.durations import MILLISECOND, Nanos
 
 
 @dataclass(frozen=True, slots=True)
-class Lasted:
+class Lasted(Certain):
     """Samples traces that lasted `shortest` or longer, in ns."""
 
     shortest: Nanos
 
-    share: ClassVar[float] = 1.0
-    may_drop: ClassVar[bool] = False
-
-    def vote(self, trace: Trace) -> Vote:
+    def vote(self, trace: Trace, at: int) -> Vote:
         return SAMPLED if trace.end - trace.start >= self.shortest else NOT_SAMPLED
 
-    def votes(self, traces: Sequence[Trace]) -> list[Vote]:
+    def votes(self, traces: Sequence[Trace], at: Sequence[int]) -> list[Vote]:
         shortest = self.shortest
         return [SAMPLED if trace.end - trace.start >= shortest else NOT_SAMPLED for trace in traces]
 

@@ -2,26 +2,22 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 from tailrace.agents.sampling.facts import Trace
-from tailrace.agents.sampling.votes import NOT_SAMPLED, SAMPLED, Vote
+from tailrace.agents.sampling.votes import NOT_SAMPLED, SAMPLED, Certain, Vote
 
 
 @dataclass(frozen=True, slots=True)
-class Observed:
+class Observed(Certain):
     """Samples traces that have one of the bits of `facts`; inverted, those that have none."""
 
     facts: int
     is_inverted: bool = False
 
-    share: ClassVar[float] = 1.0
-    may_drop: ClassVar[bool] = False
-
-    def vote(self, trace: Trace) -> Vote:
+    def vote(self, trace: Trace, at: int) -> Vote:
         return SAMPLED if bool(trace.facts & self.facts) is not self.is_inverted else NOT_SAMPLED
 
-    def votes(self, traces: Sequence[Trace]) -> list[Vote]:
+    def votes(self, traces: Sequence[Trace], at: Sequence[int]) -> list[Vote]:
         facts = self.facts
         seen, unseen = (NOT_SAMPLED, SAMPLED) if self.is_inverted else (SAMPLED, NOT_SAMPLED)
         return [seen if trace.facts & facts else unseen for trace in traces]

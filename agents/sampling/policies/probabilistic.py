@@ -6,20 +6,20 @@ collector's hash, so that the same salt and percentage sample the same trace IDs
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
+from tailrace.agents.sampling.chances import MAX_DRAW, Box, box, volume
 from tailrace.agents.sampling.facts import Facts, Trace
-from tailrace.agents.sampling.votes import NOT_SAMPLED, SAMPLED, Vote
+from tailrace.agents.sampling.votes import NOT_SAMPLED, SAMPLED, Stateless, Vote
 from tailrace.schemas.config.policies import ProbabilisticPolicy
 
 DEFAULT_SALT = "default-hash-seed"
 
 _OFFSET_BASIS = 0xCBF29CE484222325
 _PRIME = 0x100000001B3
-_MAX = (1 << 64) - 1
 _TRACE_ID_BYTES = 16
 _FEW = 16
 """Below this many traces a loop is faster than columns."""
@@ -28,7 +28,7 @@ _FEW = 16
 def fnv1a(data: bytes, state: int = _OFFSET_BASIS) -> int:
     """FNV-1a of *data*, continued from *state*."""
     for byte in data:
-        state = (state ^ byte) * _PRIME & _MAX
+        state = (state ^ byte) * _PRIME & MAX_DRAW
     return state
 
 
@@ -46,30 +46,36 @@ def threshold(percentage: float) -> int:
     """The largest hash that is sampled: the share of 2⁶⁴ − 1, rounded down."""
     ratio = percentage / 100
     if not 0 < ratio < 1:
-        return _MAX if ratio >= 1 else 0
+        return MAX_DRAW if ratio >= 1 else 0
     numerator, denominator = ratio.as_integer_ratio()
-    return numerator * _MAX // denominator
+    return numerator * MAX_DRAW // denominator
 
 
-@dataclass(frozen=True, slots=True)
-class Probabilistic:
+@dataclass(frozen=True)
+class Probabilistic(Stateless):
     """Samples traces whose hash is `threshold` or less; `salted` is the hash of the salt."""
 
     salted: int
     threshold: int
 
-    may_drop: ClassVar[bool] = False
+    @cached_property
+    def box(self) -> Box:
+        """The draws that it samples."""
+        return box([(self.salted, 0, self.threshold)])
 
-    @property
+    @cached_property
     def share(self) -> float:
-        return (self.threshold + 1) / (_MAX + 1)
+        return volume(self.box)
 
-    def vote(self, trace: Trace) -> Vote:
+    def chance(self, trace: Trace) -> Box:  # of every trace
+        return self.box
+
+    def vote(self, trace: Trace, at: int) -> Vote:
         return SAMPLED if fnv1a(trace.trace_id, self.salted) <= self.threshold else NOT_SAMPLED
 
-    def votes(self, traces: Sequence[Trace]) -> list[Vote]:
+    def votes(self, traces: Sequence[Trace], at: Sequence[int]) -> list[Vote]:
         if len(traces) < _FEW:
-            return [self.vote(trace) for trace in traces]
+            return [self.vote(trace, 0) for trace in traces]
         hashes = fnv1a_many([trace.trace_id for trace in traces], self.salted)
         under = (hashes <= np.uint64(self.threshold)).tolist()
         return [SAMPLED if is_under else NOT_SAMPLED for is_under in under]

@@ -66,7 +66,7 @@ def test_a_summary_is_what_a_loop_over_the_fragments_spans_finds(
     expected = parts(messages)
     assert len(found) == len(expected)
     for fragment, (number, spans) in zip(found, expected, strict=True):
-        trace_id, at, start, end, count, facts, bits, root, raw, envelope = fragment
+        trace_id, at, start, end, count, facts, bits, root, raw, after = fragment
         roots = [span for span in spans if span.parent in (b"", bytes(8))]
         first = min(roots, key=lambda span: span.start, default=None)
         assert (trace_id, at, count) == (spans[0].trace_id, number, len(spans))
@@ -75,12 +75,12 @@ def test_a_summary_is_what_a_loop_over_the_fragments_spans_finds(
         assert services.sorted(bits) == sorted({span.service for span in spans} - {""})
         assert root == (None if first is None else (first.start, first.service, first.name))
         assert bool(facts & error) == any(span.status == ERROR for span in spans)
-        assert envelope is not None
-        assert bool(envelope(NO_START, NO_END) & brief) == lasted(spans)
+        assert after is not None
+        assert bool(after(0, NO_START, NO_END) & brief) == lasted(spans)
         assert flat([raw]) == flat([message(span) for span in spans])
 
 
-def test_without_policies_about_envelopes_none_is_offered() -> None:
+def test_without_policies_about_order_there_is_nothing_more_to_ask() -> None:
     policies = build_policies(())
     batch = Decoder().decode([message(Span(TRACES[0]))])
     [fragment] = summarise(batch, policies.facts, ServiceNames())

@@ -17,7 +17,7 @@ from tailrace.agents.sampling.logic import SamplingLogic, SamplingOutputs
 from tailrace.agents.sampling.policies import SamplingPolicies, build_policies
 from tailrace.agents.sampling.sampler import Sampler, SamplerSettings
 from tailrace.agents.sampling.splits import SplitTraces
-from tailrace.agents.sampling.votes import DROPPED, NOT_SAMPLED, Panel, Vote
+from tailrace.agents.sampling.votes import DROPPED, NOT_SAMPLED, Certain, Panel, Vote
 from tailrace.schemas.config import parse
 from tailrace.schemas.matches import SignalId, decode_evidence, encode_group
 from tailrace.schemas.otlp.decoder import Decoder
@@ -41,17 +41,16 @@ Record = tuple[int, str]
 """When it comes, and for which traces; a capital letter is an error, and `!` marks the trace."""
 
 
-class NoHealth:
+class NoHealth(Certain):
     """Drops the trace h."""
 
-    share = None
     may_drop = True
 
-    def vote(self, trace: Trace) -> Vote:
+    def vote(self, trace: Trace, at: int) -> Vote:
         return DROPPED if trace.trace_id == IDS["h"] else NOT_SAMPLED
 
-    def votes(self, traces: Sequence[Trace]) -> list[Vote]:
-        return [self.vote(trace) for trace in traces]
+    def votes(self, traces: Sequence[Trace], at: Sequence[int]) -> list[Vote]:
+        return [self.vote(trace, 0) for trace in traces]
 
 
 def policies() -> SamplingPolicies:

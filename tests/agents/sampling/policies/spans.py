@@ -47,6 +47,7 @@ class SeenTrace:
     start: int = NO_START
     end: int = NO_END
     spans: int = 0
+    size: int = 0
     facts: int = 0
 
 
@@ -95,7 +96,9 @@ def seen(fragments: Fragments, facts: Facts) -> SeenTrace:
         bits = facts.observe(batch)
         if bits is not None:
             trace.facts |= int(np.bitwise_or.reduce(bits))
-        trace.facts |= facts.observe_envelope(trace.start, trace.end, batch.start, batch.end)
+        [ordered] = facts.observe_ordered(batch)
+        so_far = trace.facts, trace.start, trace.end
+        trace.facts |= facts.after(ordered, batch.start, batch.end, *so_far)
         trace.start = min(trace.start, int(batch.start.min()))
         trace.end = max(trace.end, int(batch.end.max()))
         trace.spans += len(batch)
@@ -113,6 +116,6 @@ def is_sampled(config: Mapping[str, Any], fragments: Fragments) -> bool:
     """Whether the policy samples the trace; asked alone and together with others."""
     one, facts = built(config)
     trace = seen(fragments, facts)
-    vote = one.vote(trace)
-    assert one.votes([trace] * 30) == [vote] * 30
+    vote = one.vote(trace, 0)
+    assert one.votes([trace] * 30, [0] * 30) == [vote] * 30
     return vote is Vote.SAMPLED

@@ -130,8 +130,8 @@ def test_samples_what_the_collector_samples(
 ) -> None:
     trace = SeenTrace(bytes.fromhex(trace_id))
     policy = _policy(percentage, salt)
-    assert (policy.vote(trace) is Vote.SAMPLED) is expected
-    assert policy.votes([trace] * 20) == [policy.vote(trace)] * 20
+    assert (policy.vote(trace, 0) is Vote.SAMPLED) is expected
+    assert policy.votes([trace] * 20, [0] * 20) == [policy.vote(trace, 0)] * 20
 
 
 @pytest.mark.parametrize(("percentage", "expected"), THRESHOLDS)
@@ -154,7 +154,7 @@ def test_a_hash_at_the_threshold_is_sampled() -> None:
         (643542913863792943, Vote.NOT_SAMPLED),
     ):
         policy = Probabilistic(salted, largest)
-        assert [policy.vote(trace), *policy.votes([trace] * 20)] == [vote] * 21
+        assert [policy.vote(trace, 0), *policy.votes([trace] * 20, [0] * 20)] == [vote] * 21
 
 
 def test_no_salt_is_the_default_salt() -> None:
