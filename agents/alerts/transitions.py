@@ -10,7 +10,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 from tailrace.schemas.alert_events import Status
 from tailrace.schemas.definitions.alert import AlertSpec, FlapDamping
 from tailrace.schemas.definitions.slo import SloSpec
-from tailrace.schemas.durations import MILLISECOND
+from tailrace.schemas.durations import HOUR, MILLISECOND
 from tailrace.tables.alert_states import AlertState, Phase
 
 
@@ -75,14 +75,16 @@ class Timing:
     @classmethod
     def of(cls, spec: AlertSpec | SloSpec) -> Timing:
         """Return what *spec* says, and defaults for what it cannot say."""
-        pending_for, flapping = 0, FlapDamping()
+        pending_for, flapping, gone_after = 0, FlapDamping(), 24 * HOUR
         if isinstance(spec, AlertSpec):
             pending_for, flapping = spec.pending_for, spec.flapping
+            gone_after = spec.is_gone_after
         return cls(
             pending_for // MILLISECOND,
             spec.keep_firing_for // MILLISECOND,
             flapping.changes,
             flapping.within // MILLISECOND,
+            gone_after_ms=gone_after // MILLISECOND,
         )
 
 

@@ -17,7 +17,7 @@ from tailrace.schemas.config.section import Remark, Section
 from tailrace.schemas.config.wording import show
 from tailrace.schemas.definitions import formulas
 from tailrace.schemas.definitions.filters import GroupBy, Matching, SpanFilter, TraceFilter
-from tailrace.schemas.durations import HOUR, MINUTE, SECOND, spell
+from tailrace.schemas.durations import HOUR, MINUTE, SECOND, Nanos, spell
 from tailrace.schemas.trace_links import TraceUrl
 
 DEFAULT_SEVERITY = "warning"
@@ -114,7 +114,8 @@ class AlertSpec(Section):
     """When to alert, and how. One of `where`, `trace` and `formula` says of what.
 
     `of`: what `where` is a share of. `minimum_events`: with fewer of these in the window, share
-    and quantile say nothing. `when`: a comparison, or one for each severity.
+    and quantile say nothing. `when`: a comparison, or one for each severity. `gone_after`: when a
+    group without data is given up: an hour, or a day where missing data are news.
     """
 
     where: SpanFilter | None = None
@@ -133,6 +134,7 @@ class AlertSpec(Section):
     keep_firing_for: Annotated[LongDuration, at_least(0)] = 0
     every: Annotated[LongDuration, at_least(SECOND)] = SECOND
     no_data_after: Annotated[LongDuration, at_least(SECOND)] | None = None
+    gone_after: Annotated[LongDuration, at_least(SECOND)] | None = None
     flapping: FlapDamping = FlapDamping()
     evidence: Annotated[Whole, Field(ge=0, le=50)] = 10
     trace_url: TraceUrl | None = None
@@ -225,6 +227,13 @@ class AlertSpec(Section):
         if not math.isfinite(threshold):
             raise ValueError(f"is {show(text)}; write it as in {self._example}")
         return threshold
+
+    @property
+    def is_gone_after(self) -> Nanos:
+        """How long a group has no data before it is resolved and forgotten."""
+        if self.gone_after is not None:
+            return self.gone_after
+        return HOUR if self.no_data_after is None else 24 * HOUR
 
     @property
     def _example(self) -> str:

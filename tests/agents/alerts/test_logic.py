@@ -19,6 +19,7 @@ from tests.agents.alerts.alert_partition import (
     span,
 )
 
+HOUR = 3600
 OF_ALL = {"of": {}, "minimum_events": 1}
 SERIES = {"bad": {"where": BAD}, "all": {"where": {}}}
 
@@ -127,6 +128,38 @@ def test_missing_data_are_told_when_asked_for_and_end_when_they_are_back() -> No
     assert partition.told() == [("no_data", 30), ("resolved", 51)]
     partition.advance(60 + 25 * 3600)
     assert partition.told()[2:] == [("no_data", 80), ("resolved", 80 + 24 * 3600)]
+    assert len(partition.logic.groups) == 0
+
+
+@pytest.mark.parametrize(
+    ("spec", "after"),
+    [
+        ({}, HOUR),
+        ({"gone_after": "2h"}, 2 * HOUR),
+        ({"gone_after": "1s"}, HOUR // 2),
+        ({"gone_after": "1s", "flapping": {"within": "1m"}}, 60),
+        ({"no_data_after": "1m"}, 24 * HOUR),
+        ({"no_data_after": "1m", "gone_after": "90m"}, 90 * 60),
+    ],
+    ids=[
+        "after an hour",
+        "later if that is said",
+        "sooner, but not before flapping is over",
+        "sooner, if that is sooner over",
+        "after a day where missing data are news",
+        "whenever is said",
+    ],
+)
+def test_a_share_whose_traffic_ends_is_resolved_in_the_end(
+    spec: dict[str, Any], after: int
+) -> None:
+    definition = alert(of={}, aggregate="share", when="> 50%", minimum_events=1, **spec)
+    partition = AlertPartition(definition)
+    partition.count(definition, Row(0, 10, 9))
+    partition.advance(3 * 24 * HOUR)
+    (_, fired), (_, silent), (_, resolved) = partition.told()
+    assert partition.told() == [("firing", fired), ("no_data", silent), ("resolved", resolved)]
+    assert resolved == silent + after
     assert len(partition.logic.groups) == 0
 
 
