@@ -244,7 +244,8 @@ def test_timing_is_what_the_definition_says() -> None:
     assert Timing.of(AlertSpec.model_validate(alert)) == Timing(
         120_000, 3000, 2, 60_000, gone_after_ms=3_600_000
     )
-    assert Timing.of(AlertSpec.model_validate(where)) == Timing(0, 0, 6, 1_800_000)
+    news = {**where, "no_data_after": "5m"}
+    assert Timing.of(AlertSpec.model_validate(news)) == Timing(0, 0, 6, 1_800_000)
     slo = {"sli": {"availability": {"of": {}}}, "objective": 99.9, "keep_firing_for": "3s"}
     assert Timing.of(SloSpec.model_validate(slo)) == Timing(0, 3000, 6, 1_800_000)
 
