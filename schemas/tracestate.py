@@ -5,6 +5,11 @@ is not that of the trace id; both are integers below 2^56. A span was kept by co
 because R >= T, which has the probability 1 - T / 2^56. Its adjusted count, how many spans it
 stands for, is the reciprocal. No threshold means that nothing is known.
 
+A sampler that keeps a span with the probability p, whatever R is, makes the probability of the span
+p times what it was. `composed` says so by moving the threshold, and the randomness with it, so that
+R >= T stays true, and R stays as likely to be one number from T on as another: what goes by them
+later decides as if the span had been sampled consistently all the way.
+
 https://www.w3.org/TR/trace-context/#tracestate-header
 https://opentelemetry.io/docs/specs/otel/trace/tracestate-handling/
 https://opentelemetry.io/docs/specs/otel/trace/tracestate-probability-sampling/
@@ -106,6 +111,41 @@ def _said(value: str) -> Sampling | None:
         else:
             others.append((key, held))
     return Sampling(threshold, randomness, tuple(others))
+
+
+def composed(text: str, trace_id: bytes, inclusion: float | None) -> str:
+    """Return the tracestate of a span that came with *text* and was kept with *inclusion*.
+
+    1 leaves it as it came; None (nobody knows) erases the threshold, and so does a threshold that
+    the span's randomness contradicts. The threshold and the randomness that are written depend on
+    those that came and on *inclusion* only: spans of one trace keep one randomness.
+    """
+    if inclusion == 1:
+        return text
+    members = parse(text) or ()  # an invalid tracestate is no tracestate, as W3C has it
+    said = _said(dict(members).get(_OTEL, "")) or NOTHING_SAID
+    old = said.threshold or 0
+    drawn = randomness(trace_id) if said.randomness is None else said.randomness
+    if inclusion is None or drawn < old:
+        if said.threshold is None:
+            return text
+        said = said._replace(threshold=None)
+    else:
+        said = said._replace(threshold=_moved(old, inclusion), randomness=_moved(drawn, inclusion))
+    return _joined(said.written(), members)
+
+
+def _moved(number: int, inclusion: float) -> int:
+    """Return *number* so far from the end as *inclusion* makes of its distance; monotonic."""
+    numerator, denominator = inclusion.as_integer_ratio()
+    distance = (2 * (RANDOMNESS_END - number) * numerator + denominator) // (2 * denominator)
+    return RANDOMNESS_END - max(1, distance)
+
+
+def _joined(value: str, members: Members) -> str:
+    """Return *members* with *value* as the entry `ot`, which comes first as the newest."""
+    others = [f"{key}={held}" for key, held in members if key != _OTEL]
+    return ",".join([f"{_OTEL}={value}", *others][:_MOST_MEMBERS] if value else others)
 
 
 def randomness(trace_id: bytes) -> int:

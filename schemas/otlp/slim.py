@@ -34,6 +34,14 @@ _SPAN: list[_Field] = [
     ("end_time_unix_nano", 8, _SFIXED64, _ONE),
     ("status", 15, "Status", _ONE),
 ]
+# What says where a span belongs and what was decided of it; nothing of it is validated.
+_STAMPED: list[_Field] = [
+    ("span_id", 2, _BYTES, _ONE),
+    ("trace_state", 3, _BYTES, _ONE),
+    ("parent_span_id", 4, _BYTES, _ONE),
+    ("attributes", 9, _BYTES, _MANY),
+    ("links", 13, _BYTES, _MANY),
+]
 _ATTRIBUTES: list[_Field] = [("attributes", 9, _BYTES, _MANY)]
 _CONTEXT: list[_Field] = [("trace_state", 3, _STRING, _ONE), ("flags", 16, _FIXED32, _ONE)]
 
@@ -60,6 +68,10 @@ _MESSAGES: dict[str, list[_Field]] = {
     **_request("Traced", "TracedSpan", _RESOURCE),
     **_request("TracedAttributed", "TracedAttributedSpan", _RESOURCE),
     **_request("Envelope", _BYTES, []),
+    "StampedSpan": _STAMPED,
+    **_request("Stamped", "StampedSpan", []),
+    "Link": [("trace_id", 1, _BYTES, _ONE)],
+    "Attribute": [("key", 1, _BYTES, _ONE)],
 }
 
 
@@ -102,3 +114,12 @@ parse_traced_attributed_spans = _parser(_POOL, "TracedAttributedBatch")
 
 parse_envelope = _parser(_POOL, "EnvelopeRequest")
 """One request, only its nesting; each span still encoded."""
+
+parse_stamped = _parser(_POOL, "StampedRequest")
+"""One request, to write on its spans: their ids, trace state, attributes and links, as bytes."""
+
+parse_link = _parser(_POOL, "Link")
+"""An encoded link, only its trace id."""
+
+parse_attribute = _parser(_POOL, "Attribute")
+"""An encoded attribute, only its key."""
