@@ -81,6 +81,10 @@ class LocalDefinitions:
         self._stored[definition.key] = definition
         return True
 
+    def configure(self, definition: Definition[Any]) -> None:
+        """Take *definition* as one of the config's; it stands instead of an older one."""
+        self._configured[definition.key] = definition
+
     @property
     def shadowed(self) -> int:
         """How many definitions of the config are not seen, because the topic has them too."""
@@ -131,6 +135,16 @@ class Follower:
         """How many definitions of the config give way to those of the topic."""
         return self._local.shadowed
 
+    def configure(self, definition: Definition[Any]) -> None:
+        """Let *definition* be one of the config's from now on."""
+        self._local.configure(definition)
+        self._tell()
+
+    def _tell(self) -> None:
+        self.definitions = self._local.snapshot()
+        if self._on_change is not None:
+            self._on_change(self.definitions)
+
     async def start(self) -> None:
         """Read the topic to its end, then follow it; EnvironmentFailed if it cannot be read."""
         await self.read()
@@ -171,9 +185,7 @@ class Follower:
             try:
                 consumer = self._consumer or await self._connect()
                 if await self._take(consumer):
-                    self.definitions = self._local.snapshot()
-                    if self._on_change is not None:
-                        self._on_change(self.definitions)
+                    self._tell()
             except Exception as error:
                 if not may_pass(error):
                     log.exception("definitions are followed no longer")

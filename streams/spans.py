@@ -12,8 +12,9 @@ from tailrace.agents.matches.witnesses import NoMarks
 from tailrace.agents.red import agent as red_agent
 from tailrace.agents.red.logic import RedLogic, RedSettings
 from tailrace.agents.sampling import agent as sampling_agent
+from tailrace.agents.sampling.judge import Judge, standing
 from tailrace.agents.sampling.logic import SamplingLogic, SamplingOutputs
-from tailrace.agents.sampling.policies import SamplingPolicies, build_policies
+from tailrace.agents.sampling.routes import Routes
 from tailrace.agents.sampling.sampler import Sampler, SamplerSettings
 from tailrace.agents.sampling.splits import SplitTraces
 from tailrace.agents.service_graph import agent as service_graph_agent
@@ -33,7 +34,7 @@ from tailrace.streams.span_codec import SpanCodec
 from tailrace.streams.stages import MATCHES, rekey_stage, source
 from tailrace.streams.stream_time import RecordTime, StreamTime
 from tailrace.streams.task import Logic, Task, TaskId
-from tailrace.tables.decisions import DecisionTable
+from tailrace.tables.decisions import CONFIGURED, DecisionTable
 from tailrace.tables.interval_sums import RollupTopic
 from tailrace.tables.keeps import Keeps
 from tailrace.tables.store import PartitionStore
@@ -62,7 +63,9 @@ class SpanTasks:
         sampling = config.tail_sampling
         self._config = config
         self._cluster = cluster
-        self._policies: SamplingPolicies = build_policies(sampling.policies)
+        self._columns = standing(
+            sampling, CONFIGURED, sampling.force_keep
+        ).sampling.facts.attributes
         self._red = _red_settings(config)
         self._graph = _service_graph_settings(config)
         self._matches = MatchesSettings(wait_ms=_judging_wait_ms(config))
@@ -70,11 +73,11 @@ class SpanTasks:
         is_rekeyed = not config.input.keyed_by_trace_id
         is_json = config.input.encoding == "otlp_json" and not is_rekeyed
         self.codec = SpanCodec(self._decoder, is_json=is_json)
-        self._sampler = SamplerSettings(sampling.decision_wait // MILLISECOND, sampling.num_traces)
+        self._sampler = _sampler_settings(config)
         self._retention_ms = sampling.decision_retention // MILLISECOND
         self._dead_letters = DeadLetters(config.output.dead_letters, cluster.dead_letter_bytes)
         self._outputs = SamplingOutputs(
-            config.output.sampled,
+            Routes(sampling.routes, config.output.sampled),
             config.output.decisions,
             cluster.record_bytes,
             self._dead_letters.of_span,
@@ -84,7 +87,7 @@ class SpanTasks:
 
     def _new_decoder(self) -> Decoder:
         """Return a decoder that reads what some capability asks for, and no more."""
-        columns = [*self._policies.facts.attributes]
+        columns = [*self._columns]
         of_clients: list[AttributeColumn] = []
         if self._red is not None:
             columns += self._red.columns
@@ -125,15 +128,19 @@ class SpanTasks:
         return task
 
     def _sampling(self, store: PartitionStore, keeps: Keeps | None) -> SamplingLogic:
+        section = self._config.tail_sampling
+        cache = section.decision_cache
+        newest = cache.sampled_cache_size or None, cache.non_sampled_cache_size or None
+        policies = standing(section, CONFIGURED, section.force_keep)
         sampler = Sampler(
             self._sampler,
-            self._policies,
+            Judge(policies, store, keeps),
             TraceBuffers(store, self._cache),
-            DecisionTable(store, self._retention_ms, self._sampler.decision_wait_ms),
+            DecisionTable(store, self._retention_ms, self._sampler.decision_wait_ms, newest),
             self.splits,
-            keeps,
+            self._decoder.decode,
         )
-        return SamplingLogic(sampler, self._outputs, self._decoder.decode, keeps)
+        return SamplingLogic(sampler, self._outputs, keeps)
 
     def _time(self) -> StreamTime:
         """Re-keyed records are put in the order of their sources' time."""
@@ -165,6 +172,19 @@ def _judging_wait_ms(config: WorkerConfig) -> int:
     interval_ms = config.engine.rollup_interval // MILLISECOND
     decision_ms = config.tail_sampling.decision_wait // MILLISECOND
     return max(interval_ms, decision_ms - 2 * interval_ms)
+
+
+def _sampler_settings(config: WorkerConfig) -> SamplerSettings:
+    section = config.tail_sampling
+    return SamplerSettings(
+        section.decision_wait // MILLISECOND,
+        section.num_traces,
+        section.decision_wait_after_root_received // MILLISECOND or None,
+        section.maximum_trace_size_bytes or None,
+        section.maximum_trace_spans or None,
+        judges_messages=section.sampling_strategy == "span-ingest",
+        forwards_all=section.dry_run,
+    )
 
 
 def _red_settings(config: WorkerConfig) -> RedSettings | None:

@@ -11,8 +11,9 @@ from tailrace.tables.trace_buffers import FragmentRef
 class OpenTrace:
     """A trace that waits for its decision. It is rebuilt from the fragments at recovery.
 
-    `start` and `end` (ns) are the envelope of its spans; `facts` and `services` are bit sets;
-    `root` is the root span's start, service and name: the earliest, of equals the first to come.
+    `start` and `end` (ns) are the envelope of its spans; `size` the bytes of its fragments; `facts`
+    and `services` are bit sets; `keys` what rules group traces by; `root` is the root span's start,
+    service and name: the earliest, of equals the first to come.
     """
 
     trace_id: bytes
@@ -21,10 +22,17 @@ class OpenTrace:
     start: int
     end: int
     spans: int = 0
+    size: int = 0
     facts: int = 0
+    keys: int = 0
     services: int = 0
     root: tuple[int, str, str] | None = None
     fragments: list[FragmentRef] = field(default_factory=list)
+    epoch: int = 0
+    """Which policies its facts are for."""
+    is_open: bool = True
+    is_rooted: bool = False
+    """It is due because its root has come."""
 
     def merge(
         self,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tailrace.agents.sampling.outputs import write
+from tailrace.agents.sampling.routes import Routes
 from tailrace.agents.sampling.sampler import Effect, Late, Sampler
 from tailrace.schemas.records import Arrivals, Outbox, Output, Totals
 from tailrace.schemas.spans import SpanBatch
@@ -18,7 +19,7 @@ from tailrace.tables.keeps import Keeps
 class SamplingOutputs:
     """Where records go, and how large one may be. *unfit* makes a dead letter of a span."""
 
-    sampled: str
+    routes: Routes
     decisions: str
     record_bytes: int
     unfit: Callable[[bytes, int], tuple[str, Output]]
@@ -36,12 +37,10 @@ class SamplingLogic:
         self,
         sampler: Sampler,
         outputs: SamplingOutputs,
-        decode: Callable[[Sequence[bytes]], SpanBatch],
         keeps: Keeps | None = None,
     ) -> None:
         self._sampler = sampler
         self._outputs = outputs
-        self._decode = decode
         self._keeps = keeps
         self._now = 0
 
@@ -64,7 +63,7 @@ class SamplingLogic:
         self._now = now
         if self._keeps is not None:
             self._keeps.restore()
-        self._sampler.restore(now, self._decode)
+        self._sampler.restore(now)
 
     def process(self, arrivals: Arrivals[SpanBatch], outbox: Outbox, totals: Totals) -> None:
         totals.add("spans_decoded", len(arrivals.decoded))
@@ -98,7 +97,7 @@ class SamplingLogic:
         written = write(effects, self._sampler.services, self._outputs.record_bytes)
         for effect, records in zip(effects, written, strict=True):
             for kept in records.kept:
-                outbox.send(self._outputs.sampled, kept)
+                outbox.send(self._outputs.routes.topic(effect.outcome), kept)
             outbox.send(self._outputs.decisions, records.decision)
             for value in records.unfit:
                 topic, letter = self._outputs.unfit(value, effect.at)
@@ -120,3 +119,4 @@ def _count(effects: Sequence[Effect], totals: Totals) -> None:
             traces[outcome] += 1
     for outcome, count in traces.items():
         totals.add(f"traces.{outcome.decision}.{outcome.policy or ''}", count)
+        totals.add(f"decided.{outcome.reason}", count)

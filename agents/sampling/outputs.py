@@ -52,6 +52,7 @@ def _write(
     trace, outcome = effect.trace, effect.outcome
     trace_id = trace.trace_id.hex()
     key = trace_id.encode()
+    is_late = type(effect) is Late
     record = {
         "trace_id": trace_id,
         "tenant": DEFAULT_TENANT,
@@ -64,7 +65,10 @@ def _write(
         "start": start,
         "duration_ms": max(0, trace.end - trace.start) / 1_000_000,
         "decided_at": at,
-        "late": type(effect) is Late,
+        "late": is_late,
+        "reason": outcome.reason,
+        "policy_version": outcome.version,
+        "missing_root": None if is_late else trace.root is None,
     }
     limit = record_bytes - _OVERHEAD_BYTES
     decision = Output(key, _fitted(record, limit), effect.at)

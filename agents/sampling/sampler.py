@@ -3,33 +3,29 @@
 Laws:
 
 - A trace is decided once: when its wait ends, in the order of due times, before any record that
-  is later than that, or when `num_traces` forces it.
-- What is decided is a function of the fragments in their order, of stream time, and of the marks
-  that stood when it was due. A trace that an alert wants is kept, unless a policy drops it: the
-  policy is then `alert`, if none of the config's would keep it.
+  is later than that; or sooner, when it or the partition reaches a limit, with that as its reason.
+- What is decided is a function of the fragments in their order, of stream time, of the marks and
+  links that stood when it was due, and of the policies that stood then: a trace that waits when
+  they change is looked at anew.
 - Every decoded span is kept, dropped, or pending in exactly one open trace.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
+from tailrace.agents.sampling.due import DueTraces
 from tailrace.agents.sampling.facts import NO_END, NO_START
-from tailrace.agents.sampling.fragments import summarise
-from tailrace.agents.sampling.policies import SamplingPolicies
+from tailrace.agents.sampling.fragments import Fragment, summarise
+from tailrace.agents.sampling.judge import Judge, StandingPolicies
 from tailrace.agents.sampling.services import ServiceNames
 from tailrace.agents.sampling.splits import SplitTraces
 from tailrace.schemas.spans import SpanBatch
 from tailrace.tables.decisions import DecisionTable, Outcome
-from tailrace.tables.keeps import Keeps
 from tailrace.tables.trace_buffers import TraceBuffers
 from tailrace.tables.traces import OpenTrace
-
-KEPT_FOR_ALERT: Final = Outcome("sampled", "alert", 1.0)
-"""Of a trace that no policy keeps, but an alert points at."""
 
 
 class Decided(NamedTuple):
@@ -55,10 +51,19 @@ Effect = Decided | Late
 
 @dataclass(frozen=True, slots=True)
 class SamplerSettings:
-    """Times in ms; `num_traces` None: no limit but the machine's."""
+    """Times in ms. None: no limit, or no shorter wait for a trace whose root has come.
+
+    `judges_messages`: each fragment is judged alone, when it comes. `forwards_all`: what is not
+    kept is forwarded as well.
+    """
 
     decision_wait_ms: int
-    num_traces: int | None
+    num_traces: int | None = None
+    root_wait_ms: int | None = None
+    max_bytes: int | None = None
+    max_spans: int | None = None
+    judges_messages: bool = False
+    forwards_all: bool = False
 
 
 class Sampler:
@@ -67,20 +72,23 @@ class Sampler:
     def __init__(
         self,
         settings: SamplerSettings,
-        policies: SamplingPolicies,
+        judge: Judge,
         buffers: TraceBuffers,
         decisions: DecisionTable,
         splits: SplitTraces,
-        keeps: Keeps | None = None,
+        decode: Callable[[Sequence[bytes]], SpanBatch],
     ) -> None:
         self._settings = settings
-        self._policies = policies
+        self._judge = judge
         self._buffers = buffers
         self._decisions = decisions
         self._splits = splits
-        self._keeps = keeps
+        self._decode = decode
         self._open: dict[bytes, OpenTrace] = {}
-        self._by_due: deque[OpenTrace] = deque()
+        self._due = DueTraces(settings.decision_wait_ms, settings.root_wait_ms)
+        self._is_watching = bool(
+            settings.max_bytes or settings.max_spans or settings.judges_messages
+        )
         self.services = ServiceNames()
         self.pending_spans = 0
 
@@ -94,72 +102,106 @@ class Sampler:
         `times[i]` is stream time (ms) at message i.
         """
         effects: list[Effect] = []
-        open_traces, by_due, buffers = self._open, self._by_due, self._buffers
+        open_traces, due = self._open, self._due
         unknown = [each for each in set(batch.fragment_trace_id) if each not in open_traces]
         older = dict(zip(unknown, self._decisions.find_older(unknown), strict=True))
-        fragments = summarise(batch, self._policies.facts, self.services)
-        for trace_id, message, start, end, spans, facts, services, root, raw, after in fragments:
+        for fragment in self._summarised(batch):
+            trace_id, message = fragment[0], fragment[1]
             now = times[message]
-            if by_due and by_due[0].due < now:
+            if due.next < now:
                 effects += self.advance(now)
             trace = open_traces.get(trace_id)
             if trace is None:
                 outcome = self._outcome(trace_id, older, now)
                 if outcome is not None:
-                    if self._keeps:
-                        self._keeps.decided(trace_id, now, is_sampled=outcome.is_sampled)
-                    late = OpenTrace(trace_id, now, NO_START, NO_END)
-                    late.merge(start, end, spans, facts, services, root)
-                    effects.append(Late(late, outcome, now, [raw] if outcome.is_sampled else []))
+                    effects.append(self._late(fragment, outcome, now))
                     continue
                 effects += self._make_room(now)
                 trace = self._opened(trace_id, now)
-            if after is not None:
-                facts |= after(trace.facts, trace.start, trace.end)
-            trace.merge(start, end, spans, facts, services, root)
-            trace.fragments.append(buffers.append(raw, now))
-            self.pending_spans += spans
+            self._add(trace, fragment, now)
+            trace.fragments.append(self._buffers.append(fragment[8], now))
+            if self._is_watching:
+                effects += self._watched(trace, fragment, now)
         if times:
             effects += self.advance(times[-1])
         return effects
 
     def advance(self, now: int) -> list[Effect]:
         """Decide every trace that is due before *now* (ms of stream time)."""
-        by_due = self._by_due
-        due: list[OpenTrace] = []
-        while by_due and by_due[0].due < now:
-            due.append(by_due.popleft())
-        return self._decide(due, [trace.due for trace in due]) if due else []
+        due = self._due.before(now)
+        if not due:
+            return []
+        times = [trace.due for trace in due]
+        reasons = ["root" if trace.is_rooted else "wait" for trace in due]
+        return self._decide(due, times, reasons, by_ms=0)
+
+    def relieve(self, now: int, traces: int) -> list[Effect]:
+        """Decide the *traces* oldest traces at *now*, because memory is needed."""
+        oldest = [self._due.oldest() for _ in range(min(traces, len(self._open)))]
+        return self._decide(oldest, [now] * len(oldest), ["memory"] * len(oldest)) if oldest else []
+
+    def use(self, policies: StandingPolicies) -> None:
+        """Decide by *policies* from now on, also the traces that are open."""
+        self._judge.use(policies)
 
     def seal(self, now: int) -> None:
         """Put into the store what is only in memory."""
         self._buffers.seal()
         self._decisions.seal(now)
+        self._judge.seal()
 
-    def restore(self, now: int, decode: Callable[[Sequence[bytes]], SpanBatch]) -> None:
+    def restore(self, now: int) -> None:
         """Rebuild the open traces from the stored fragments of undecided ones."""
         self._decisions.restore(now)
+        self._judge.restore()
         for rows in self._buffers.restore():
-            batch = decode([raw for _, _, raw in rows])
+            batch = self._decode([raw for _, _, raw in rows])
             known = self._decisions.find_older(batch.fragment_trace_id)
-            fragments = summarise(batch, self._policies.facts, self.services)
-            for fragment, decided in zip(fragments, known, strict=True):
-                trace_id, message, start, end, spans, facts, services, root, _, after = fragment
-                ref, at, _ = rows[message]
+            for fragment, decided in zip(self._summarised(batch), known, strict=True):
+                ref, at, _ = rows[fragment[1]]
                 if decided is not None and decided[1] >= at:
                     self._buffers.release([ref])
                     continue
-                trace = self._open.get(trace_id) or self._opened(trace_id, at)
-                if after is not None:
-                    facts |= after(trace.facts, trace.start, trace.end)
-                trace.merge(start, end, spans, facts, services, root)
+                trace = self._open.get(fragment[0]) or self._opened(fragment[0], at)
+                self._add(trace, fragment, at)
                 trace.fragments.append(ref)
-                self.pending_spans += spans
 
     def close(self) -> None:
         """Give up all open traces; another worker has them now."""
         for trace_id in self._open:
             self._splits.closed(trace_id)
+
+    def _summarised(self, batch: SpanBatch) -> Sequence[Fragment]:
+        return list(summarise(batch, self._judge.policies.sampling.facts, self.services))
+
+    def _add(self, trace: OpenTrace, fragment: Fragment, now: int) -> None:
+        """Let *trace* know what *fragment*, which came at *now*, brings."""
+        _, _, start, end, spans, facts, services, root, raw, more = fragment
+        if more is not None:
+            facts |= more(trace.facts, trace.start, trace.end)
+        trace.merge(start, end, spans, facts, services, root)
+        trace.size += len(raw)
+        if root is not None:
+            self._due.rooted(trace, now)
+        self.pending_spans += spans
+
+    def _watched(self, trace: OpenTrace, fragment: Fragment, now: int) -> list[Effect]:
+        """Decide *trace* at once if what came with *fragment* is reason to."""
+        settings = self._settings
+        if settings.max_bytes and trace.size > settings.max_bytes:
+            outcome = self._judge.not_sampled(trace, now, "bytes", by_ms=1)
+        elif settings.judges_messages:
+            found = self._judge.alone(_alone(trace, fragment), now)
+            if found is None:
+                return []
+            outcome = found
+        elif settings.max_spans and trace.spans >= settings.max_spans:
+            self._due.close(trace)
+            return self._decide([trace], [now], ["spans"])
+        else:
+            return []
+        self._due.close(trace)
+        return [self._end(trace, outcome, now)]
 
     def _outcome(
         self, trace_id: bytes, older: dict[bytes, tuple[Outcome, int] | None], now: int
@@ -168,55 +210,84 @@ class Sampler:
         if recent is not None:
             return recent
         found = older.get(trace_id)
-        return found[0] if found is not None and found[1] >= now else None
+        return found[0] if found is not None and self._decisions.is_held(*found, now) else None
+
+    def _late(self, fragment: Fragment, outcome: Outcome, now: int) -> Late:
+        trace_id, _, start, end, spans, facts, services, root, raw, _ = fragment
+        self._judge.late(trace_id, outcome, now)
+        late = OpenTrace(trace_id, now, NO_START, NO_END)
+        late.merge(start, end, spans, facts, services, root)
+        return Late(late, outcome, now, [raw] if self._forwards(outcome) else [])
 
     def _opened(self, trace_id: bytes, now: int) -> OpenTrace:
-        trace = OpenTrace(trace_id, now + self._settings.decision_wait_ms, NO_START, NO_END)
+        trace = OpenTrace(trace_id, now, NO_START, NO_END, epoch=self._judge.epoch)
         self._open[trace_id] = trace
         self._splits.opened(trace_id)
-        self._by_due.append(trace)
+        self._due.add(trace, now)
         return trace
 
     def _make_room(self, now: int) -> list[Effect]:
         limit = self._settings.num_traces
         if limit is None or len(self._open) < limit:
             return []
-        return self._decide([self._by_due.popleft()], [now], is_due=False)
+        return self._decide([self._due.oldest()], [now], ["traces"])
 
     def _decide(
-        self, traces: list[OpenTrace], times: list[int], *, is_due: bool = True
+        self, traces: list[OpenTrace], times: list[int], reasons: list[str], *, by_ms: int = 1
     ) -> list[Effect]:
-        effects: list[Effect] = []
-        verdicts = self._policies.decide(traces, times)
-        outcomes = [Outcome(*verdict[:3]) for verdict in verdicts]
-        if self._keeps:
-            outcomes = _with_wanted(
-                zip(traces, outcomes, times, strict=True), self._keeps, is_due=is_due
-            )
-        for trace, outcome, at in zip(traces, outcomes, times, strict=True):
-            del self._open[trace.trace_id]
-            self._splits.closed(trace.trace_id)
-            self.pending_spans -= trace.spans
-            raw = self._buffers.read(trace.fragments) if outcome.is_sampled else []
-            self._buffers.release(trace.fragments)
-            self._decisions.record(trace.trace_id, outcome, at)
-            effects.append(Decided(trace, outcome, at, raw))
-        return effects
+        """Decide *traces*; of those that are not due, records of the same ms may be still to come.
+
+        Whether these are in the same batch and have made their marks must not matter, so only
+        marks of *by_ms* before count. Where messages are judged alone, all have been by now.
+        """
+        if self._settings.judges_messages:
+            return [
+                self._end(trace, self._judge.not_sampled(trace, at, reason, by_ms), at)
+                for trace, at, reason in zip(traces, times, reasons, strict=True)
+            ]
+        stale = [trace for trace in traces if trace.epoch != self._judge.epoch]
+        if stale:
+            self._look_again(stale)
+        outcomes = self._judge.outcomes(traces, times, reasons, by_ms=by_ms)
+        return [self._end(*each) for each in zip(traces, outcomes, times, strict=True)]
+
+    def _look_again(self, traces: Sequence[OpenTrace]) -> None:
+        """Let *traces* have the facts that the policies that stand now ask for."""
+        owners = [trace for trace in traces for _ in trace.fragments]
+        batch = self._decode([raw for each in traces for raw in self._buffers.read(each.fragments)])
+        anew = {id(trace): OpenTrace(trace.trace_id, 0, NO_START, NO_END) for trace in traces}
+        for _, message, start, end, spans, facts, services, root, raw, more in self._summarised(
+            batch
+        ):
+            seen = anew[id(owners[message])]
+            if more is not None:
+                facts |= more(seen.facts, seen.start, seen.end)
+            seen.merge(start, end, spans, facts, services, root)
+            seen.size += len(raw)
+        for trace in traces:
+            trace.facts, trace.keys = anew[id(trace)].facts, anew[id(trace)].keys
+            trace.epoch = self._judge.epoch
+
+    def _end(self, trace: OpenTrace, outcome: Outcome, at: int) -> Decided:
+        """Let *trace* go with its *outcome*; it is in no queue any more."""
+        del self._open[trace.trace_id]
+        self._splits.closed(trace.trace_id)
+        self.pending_spans -= trace.spans
+        raw = self._buffers.read(trace.fragments) if self._forwards(outcome) else []
+        self._buffers.release(trace.fragments)
+        self._decisions.record(trace.trace_id, outcome, at)
+        return Decided(trace, outcome, at, raw)
+
+    def _forwards(self, outcome: Outcome) -> bool:
+        return outcome.is_sampled or self._settings.forwards_all
 
 
-def _with_wanted(
-    decided: Iterable[tuple[OpenTrace, Outcome, int]], keeps: Keeps, *, is_due: bool
-) -> list[Outcome]:
-    """Return the outcomes of *decided*, with traces kept that alerts point at.
-
-    Of a trace that is not due, records of the same millisecond may be still to come; whether they
-    are in the same batch and have made their marks must not matter.
-    """
-    found = []
-    for trace, outcome, at in decided:
-        by = at if is_due else at - 1
-        if outcome.decision == "not_sampled" and keeps.is_wanted(trace.trace_id, by):
-            outcome = KEPT_FOR_ALERT
-        keeps.decided(trace.trace_id, at, is_sampled=outcome.is_sampled)
-        found.append(outcome)
-    return found
+def _alone(trace: OpenTrace, fragment: Fragment) -> OpenTrace:
+    """Return *fragment* as a trace of its own; spans and bytes are counted since it began."""
+    trace_id, _, start, end, spans, facts, services, root, _, more = fragment
+    if more is not None:
+        facts |= more(0, NO_START, NO_END)
+    alone = OpenTrace(trace_id, trace.due, NO_START, NO_END)
+    alone.merge(start, end, spans, facts, services, root)
+    alone.spans, alone.size = trace.spans, trace.size
+    return alone

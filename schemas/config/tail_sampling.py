@@ -1,30 +1,53 @@
 """`tail_sampling`: the body of the collector's processor of that name.
 
-The same keys mean the same thing, defaults included; what is not there yet is refused. Two
-exceptions: `num_traces` is no limit unless set, and `decision_retention` is ours.
+The same keys mean the same thing, defaults included; what cannot mean the same is refused with what
+replaces it. `num_traces` and `decision_cache` are no limits unless set.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, ClassVar
+from collections.abc import Callable, Iterator, Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, ValidatorFunctionWrapHandler
 from pydantic import WrapValidator as Wrap
 
 from tailrace.schemas.config.policies import PolicyConfig, policy
-from tailrace.schemas.config.scalars import Duration, Whole, at_least, listed
-from tailrace.schemas.config.section import NOT_YET, Remark, Section, told
+from tailrace.schemas.config.scalars import (
+    Bytes,
+    Directory,
+    Duration,
+    Flag,
+    Texts,
+    TopicName,
+    Whole,
+    at_least,
+    listed,
+)
+from tailrace.schemas.config.section import Remark, Section, told
+from tailrace.schemas.config.wording import one_of
 from tailrace.schemas.durations import HOUR, SECOND
 
-KEYS_NOT_YET = (
-    "block_on_overflow",
-    "decision_cache",
-    "decision_wait_after_root_received",
-    "drop_pending_traces_on_shutdown",
-    "maximum_trace_size_bytes",
-    "sample_on_first_match",
-    "sampling_strategy",
-    "tail_storage",
-)
+_REFUSALS = {
+    "block_on_overflow": (
+        "is true; here a full partition decides its oldest trace, with the reason `traces`, and "
+        "nothing is lost. Remove it, or raise num_traces"
+    ),
+    "drop_pending_traces_on_shutdown": (
+        "is true; here traces that wait survive a stop and go on where they were. Remove it"
+    ),
+    "num_shards": "has no meaning here: the partitions of the input are the shards. Remove it",
+    "tail_storage": (
+        "has no meaning here: traces that wait are in tables on disk and in a changelog topic. "
+        "Remove it; data_dir says where"
+    ),
+}
+
+
+def _is_false(value: Any) -> bool:
+    return value is False
+
+
+OWN_POLICIES = ("alert", "forced", "linked")
+"""What decisions name as the policy of traces that none of the config's sampled."""
 
 
 def _named_once(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
@@ -47,28 +70,118 @@ def _name_remarks(policies: Any) -> Iterator[Remark]:
             )
 
 
-class TailSamplingConfig(Section):
-    """When a trace is decided, and which policies decide."""
+Policies = Annotated[
+    tuple[Annotated[PolicyConfig, BeforeValidator(policy)], ...],
+    BeforeValidator(listed),
+    Wrap(_named_once),
+]
 
-    refusals: ClassVar[Mapping[str, str]] = dict.fromkeys(KEYS_NOT_YET, NOT_YET)
 
-    policies: Annotated[
-        tuple[Annotated[PolicyConfig, BeforeValidator(policy)], ...],
-        BeforeValidator(listed),
-        Wrap(_named_once),
-    ]
-    decision_wait: Annotated[Duration, at_least(0)] = 30 * SECOND
-    """From a trace's first span to its decision."""
-    num_traces: Annotated[Whole, Field(ge=1)] | None = None
-    """How many traces may wait in one partition; more, and the oldest is decided early."""
-    expected_new_traces_per_sec: Annotated[Whole, Field(ge=0)] = 0
-    """The collector allocates by it; nothing here needs it."""
-    decision_retention: Annotated[Duration, at_least(SECOND)] = HOUR
-    """How long after its decision a trace's late spans still follow it."""
+class PolicySet(Section):
+    """What decides: it may change while the worker runs."""
+
+    policies: Policies = ()
+    sample_on_first_match: Flag = False
+    """The first policy that samples decides; those after it are not asked."""
 
     def cautions(self) -> Iterator[Remark]:
         if not self.policies:
             yield ("policies",), "is empty, so no trace is ever sampled"
+
+
+class DecisionCacheConfig(Section):
+    """How many decisions of a partition are remembered at most; 0: as many as there are."""
+
+    sampled_cache_size: Annotated[Whole, Field(ge=0)] = 0
+    non_sampled_cache_size: Annotated[Whole, Field(ge=0)] = 0
+
+
+class RouteConfig(Section):
+    """Kept traces that go to a topic of their own: those of `policies`, or `kept` by chance or not.
+
+    Late spans go where their trace went.
+    """
+
+    topic: TopicName
+    policies: Texts = ()
+    kept: Literal["certainly", "by_chance"] | None = None
+
+    def contradictions(self) -> Iterator[Remark]:
+        if not self.policies and self.kept is None:
+            yield (), "takes every trace; name policies, or kept: certainly or by_chance"
+
+
+class TailSamplingConfig(PolicySet):
+    """When a trace is decided, and which policies decide."""
+
+    refusals: ClassVar[Mapping[str, str]] = _REFUSALS
+    idle: ClassVar[Mapping[str, Callable[[Any], bool]]] = {
+        "block_on_overflow": _is_false,
+        "drop_pending_traces_on_shutdown": _is_false,
+    }
+
+    decision_wait: Annotated[Duration, at_least(0)] = 30 * SECOND
+    """From a trace's first span to its decision."""
+    decision_wait_after_root_received: Annotated[Duration, at_least(0)] = 0
+    """From a trace's root span to its decision, if that is sooner; 0: its root changes nothing."""
+    num_traces: Annotated[Whole, Field(ge=1)] | None = None
+    """How many traces may wait in one partition; more, and the oldest is decided early."""
+    expected_new_traces_per_sec: Annotated[Whole, Field(ge=0)] = 0
+    """The collector allocates by it; nothing here needs it."""
+    decision_cache: DecisionCacheConfig = DecisionCacheConfig()
+    """Bounds what is remembered by number; `decision_retention` does it by time."""
+    sampling_strategy: Literal["trace-complete", "span-ingest"] = "trace-complete"
+    """span-ingest: each message is judged alone, at once, until one samples or drops its trace."""
+    maximum_trace_size_bytes: Annotated[Bytes, Field(ge=0)] = 0
+    """A trace that grows beyond is not sampled, at once; 0: no bound."""
+    maximum_trace_spans: Annotated[Whole, Field(ge=0)] = 0
+    """A trace that has so many spans is decided at once; 0: no bound. This and the rest is ours."""
+    decision_retention: Annotated[Duration, at_least(SECOND)] = HOUR
+    """How long after its decision a trace's late spans still follow it."""
+    stamp: Flag = True
+    """Write policy, probability and version on kept spans, and the threshold into tracestate."""
+    force_keep: Texts = ()
+    """Attributes of spans or resources that keep a trace unless one is false, 0 or empty."""
+    keep_linked: Annotated[Duration, at_least(0)] = 0
+    """For how long traces are kept that a span of a kept trace links to; 0: they are not."""
+    routes: Annotated[tuple[RouteConfig, ...], BeforeValidator(listed)] = ()
+    """The first that takes a kept trace says its topic; else it is output.sampled."""
+    dry_run: Flag = False
+    """Decide and tell, but forward every trace."""
+    policies_file: Directory | None = None
+    """A file with policies that is read again whenever it changes; it stands instead of those here.
+    """
+
+    def contradictions(self) -> Iterator[Remark]:
+        if not self.model_fields_set & {"policies", "policies_file"}:
+            yield ("policies",), "is missing; it must be set"
+        names = {each.name for each in self.policies} | set(OWN_POLICIES)
+        for index, route in enumerate(self.routes):
+            for place, name in enumerate(route.policies):
+                if name not in names:
+                    yield (
+                        ("routes", index, "policies", place),
+                        f'is "{name}"; {one_of(name, sorted(names))}',
+                    )
+        if self.sampling_strategy == "span-ingest":
+            for index, each in enumerate(self.policies):
+                if each.is_stateful:
+                    yield (
+                        ("policies", index, "type"),
+                        f"is {each.type}, which needs whole traces; sampling_strategy span-ingest "
+                        f"judges each message alone",
+                    )
+
+    def cautions(self) -> Iterator[Remark]:
+        if self.policies_file is None:
+            yield from super().cautions()
+        types: set[str] = {each.type for each in self.policies}
+        if self.sampling_strategy == "span-ingest" and "drop" in types:
+            yield (
+                ("sampling_strategy",),
+                "is span-ingest and there is a drop policy, so no trace is ever sampled; "
+                "the collector does the same",
+            )
 
 
 DEFAULT_TAIL_SAMPLING = TailSamplingConfig.model_validate(

@@ -19,6 +19,7 @@ SILENCE: Final = "Silence"
 SNOOZE: Final = "Snooze"
 NOTIFICATION_POLICY: Final = "NotificationPolicy"
 CONTACT_POINT: Final = "ContactPoint"
+TAIL_SAMPLING: Final = "TailSampling"
 
 Spec = TypeVar("Spec", bound=Section)
 Spec_co = TypeVar("Spec_co", bound=Section, covariant=True)

@@ -15,11 +15,13 @@ from tailrace.schemas.definitions.definition import (
     SILENCE,
     SLO,
     SNOOZE,
+    TAIL_SAMPLING,
 )
 from tailrace.schemas.definitions.notification_policy import NotificationPolicySpec
 from tailrace.schemas.definitions.silence import SilenceSpec
 from tailrace.schemas.definitions.slo import SloSpec
 from tailrace.schemas.definitions.snooze import SnoozeSpec
+from tailrace.schemas.definitions.tail_sampling import TailSamplingSpec
 
 SPECS: Final[Mapping[str, type[Section]]] = {
     ALERT: AlertSpec,
@@ -28,4 +30,5 @@ SPECS: Final[Mapping[str, type[Section]]] = {
     SNOOZE: SnoozeSpec,
     NOTIFICATION_POLICY: NotificationPolicySpec,
     CONTACT_POINT: ContactPointSpec,
+    TAIL_SAMPLING: TailSamplingSpec,
 }

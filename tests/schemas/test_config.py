@@ -59,6 +59,20 @@ tail_sampling:
   num_traces: 1e5
   expected_new_traces_per_sec: 10
   decision_retention: 2h
+  decision_wait_after_root_received: 1s
+  decision_cache: {sampled_cache_size: 100, non_sampled_cache_size: 200}
+  sample_on_first_match: true
+  sampling_strategy: trace-complete
+  block_on_overflow: false
+  drop_pending_traces_on_shutdown: false
+  maximum_trace_size_bytes: 1MiB
+  maximum_trace_spans: 1000
+  stamp: false
+  force_keep: [debug, sampling.priority]
+  keep_linked: 1m
+  routes: [{topic: interesting, policies: slow}, {topic: random, kept: by_chance}]
+  dry_run: true
+  policies_file: policies.yaml
   policies:
     - {name: all, type: always_sample}
     - {name: slow, type: latency, latency: {threshold_ms: 5000, upper_threshold_ms: 10000}}
@@ -175,6 +189,21 @@ def test_every_key_has_its_effect() -> None:
             "num_traces": 100_000,
             "expected_new_traces_per_sec": 10,
             "decision_retention": 7200 * SECOND,
+            "decision_wait_after_root_received": SECOND,
+            "decision_cache": {"sampled_cache_size": 100, "non_sampled_cache_size": 200},
+            "sample_on_first_match": True,
+            "sampling_strategy": "trace-complete",
+            "maximum_trace_size_bytes": 1 << 20,
+            "maximum_trace_spans": 1000,
+            "stamp": False,
+            "force_keep": ("debug", "sampling.priority"),
+            "keep_linked": 60 * SECOND,
+            "routes": (
+                {"topic": "interesting", "policies": ("slow",), "kept": None},
+                {"topic": "random", "policies": (), "kept": "by_chance"},
+            ),
+            "dry_run": True,
+            "policies_file": Path("policies.yaml"),
         },
         "span_metrics": {
             "enabled": False,

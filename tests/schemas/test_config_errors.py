@@ -6,7 +6,6 @@ import pytest
 
 from tailrace.schemas.config import load, parse
 from tailrace.schemas.config.policies import TYPES_NOT_YET
-from tailrace.schemas.config.tail_sampling import KEYS_NOT_YET
 from tailrace.schemas.errors import ConfigError
 
 
@@ -279,11 +278,54 @@ def test_a_policy_of_a_later_version_is_refused_as_such(kind: str) -> None:
     )
 
 
-@pytest.mark.parametrize("key", KEYS_NOT_YET)
-def test_a_key_of_a_later_version_is_refused_as_such(key: str) -> None:
-    assert _problems(f"tail_sampling: {{{key}: 1, policies: []}}") == [
-        f"tail_sampling.{key} is not yet in this version; remove it"
-    ]
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        pytest.param(
+            "tail_storage: file_storage",
+            "tail_storage has no meaning here: traces that wait are in tables on disk and in a "
+            "changelog topic. Remove it; data_dir says where",
+            id="a store for traces is there anyway",
+        ),
+        pytest.param(
+            "num_shards: 4",
+            "num_shards has no meaning here: the partitions of the input are the shards. Remove it",
+            id="partitions are the shards",
+        ),
+        pytest.param(
+            "block_on_overflow: true",
+            "block_on_overflow is true; here a full partition decides its oldest trace, with the "
+            "reason `traces`, and nothing is lost. Remove it, or raise num_traces",
+            id="nothing blocks",
+        ),
+        pytest.param(
+            "drop_pending_traces_on_shutdown: true",
+            "drop_pending_traces_on_shutdown is true; here traces that wait survive a stop and go "
+            "on where they were. Remove it",
+            id="nothing is dropped on a stop",
+        ),
+        pytest.param(
+            "sampling_strategy: span_ingest",
+            'sampling_strategy is "span_ingest"; it must be trace-complete or span-ingest',
+            id="a strategy that nobody knows",
+        ),
+        pytest.param(
+            "routes: [{topic: a, policies: [errrs]}]",
+            'routes[0].policies[0] is "errrs"; did you mean errors?',
+            id="a route of a policy that is not there",
+        ),
+        pytest.param(
+            "routes: [{topic: a}]",
+            "routes[0] takes every trace; name policies, or kept: certainly or by_chance",
+            id="a route that leaves nothing for the others",
+        ),
+    ],
+)
+def test_what_cannot_mean_the_same_is_refused_with_what_replaces_it(
+    line: str, problem: str
+) -> None:
+    errors = "policies: [{name: errors, type: always_sample}]"
+    assert _problems(f"tail_sampling:\n  {line}\n  {errors}") == [f"tail_sampling.{problem}"]
 
 
 def test_every_problem_is_told_at_once() -> None:

@@ -28,12 +28,18 @@ class Limits:
     wait_ms: int
     retention_ms: int
     num_traces: int | None = None
+    root_wait_ms: int = 0
+    max_spans: int = 0
+    judges_messages: bool = False
 
     def yaml(self) -> str:
         """The config of a worker with these limits."""
         limit = "" if self.num_traces is None else f"  num_traces: {self.num_traces}\n"
+        strategy = "span-ingest" if self.judges_messages else "trace-complete"
         return (
             f"tail_sampling:\n  decision_wait: {self.wait_ms}ms\n"
+            f"  decision_wait_after_root_received: {self.root_wait_ms}ms\n"
+            f"  maximum_trace_spans: {self.max_spans}\n  sampling_strategy: {strategy}\n"
             f"  decision_retention: {self.retention_ms}ms\n{limit}  policies:{POLICIES}"
         )
 
@@ -46,6 +52,17 @@ class Verdict:
     policy: str | None
     probability: float | None
     at: int
+    reason: str = "wait"
+
+
+@dataclass
+class Waiting:
+    """An open trace: when it is due, after its wait (`turn` 0) or by its root, and its spans."""
+
+    due: int
+    turn: int
+    order: int
+    spans: list[Span] = field(default_factory=list)
 
 
 @dataclass
@@ -57,7 +74,8 @@ class NaiveSampler:
     sampled: Counter[tuple[bytes, str, FlatSpan]] = field(default_factory=Counter)
     """Trace ID, policy and span of everything kept."""
     now: int = 0
-    waiting: dict[bytes, tuple[int, list[Span]]] = field(default_factory=dict)
+    arrived: int = 0
+    waiting: dict[bytes, Waiting] = field(default_factory=dict)
     verdicts: dict[bytes, Verdict] = field(default_factory=dict)
 
     def record(self, timestamp: int, spans: Iterable[Span]) -> None:
@@ -72,25 +90,44 @@ class NaiveSampler:
 
     def decide_before(self, now: int) -> None:
         """Time goes on to *now*."""
-        for trace_id, (due, _) in list(self.waiting.items()):
-            if due < now:
-                self._decide(trace_id, due)
+        due = [(w.due, w.turn, w.order, trace_id) for trace_id, w in self.waiting.items()]
+        for at, turn, _, trace_id in sorted(due):
+            if at < now:
+                self._decide(trace_id, at, "root" if turn else "wait")
 
     def _arrive(self, trace_id: bytes, spans: list[Span]) -> None:
+        self.arrived += 1
         verdict = self.verdicts.get(trace_id)
-        if trace_id in self.waiting:
-            self.waiting[trace_id][1].extend(spans)
-        elif verdict is not None and self.now <= verdict.at + self.limits.retention_ms:
-            self._send(trace_id, spans, verdict, self.now, late=True)
-        else:
+        if trace_id not in self.waiting:
+            if verdict is not None and self.now <= verdict.at + self.limits.retention_ms:
+                self._send(trace_id, spans, verdict, self.now, late=True)
+                return
             if len(self.waiting) == self.limits.num_traces:
-                self._decide(next(iter(self.waiting)), self.now)
-            self.waiting[trace_id] = (self.now + self.limits.wait_ms, list(spans))
+                self._decide(next(iter(self.waiting)), self.now, "traces")
+            self.waiting[trace_id] = Waiting(self.now + self.limits.wait_ms, 0, self.arrived)
+        waiting = self.waiting[trace_id]
+        waiting.spans.extend(spans)
+        sooner = self.now + self.limits.root_wait_ms
+        has_root = any(span.parent in (b"", bytes(8)) for span in spans)
+        if self.limits.root_wait_ms and has_root and sooner < waiting.due:
+            waiting.due, waiting.turn, waiting.order = sooner, 1, self.arrived
+        if self.limits.judges_messages:
+            alone = judged(trace_id, spans, self.now)
+            if alone.decision == "sampled":
+                self._end(trace_id, alone, "ingest")
+        elif 0 < self.limits.max_spans <= len(waiting.spans):
+            self._decide(trace_id, self.now, "spans")
 
-    def _decide(self, trace_id: bytes, at: int) -> None:
-        _, spans = self.waiting.pop(trace_id)
-        verdict = self.verdicts[trace_id] = judged(trace_id, spans, at)
-        self._send(trace_id, spans, verdict, at, late=False)
+    def _decide(self, trace_id: bytes, at: int, reason: str) -> None:
+        verdict = judged(trace_id, self.waiting[trace_id].spans, at)
+        if self.limits.judges_messages:
+            verdict = Verdict("not_sampled", None, None, at)
+        self._end(trace_id, verdict, reason)
+
+    def _end(self, trace_id: bytes, verdict: Verdict, reason: str) -> None:
+        verdict.reason = reason
+        self.verdicts[trace_id] = verdict
+        self._send(trace_id, self.waiting.pop(trace_id).spans, verdict, verdict.at, late=False)
 
     def _send(
         self, trace_id: bytes, spans: Sequence[Span], verdict: Verdict, at: int, *, late: bool
@@ -112,6 +149,9 @@ class NaiveSampler:
                 "duration_ms": max(0, end - start) / MS,
                 "decided_at": at,
                 "late": late,
+                "reason": verdict.reason,
+                "policy_version": "0",
+                "missing_root": None if late else root is None,
             }
         )
         if verdict.decision == "sampled":

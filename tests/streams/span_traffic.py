@@ -27,6 +27,10 @@ LIMITS = st.sampled_from(
         Limits(1000, 4000, num_traces=2),
         Limits(3000, 1000),
         Limits(0, 1000),
+        Limits(3000, 4000, root_wait_ms=500),
+        Limits(2000, 2000, num_traces=2, root_wait_ms=1000, max_spans=3),
+        Limits(1000, 3000, max_spans=2),
+        Limits(1000, 3000, root_wait_ms=400, judges_messages=True),
     ]
 )
 

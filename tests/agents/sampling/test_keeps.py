@@ -13,8 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tailrace.agents.sampling.facts import Trace
+from tailrace.agents.sampling.judge import Judge, StandingPolicies
 from tailrace.agents.sampling.logic import SamplingLogic, SamplingOutputs
 from tailrace.agents.sampling.policies import SamplingPolicies, build_policies
+from tailrace.agents.sampling.routes import Routes
 from tailrace.agents.sampling.sampler import Sampler, SamplerSettings
 from tailrace.agents.sampling.splits import SplitTraces
 from tailrace.agents.sampling.votes import DROPPED, NOT_SAMPLED, Certain, Panel, Vote
@@ -79,16 +81,19 @@ class Partition:
         self.keeps = Keeps(self.store, b"k", RETENTION, topic)
         sampler = Sampler(
             SamplerSettings(WAIT, self.num_traces),
-            self.policies,
+            Judge(
+                StandingPolicies(self.policies),
+                self.store,
+                self.keeps if self.has_keeps else None,
+            ),
             TraceBuffers(self.store, SegmentCache()),
             DecisionTable(self.store, RETENTION, WAIT),
             SplitTraces(),
-            self.keeps if self.has_keeps else None,
+            self.decoder.decode,
         )
         self.logic = SamplingLogic(
             sampler,
-            SamplingOutputs("sampled", "decisions", 1 << 20, _unfit),
-            self.decoder.decode,
+            SamplingOutputs(Routes((), "sampled"), "decisions", 1 << 20, _unfit),
             self.keeps if self.has_keeps else None,
         )
         self.logic.restore(self.now)

@@ -53,6 +53,9 @@ def test_a_decision_has_every_field_in_its_published_form() -> None:
         "duration_ms": 1.5,
         "decided_at": "2023-11-14T22:13:30.000000000Z",
         "late": False,
+        "reason": "wait",
+        "policy_version": "0",
+        "missing_root": False,
     }
 
 

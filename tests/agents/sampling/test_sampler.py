@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tailrace.agents.sampling.policies import build_policies
+from tailrace.agents.sampling.judge import Judge, standing
 from tailrace.agents.sampling.sampler import Decided, Effect, Sampler, SamplerSettings
 from tailrace.agents.sampling.splits import SplitTraces
 from tailrace.schemas.config import parse
@@ -36,20 +36,21 @@ class Partition:
 
     def __post_init__(self) -> None:
         self.store = PartitionStore(MemoryDisk())
-        self.policies = build_policies(parse(POLICIES).tail_sampling.policies)
-        self.decoder = Decoder(self.policies.facts.attributes)
+        self.config = parse(POLICIES).tail_sampling
+        self.decoder = Decoder(standing(self.config).sampling.facts.attributes)
         self.now = 0
         self.begin()
 
     def begin(self) -> None:
         self.sampler = Sampler(
             SamplerSettings(WAIT, self.num_traces),
-            self.policies,
+            Judge(standing(self.config), self.store),
             TraceBuffers(self.store, SegmentCache()),
             DecisionTable(self.store, RETENTION, WAIT),
             SplitTraces(),
+            self.decoder.decode,
         )
-        self.sampler.restore(self.now, self.decoder.decode)
+        self.sampler.restore(self.now)
 
     def process(self, story: Story) -> list[str]:
         values = [message(*map(span, letters)) for _, letters in story]

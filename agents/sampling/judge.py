@@ -1,0 +1,196 @@
+"""From what policies say of traces to their outcomes: version, reason, and what is kept anyway.
+
+Laws:
+
+- A policy that drops has the last word. What an alert points at, what is forced and what a kept
+  trace links to is kept if no policy drops it; the policy of the outcome is then that of the
+  config that samples it, or `alert`, `forced` or `linked`.
+- Policies with a state go on where they were after a restart; a policy of a new version goes on
+  from the state of the one of its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import orjson
+
+from tailrace.agents.sampling.facts import AttributeFact, Trace
+from tailrace.agents.sampling.policies import SamplingPolicies, build_policies
+from tailrace.agents.sampling.votes import Panel, Verdict
+from tailrace.schemas.config.tail_sampling import PolicySet
+from tailrace.schemas.spans import AttributeColumn
+from tailrace.schemas.strings import AttributeValue
+from tailrace.tables.decisions import CONFIGURED, Outcome
+from tailrace.tables.keeps import Keeps
+from tailrace.tables.store import PartitionStore
+
+STATES_KEY: Final = b"p"
+"""In the store: the states of the policies, by name."""
+_VERSION: Final = b"\x01"
+_NOT_FORCED: Final = frozenset(("", "0", "false", "none"))
+
+
+@dataclass(frozen=True, slots=True)
+class StandingPolicies:
+    """The policies that decide, and their version. `forced`: facts that keep a trace anyway."""
+
+    sampling: SamplingPolicies
+    version: str = CONFIGURED
+    forced: int = 0
+
+
+def standing(
+    policies: PolicySet, version: str = CONFIGURED, force_keep: Sequence[str] = ()
+) -> StandingPolicies:
+    """Return *policies* as one partition goes by them; *force_keep* names attributes."""
+    sampling = build_policies(
+        policies.policies, sample_on_first_match=policies.sample_on_first_match
+    )
+    forced = 0
+    if force_keep:
+        questions = tuple(
+            (AttributeColumn(scope, key), _is_set) for key in force_keep for scope in _SCOPES
+        )
+        forced = sampling.facts.bit(AttributeFact(questions))
+    return StandingPolicies(sampling, version, forced)
+
+
+_SCOPES: Final = ("span", "resource")
+
+
+def _is_set(value: AttributeValue) -> bool:
+    """True unless it says no: false, 0, or an empty text; as numbers or as text."""
+    return str(value).lower() not in _NOT_FORCED if isinstance(value, str) else bool(value)
+
+
+class Links(Protocol):
+    """What kept traces link to."""
+
+    def is_linked(self, trace_id: bytes, now: int) -> bool: ...
+
+
+class Judge:
+    """Decides what becomes of traces, by the policies that stand."""
+
+    def __init__(
+        self,
+        policies: StandingPolicies,
+        store: PartitionStore,
+        keeps: Keeps | None = None,
+        links: Links | None = None,
+    ) -> None:
+        self.policies = policies
+        self.epoch = 0
+        """Changes with the policies: facts of another one are not for these."""
+        self._store = store
+        self._keeps = keeps
+        self._links = links
+        self._restored: dict[str, Any] = {}
+        """What the store had, until it is known which policies stand."""
+        self._stored = b""
+        self._outcomes: dict[tuple[Verdict, str], Outcome] = {}
+
+    def use(self, policies: StandingPolicies) -> None:
+        """Go by *policies* from now on."""
+        states, self._restored = self._restored | self._panel.state(), {}
+        self.policies = policies
+        self.epoch += 1
+        self._outcomes.clear()
+        self._panel.load(states)
+
+    @property
+    def _panel(self) -> Panel:
+        return self.policies.sampling.panel
+
+    def outcomes(
+        self, traces: Sequence[Trace], times: Sequence[int], reasons: Sequence[str], *, by_ms: int
+    ) -> list[Outcome]:
+        """Return what becomes of each of *traces*, decided at its time for its reason.
+
+        Marks count that were made *by_ms* before that, or earlier.
+        """
+        verdicts = self.policies.sampling.decide(traces, times)
+        found = []
+        for trace, verdict, at, reason in zip(traces, verdicts, times, reasons, strict=True):
+            outcome = self._outcomes.get((verdict, reason)) or self._outcome(verdict, reason)
+            if outcome.decision != "dropped":
+                outcome = self._kept_anyway(trace, outcome, at, by_ms)
+            if self._keeps:
+                self._keeps.decided(trace.trace_id, at, is_sampled=outcome.is_sampled)
+            found.append(outcome)
+        return found
+
+    def alone(self, trace: Trace, at: int) -> Outcome | None:
+        """Return what becomes of *trace*, judged by one message; None: it is open yet.
+
+        With a policy that may drop, none is ever sampled so: it might be dropped yet.
+        """
+        (verdict,) = self.policies.sampling.decide([trace], [at])
+        may_drop = any(seat.policy.may_drop for seat in self._panel.seats)
+        if verdict.decision == "not_sampled" or (verdict.decision == "sampled" and may_drop):
+            return None
+        return self._outcome(verdict, "ingest")
+
+    def late(self, trace_id: bytes, outcome: Outcome, at: int) -> None:
+        """Hear that spans of *trace_id* came at *at*, long after its *outcome*."""
+        if self._keeps:
+            self._keeps.decided(trace_id, at, is_sampled=outcome.is_sampled)
+
+    def not_sampled(self, trace: Trace, at: int, reason: str, by_ms: int) -> Outcome:
+        """Return what becomes of *trace* when the policies are not asked."""
+        outcome = self._outcome(Verdict("not_sampled", None, None, None), reason)
+        outcome = self._kept_anyway(trace, outcome, at, by_ms)
+        if self._keeps:
+            self._keeps.decided(trace.trace_id, at, is_sampled=outcome.is_sampled)
+        return outcome
+
+    def _outcome(self, verdict: Verdict, reason: str) -> Outcome:
+        decision, policy, probability, inclusion = verdict
+        found = Outcome(decision, policy, probability, self.policies.version, reason, inclusion)
+        self._outcomes[verdict, reason] = found
+        return found
+
+    def _kept_anyway(self, trace: Trace, outcome: Outcome, at: int, by_ms: int) -> Outcome:
+        """Return *outcome*, or that the trace is kept for another reason than its policies'.
+
+        What is kept for certain has a chance of 1, also if a policy happened to draw it. Of what
+        is only linked to nobody knows the chance.
+        """
+        name = None
+        if trace.facts & self.policies.forced:
+            name = "forced"
+        elif self._keeps and self._keeps.is_wanted(trace.trace_id, at - by_ms):
+            name = "alert"
+        if name is not None:
+            if outcome.is_sampled:
+                return outcome._replace(inclusion=1.0)
+            return Outcome("sampled", name, 1.0, outcome.version, outcome.reason, 1.0)
+        is_open = self._links is not None and not outcome.is_sampled
+        if is_open and self._links is not None and self._links.is_linked(trace.trace_id, at):
+            return Outcome("sampled", "linked", None, outcome.version, outcome.reason, None)
+        return outcome
+
+    def restore(self) -> None:
+        """Go on from the states that the store has."""
+        self._stored = self._store.get(STATES_KEY) or b""
+        if self._stored:
+            if self._stored[:1] != _VERSION:
+                raise ValueError(
+                    f"policies have state of version {self._stored[0]}; this tailrace reads "
+                    f"version {_VERSION[0]}. Run the version that wrote it."
+                )
+            self._restored = orjson.loads(self._stored[1:])
+            self._panel.load(self._restored)
+
+    def seal(self) -> None:
+        """Put the states of the policies into the store, if they have changed."""
+        if not self._panel.has_state and not self._stored:
+            return
+        states = self._panel.state()
+        value = _VERSION + orjson.dumps(states, option=orjson.OPT_SORT_KEYS)
+        if value != self._stored:
+            self._stored = value
+            self._store.put(STATES_KEY, value)

@@ -1,0 +1,35 @@
+"""Which topic a kept trace goes to, by what kept it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tailrace.schemas.config.tail_sampling import RouteConfig
+from tailrace.tables.decisions import Outcome
+
+
+class Routes:
+    """The first route that takes an outcome says the topic; *otherwise* if none does.
+
+    Late spans have the outcome of their trace, so they go where it went.
+    """
+
+    def __init__(self, routes: Sequence[RouteConfig], otherwise: str) -> None:
+        self.topics = tuple(dict.fromkeys([*(each.topic for each in routes), otherwise]))
+        self._routes = routes
+        self._otherwise = otherwise
+        self._known: dict[Outcome, str] = {}
+
+    def topic(self, outcome: Outcome) -> str:
+        """Return where a trace of *outcome* goes."""
+        topic = self._known.get(outcome)
+        if topic is None:
+            taking = (each.topic for each in self._routes if _takes(each, outcome))
+            topic = self._known[outcome] = next(taking, self._otherwise)
+        return topic
+
+
+def _takes(route: RouteConfig, outcome: Outcome) -> bool:
+    if route.policies and outcome.policy not in route.policies:
+        return False
+    return route.kept is None or (route.kept == "certainly") is (outcome.probability == 1.0)

@@ -1,0 +1,73 @@
+"""Sampling policies as a definition: they change while workers run, and have a version."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import Final
+
+from pydantic import ValidationError
+
+from tailrace.schemas.config import document
+from tailrace.schemas.config.section import Remark, spelled
+from tailrace.schemas.config.tail_sampling import PolicySet
+from tailrace.schemas.definitions.definition import (
+    DEFAULT_TENANT,
+    TAIL_SAMPLING,
+    Definition,
+    DefinitionKey,
+    Definitions,
+)
+from tailrace.schemas.errors import ConfigError, Problem
+
+CONFIGURED: Final = "0"
+"""The version of the policies that stand in the worker's config."""
+OF_FILE: Final = "the watched file"
+"""The name of the definition that a watched file is."""
+_VERSION: Final = "version"
+_SECTION: Final = "tail_sampling"
+
+
+class TailSamplingSpec(PolicySet):
+    """The policies that decide, instead of the config's. The newest definition stands."""
+
+    def contradictions(self) -> Iterator[Remark]:
+        if not self.policies:
+            yield ("policies",), "is empty, so no trace would ever be sampled; name one at least"
+
+
+def of_file(text: str, source: str) -> Definition[TailSamplingSpec]:
+    """Return the policies in *text*, of a watched file, as a definition.
+
+    It gives way to one of the topic. Its version is told by its content, so that all workers name
+    the same one. Raises ConfigError with all that is wrong; *source* names the file.
+    """
+    data = document.read(text, source)
+    path: tuple[str, ...] = ()
+    if isinstance(data, dict) and _SECTION in data and len(data) == 1:
+        data, path = data[_SECTION], (_SECTION,)
+    if not isinstance(data, dict):
+        raise ConfigError([Problem(source, "is not a mapping; begin with policies:")])
+    try:
+        spec = TailSamplingSpec.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(
+            Problem(f"{source}: {spelled((*path, *each['loc']))}", each["msg"])
+            for each in error.errors()
+        ) from None
+    version = f"file-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    key = DefinitionKey(TAIL_SAMPLING, DEFAULT_TENANT, OF_FILE)
+    return Definition(key, {}, {_VERSION: version}, spec)
+
+
+def standing(definitions: Definitions) -> tuple[str, TailSamplingSpec] | None:
+    """Return the policies that stand, with their version; None: the config's do."""
+    newest: Definition[TailSamplingSpec] | None = None
+    for each in definitions.of(TAIL_SAMPLING):
+        if each.tenant == DEFAULT_TENANT and (newest is None or each.version > newest.version):
+            newest = each
+    if newest is None:
+        return None
+    if newest.name == OF_FILE:
+        return newest.annotations[_VERSION], newest.spec
+    return str(newest.version), newest.spec
