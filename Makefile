@@ -6,7 +6,7 @@ RUN := .venv/bin/python
 export UV_PYTHON_DOWNLOADS := never
 export UV_PYTHON_PREFERENCE := only-system
 
-.PHONY: setup demo test lint types arch bench docs alertmanager wheel clean
+.PHONY: setup demo test lint types arch bench compare-sampling docs alertmanager wheel clean
 
 setup: .venv/.ready  ## everything installed, as uv.lock says
 
@@ -44,6 +44,9 @@ arch: setup  ## who may import whom
 
 bench: setup  ## CPU µs a span, checked against the truth
 	$(RUN) -m tailrace_loadtest bench
+
+compare-sampling: setup  ## what a collector keeps, built with Go, beside what we keep
+	@GO="$(GO)" $(RUN) -m tailrace_loadtest.compare $(ARGS)
 
 docs: setup  ## docs/metrics.md, from the declarations
 	@$(RUN) -m tailrace.streams.metrics_page > docs/metrics.md

@@ -1,0 +1,85 @@
+"""The command `python -m tailrace_loadtest.compare`, which is `make compare-sampling`.
+
+Exit codes: 0 both keep the same, but for differences that are listed; 1 they do not; 2 usage;
+3 there is no collector.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+from typing import Annotated
+
+import typer
+
+from tailrace_loadtest.compare import collector, ours
+from tailrace_loadtest.compare.policies import TYPES, PolicySet, policy_sets
+from tailrace_loadtest.compare.report import Report
+from tailrace_loadtest.compare.reproduction import reproduction
+from tailrace_loadtest.compare.spans import Traces, one_message_each, traces
+
+_SETS_AT_ONCE = 30
+"""Of one collector: each holds all spans of its own until the end."""
+_SHOWN = 3
+
+
+def main(
+    seed: Annotated[int, typer.Option(help="The same seed, the same traces and policies.")] = 1,
+    count: Annotated[int, typer.Option("--traces", min=1)] = 5000,
+    sets: Annotated[int, typer.Option(min=1, help="Of policies.")] = 120,
+    ordered: Annotated[
+        int, typer.Option(help="Traces for limits of rates, a second each: their order counts.")
+    ] = 40,
+    types: Annotated[str, typer.Option(help="Of policies, with commas.")] = ",".join(TYPES),
+    program: Annotated[
+        Path | None, typer.Option("--collector", help="One that is built already.")
+    ] = None,
+) -> None:
+    """Give random traces and policies to a collector and to `simulate`; compare what they keep."""
+    try:
+        program = program or collector.build()
+    except collector.NoCollector as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(3) from None
+    random = Random(seed)
+    drawn = policy_sets(random, sets, types.split(","))
+    report = Report()
+    free = [each for each in drawn if not each.is_limited]
+    limited = [each for each in drawn if each.is_limited]
+    load, small = traces(random, count), one_message_each(random, ordered)
+    for begin in range(0, len(free), _SETS_AT_ONCE):
+        group = free[begin : begin + _SETS_AT_ONCE]
+        _compare(program, group, load, report, one_a_tick=False)
+    if limited:
+        _compare(program, limited, small, report, one_a_tick=True)
+    typer.echo(report.text())
+    for shown in report.unknown[:_SHOWN]:
+        source = small if shown.policy_set.is_limited else load
+        typer.echo(reproduction(program, shown, source))
+    raise typer.Exit(0 if report.is_right else 1)
+
+
+def _compare(
+    program: Path, sets: Sequence[PolicySet], load: Traces, report: Report, *, one_a_tick: bool
+) -> None:
+    began = time.monotonic()
+    theirs = collector.kept(program, sets, load.messages, one_a_tick=one_a_tick)
+    between = time.monotonic()
+    here = ours.kept(sets, load.messages, os.cpu_count() or 1)
+    typer.echo(
+        f"{len(sets)} sets of policies, {len(load.spans)} traces: the collector took "
+        f"{between - began:.0f} s, tailrace {time.monotonic() - between:.0f} s",
+        err=True,
+    )
+    for each, one, other in zip(sets, theirs, here, strict=True):
+        if isinstance(other, ours.Refused):
+            report.refused(each, str(other))
+        else:
+            report.add(each, load, one, other)
+
+
+if __name__ == "__main__":
+    typer.run(main)

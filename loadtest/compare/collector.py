@@ -1,0 +1,186 @@
+"""What a collector keeps: built from the Go module beside this file, and run.
+
+It decides nothing before it is told to stop; then it decides everything it has, tick by tick. So
+what it keeps does not hinge on how fast anything runs.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
+
+from tailrace_loadtest.compare.kept import Kept
+from tailrace_loadtest.compare.policies import PolicySet
+from tailrace_loadtest.compare.spans import Message
+from tailrace_loadtest.processes import free_port
+
+OLDEST_GO = (1, 25)
+WAIT = "600s"
+"""Longer than any run."""
+_NAMING = "processor.tailsamplingprocessor.recordpolicy"
+_POLICY = "tailsampling.policy"
+"""An attribute of scopes that is there with that feature gate."""
+_TICK_S = 1.1
+_MODULE = Path(__file__).parent / "collector"
+_START_S = 60.0
+_STOP_S = 300.0
+
+
+class NoCollector(Exception):
+    """None can be built here; the text says what to do."""
+
+
+def build() -> Path:
+    """The collector, in the user's cache; raises NoCollector."""
+    go = os.environ.get("GO") or shutil.which("go") or "/usr/local/go/bin/go"
+    version = _version(go)
+    wanted = ".".join(map(str, OLDEST_GO))
+    if version is None:
+        raise NoCollector(
+            f"Building a collector takes Go {wanted} or newer, and there is none on the PATH. "
+            f"Install it from https://go.dev/dl or your system's packages, or say where it is: "
+            f"make compare-sampling GO=/path/to/go"
+        )
+    if version < OLDEST_GO:
+        raise NoCollector(
+            f"{go} is Go {version[0]}.{version[1]}; building a collector takes {wanted} or newer. "
+            f"Install one, or say where it is: make compare-sampling GO=/path/to/go"
+        )
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    built = Path(home) / "tailrace" / "compare" / "collector"
+    built.parent.mkdir(parents=True, exist_ok=True)
+    done = subprocess.run([go, "build", "-o", str(built), "."], cwd=_MODULE, check=False)
+    if done.returncode:
+        raise NoCollector(
+            "Go did not build it; what it said stands above. Modules come from where Go is set to "
+            "get them: see `go env GOPROXY`."
+        )
+    return built
+
+
+def _version(go: str) -> tuple[int, int] | None:
+    try:
+        said = subprocess.run([go, "version"], capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    found = re.search(r"go(\d+)\.(\d+)", said)
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def kept(
+    program: Path, sets: Sequence[PolicySet], messages: Sequence[Message], *, one_a_tick: bool
+) -> list[Kept]:
+    """What each of *sets* keeps of *messages*.
+
+    Traces of one tick are decided in no certain order. With *one_a_tick*, messages come so far
+    apart that traces are decided in the order in which they began.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        port = free_port()
+        config = directory / "config.yaml"
+        config.write_text(yaml.safe_dump(_config(sets, port, directory), allow_unicode=True))
+        with _running(program, config, directory / "log", port) as connection:
+            for message in messages:
+                _send(connection, message.value)
+                if one_a_tick:
+                    time.sleep(_TICK_S)
+        return [_read(directory / f"{index}.pb") for index in range(len(sets))]
+
+
+def _config(sets: Sequence[PolicySet], port: int, directory: Path) -> dict[str, Any]:
+    rows = range(len(sets))
+    own = {"decision_wait": WAIT, "num_traces": 10**7}
+    return {
+        "receivers": {"otlp": {"protocols": {"http": {"endpoint": f"127.0.0.1:{port}"}}}},
+        "processors": {f"tail_sampling/{row}": {**sets[row].section, **own} for row in rows},
+        "exporters": {
+            f"file/{row}": {"path": str(directory / f"{row}.pb"), "format": "proto"} for row in rows
+        },
+        "service": {
+            "telemetry": {"metrics": {"level": "none"}, "logs": {"level": "warn"}},
+            "pipelines": {
+                f"traces/{row}": {
+                    "receivers": ["otlp"],
+                    "processors": [f"tail_sampling/{row}"],
+                    "exporters": [f"file/{row}"],
+                }
+                for row in rows
+            },
+        },
+    }
+
+
+@contextmanager
+def _running(
+    program: Path, config: Path, log: Path, port: int
+) -> Iterator[http.client.HTTPConnection]:
+    """A collector that listens; it has ended, and written everything, when this is left."""
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            [program, f"--config=file:{config}", f"--feature-gates={_NAMING}"],
+            stdout=file,
+            stderr=file,
+            stdin=subprocess.DEVNULL,
+        )
+    try:
+        yield _connected(process, log, port)
+        process.send_signal(signal.SIGTERM)
+        if process.wait(_STOP_S):
+            raise RuntimeError(f"the collector failed:\n{log.read_text()[-3000:]}")
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _connected(
+    process: subprocess.Popen[bytes], log: Path, port: int
+) -> http.client.HTTPConnection:
+    deadline = time.monotonic() + _START_S
+    while time.monotonic() < deadline and process.poll() is None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        try:
+            connection.connect()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return connection
+    raise RuntimeError(f"the collector does not start:\n{log.read_text()[-3000:]}")
+
+
+def _send(connection: http.client.HTTPConnection, value: bytes) -> None:
+    connection.request("POST", "/v1/traces", value, {"Content-Type": "application/x-protobuf"})
+    answer = connection.getresponse()
+    text = answer.read()
+    if answer.status != 200:
+        raise RuntimeError(f"the collector answered {answer.status}: {text[:300]!r}")
+
+
+def _read(path: Path) -> Kept:
+    """The spans of a file of messages, each after its length in 4 bytes."""
+    found = Kept()
+    content = path.read_bytes() if path.exists() else b""
+    at = 0
+    while at < len(content):
+        end = at + 4 + int.from_bytes(content[at : at + 4], "big")
+        for block in TracesData.FromString(content[at + 4 : end]).resource_spans:
+            for scope in block.scope_spans:
+                named = [each.value for each in scope.scope.attributes if each.key == _POLICY]
+                policy = named[0].string_value if named else None
+                for span in scope.spans:
+                    found.add(span.trace_id or bytes(16), 1, policy)
+        at = end
+    return found

@@ -1,0 +1,24 @@
+"""What a sampler kept of a load."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Kept:
+    """How many spans of a trace, and the policy that it was kept by, by trace ID."""
+
+    spans: dict[bytes, int] = field(default_factory=dict)
+    policy: dict[bytes, str] = field(default_factory=dict)
+
+    def add(self, trace_id: bytes, spans: int, policy: str | None) -> None:
+        """Count *spans* more; a trace's policy is the first that is named."""
+        self.spans[trace_id] = self.spans.get(trace_id, 0) + spans
+        if policy:
+            self.policy.setdefault(trace_id, policy)
+
+    def answer(self, trace_id: bytes) -> str:
+        """What became of that trace, as a text that equals the other's if that did the same."""
+        spans = self.spans.get(trace_id, 0)
+        return f"{spans} spans kept by {self.policy.get(trace_id)}" if spans else "not kept"

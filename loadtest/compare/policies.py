@@ -1,0 +1,297 @@
+"""Policies at random: every type with every key, alone, beside and inside each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any, TypeAlias
+
+from tailrace_loadtest.compare.conditions import condition
+from tailrace_loadtest.compare.values import CODES, TEXTS, USERS
+
+Body: TypeAlias = dict[str, Any]
+
+_EXPRESSIONS = (
+    *("^pro", "dev|stag", "user-[0-9]+$", "", "(?i)prod", r"\d{2}", "^$", "^user.admin$", "g$"),
+    *("(?s)user.admin", r"\bprod\b", "[[:upper:]]{2}", r"\pL+ü?", r"\Aprod\z", "(?m)^admin$"),
+    *(r"^\S+$", "größe", "(a|b)c*?", r"[^a-z]", "^user-1?7$", "(?i)^üser"),
+)
+_KINDS_OF_SPAN_COUNT = ((0, 0), (2, 0), (4, 0), (10, 0), (1, 1), (2, 5), (0, 3), (6, 4))
+
+
+@dataclass(frozen=True)
+class PolicySet:
+    """A `tail_sampling` section that both are given, but for its times.
+
+    `is_limited`: what it keeps depends on what it kept before.
+    """
+
+    name: str
+    section: Body
+
+    @property
+    def policies(self) -> list[Body]:
+        found: list[Body] = self.section["policies"]
+        return found
+
+    @property
+    def types(self) -> frozenset[str]:
+        """The types of all its policies, those inside others too."""
+        return frozenset(each["type"] for each in flattened(self.policies))
+
+    @property
+    def is_limited(self) -> bool:
+        return bool(self.types & LIMITED)
+
+    @property
+    def is_by_message(self) -> bool:
+        """Whether each part of a trace is judged when it comes."""
+        return self.section.get("sampling_strategy") == "span-ingest"
+
+
+def flattened(policies: Sequence[Body]) -> list[Body]:
+    """*policies*, and those inside them."""
+    found = []
+    for each in policies:
+        found.append(each)
+        body = each.get(each["type"], {})
+        for key in ("and_sub_policy", "drop_sub_policy", "composite_sub_policy"):
+            found += flattened(body.get(key, ()))
+        if "not_sub_policy" in body:
+            found += flattened([body["not_sub_policy"]])
+    return found
+
+
+def _always_sample(random: Random) -> Body:
+    return {}
+
+
+def _latency(random: Random) -> Body:
+    lower = random.choice((0, 1, 50, 100, 250, 1000))
+    if random.random() < 0.6:
+        return {"threshold_ms": lower}
+    return {"threshold_ms": lower, "upper_threshold_ms": lower + random.choice((0, 1, 50, 200))}
+
+
+def _numeric_attribute(random: Random) -> Body:
+    body: Body = {"key": random.choice(("code", "code", "ratio", "env", "absent"))}
+    bounds = random.choice((("min_value",), ("max_value",), ("min_value", "max_value")))
+    for bound in bounds:
+        body[bound] = random.choice([code for code in CODES if code])
+    return _inverted(random, body)
+
+
+def _probabilistic(random: Random) -> Body:
+    percentage = random.choice((0, 0.1, 1, 5, 10, 33.3, 50, 66.6, 99.9, 100))
+    body: Body = {"sampling_percentage": percentage}
+    if random.random() < 0.5:
+        body["hash_salt"] = random.choice(("", "a", "default-hash-seed", "größe", "a b"))
+    return body
+
+
+def _status_code(random: Random) -> Body:
+    codes = ("ERROR", "OK", "UNSET")
+    return {"status_codes": random.sample(codes, random.choices((1, 2, 3), (6, 2, 1))[0])}
+
+
+def _string_attribute(random: Random) -> Body:
+    body: Body = {"key": random.choice(("env", "env", "user", "service.name", "code", "absent"))}
+    if random.random() < 0.5:
+        body["values"] = random.sample(_EXPRESSIONS, random.choice((1, 1, 2, 3)))
+        body["enabled_regex_matching"] = True
+        if random.random() < 0.5:
+            body["cache_max_size"] = random.choice((0, 1, 100))
+    else:
+        body["values"] = random.sample((*TEXTS, *USERS), random.choice((0, 1, 1, 2, 3)))
+    return _inverted(random, body)
+
+
+def _boolean_attribute(random: Random) -> Body:
+    body: Body = {"key": random.choice(("cached", "cached", "env", "absent"))}
+    if random.random() < 0.8:
+        body["value"] = random.random() < 0.5
+    return _inverted(random, body)
+
+
+def _inverted(random: Random, body: Body) -> Body:
+    if random.random() < 0.35:
+        body["invert_match"] = random.random() < 0.9
+    return body
+
+
+def _span_count(random: Random) -> Body:
+    least, most = random.choice(_KINDS_OF_SPAN_COUNT)
+    return {"min_spans": least, "max_spans": most} if most else {"min_spans": least}
+
+
+def _trace_state(random: Random) -> Body:
+    key = random.choice(("vendor", "vendor", "vendor", "ot", "tenant@vendor", "Vendor", "k3"))
+    values = ("a", "b", "th:8", "v", "", "a" * 256, "a" * 249, "th:8;rv:0123456789abcd")
+    return {"key": key, "values": random.sample(values, random.choice((1, 2, 3)))}
+
+
+def _trace_flags(random: Random) -> Body:
+    return {}
+
+
+def _ottl_condition(random: Random) -> Body:
+    body: Body = {}
+    if random.random() < 0.85:
+        body["error_mode"] = random.choice(("ignore", "silent", "propagate", "propagate"))
+    which = random.choice((("span",), ("span",), ("spanevent",), ("span", "spanevent")))
+    for context in which:
+        count = random.choice((1, 1, 2, 3))
+        of_events = context == "spanevent"
+        body[context] = [condition(random, of_events=of_events) for _ in range(count)]
+    return body
+
+
+def _rate_limiting(random: Random) -> Body:
+    body: Body = {"spans_per_second": random.choice((1, 3, 10, 20, 1000))}
+    if random.random() < 0.5:
+        body["burst_capacity"] = random.choice((0, 1, 5, 11, 40, 100))
+    return body
+
+
+def _bytes_limiting(random: Random) -> Body:
+    body: Body = {"bytes_per_second": random.choice((1, 200, 1000, 3000, 100_000))}
+    if random.random() < 0.5:
+        body["burst_capacity"] = random.choice((0, 500, 1500, 10_000))
+    return body
+
+
+STATELESS: dict[str, Callable[[Random], Body]] = {
+    "always_sample": _always_sample,
+    "boolean_attribute": _boolean_attribute,
+    "latency": _latency,
+    "numeric_attribute": _numeric_attribute,
+    "ottl_condition": _ottl_condition,
+    "probabilistic": _probabilistic,
+    "span_count": _span_count,
+    "status_code": _status_code,
+    "string_attribute": _string_attribute,
+    "trace_flags": _trace_flags,
+    "trace_state": _trace_state,
+}
+_LIMITS: dict[str, Callable[[Random], Body]] = {
+    "rate_limiting": _rate_limiting,
+    "bytes_limiting": _bytes_limiting,
+}
+LIMITED = frozenset((*_LIMITS, "composite"))
+TYPES = (*STATELESS, *_LIMITS, "and", "not", "drop", "composite")
+_SELDOM = {"always_sample": 0.2, "probabilistic": 0.5, "latency": 0.8}
+
+
+class Draw:
+    """Draws policies, of *types* only."""
+
+    def __init__(self, random: Random, types: Sequence[str] = TYPES) -> None:
+        self._random = random
+        self._types = types
+        self._names = 0
+
+    def leaf(self, *, limited: bool = False) -> Body:
+        kinds = [each for each in STATELESS if each in self._types]
+        weights = [_SELDOM.get(each, 1.0) for each in kinds]
+        if limited:
+            kinds += [each for each in _LIMITS if each in self._types]
+            weights += [3.0] * (len(kinds) - len(weights))
+        (kind,) = self._random.choices(kinds, weights)
+        return self.of(kind)
+
+    def of(self, kind: str, *, limited: bool = False) -> Body:
+        """A policy of the type *kind*; with *limited*, what is inside may limit rates."""
+        body: Body
+        if kind in STATELESS:
+            body = STATELESS[kind](self._random)
+        elif kind in _LIMITS:
+            body = _LIMITS[kind](self._random)
+        elif kind == "not":
+            body = {"not_sub_policy": self.leaf(limited=limited)}
+        elif kind == "composite":
+            body = self._composite()
+        else:
+            body = {f"{kind}_sub_policy": self._several(limited=limited)}
+        self._names += 1
+        policy: Body = {"name": f"{kind}-{self._names}", "type": kind}
+        return {**policy, kind: body} if body else policy
+
+    def _several(self, *, limited: bool) -> list[Body]:
+        found = []
+        for _ in range(self._random.choices((0, 1, 2, 3), (1, 10, 20, 8))[0]):
+            is_not = "not" in self._types and self._random.random() < 0.3
+            found.append(self.of("not", limited=limited) if is_not else self.leaf(limited=limited))
+        return found
+
+    def _composite(self) -> Body:
+        random, subs = self._random, []
+        for _ in range(random.choice((1, 2, 3))):
+            is_and = "and" in self._types and random.random() < 0.3
+            subs.append(
+                {"name": "", "type": "and", "and": {"and_sub_policy": self._several(limited=False)}}
+                if is_and
+                else self.leaf(limited=random.random() < 0.3)
+            )
+        for number, sub in enumerate(subs):
+            sub["name"] = f"sub-{number}"
+        names = [sub["name"] for sub in subs]
+        allocations = [
+            {"policy": name, "percent": random.choice((0, 10, 25, 50, 100))}
+            for name in names
+            if random.random() < 0.8
+        ]
+        return {
+            "max_total_spans_per_second": random.choice((0, 5, 20, 60, 1000)),
+            "policy_order": random.sample(names, len(names)),
+            "composite_sub_policy": subs,
+            "rate_allocation": allocations,
+        }
+
+
+def policy_sets(random: Random, count: int, types: Sequence[str] = TYPES) -> list[PolicySet]:
+    """Return *count* sets: each type alone three times, if there is room; then mixtures."""
+    draw = Draw(random, types)
+    kinds = [each for each in TYPES if each in types]
+    alone = [(kind, at) for at in range(3) for kind in kinds][: count * 2 // 3]
+    found = [
+        PolicySet(f"{kind}-{at + 1}", {"policies": _beside_drop(draw, kind)}) for kind, at in alone
+    ]
+    while len(found) < count:
+        found.append(PolicySet(f"mixture-{len(found) + 1}", _mixture(random, draw, kinds)))
+    return found
+
+
+def _beside_drop(draw: Draw, kind: str) -> list[Body]:
+    """One policy of that type; what only drops shows nothing without one that samples."""
+    policy = draw.of(kind, limited=True)
+    return [draw.of("always_sample"), policy] if kind == "drop" else [policy]
+
+
+def _mixture(random: Random, draw: Draw, kinds: Sequence[str]) -> Body:
+    is_limited = random.random() < 0.2
+    is_by_message = not is_limited and random.random() < 0.2
+    may_be = [kind for kind in kinds if is_limited or kind not in LIMITED]
+    weights = [_SELDOM.get(kind, 1.0) for kind in may_be]
+    chosen = random.choices(may_be, weights, k=random.choice((2, 3, 3, 4, 6)))
+    section: Body = {"policies": [draw.of(kind, limited=is_limited) for kind in chosen]}
+    if random.random() < 0.3:
+        section["sample_on_first_match"] = True
+    if is_by_message:
+        section["sampling_strategy"] = "span-ingest"
+        section["policies"] = [each for each in section["policies"] if _is_stateless([each])]
+        section["policies"] = section["policies"] or [draw.of("status_code")]
+    if random.random() < 0.1:
+        section["maximum_trace_size_bytes"] = random.choice((300, 1000, 2500, 5000))
+    if random.random() < 0.2:
+        section["decision_cache"] = {"sampled_cache_size": 10**6, "non_sampled_cache_size": 10**6}
+    if random.random() < 0.2:
+        section["decision_wait_after_root_received"] = "500s"
+    return section
+
+
+def _is_stateless(policies: Sequence[Body]) -> bool:
+    """Whether the collector takes them with `span-ingest`: not those with an upper bound."""
+    bodies = [each.get(each["type"], {}) for each in flattened(policies)]
+    bounds = any(body.get("upper_threshold_ms") or body.get("max_spans") for body in bodies)
+    return not bounds and not {each["type"] for each in flattened(policies)} & LIMITED
