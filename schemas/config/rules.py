@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 from pydantic import BeforeValidator, Field, ValidatorFunctionWrapHandler
 from pydantic import WrapValidator as Wrap
 
-from tailrace.schemas.config.samplers import SamplerConfig, sampler
+from tailrace.schemas.config.samplers import AnySampler
 from tailrace.schemas.config.scalars import Flag, listed
 from tailrace.schemas.config.section import Remark, Section, told
 from tailrace.schemas.ottl import OttlError, parse_conditions
@@ -34,7 +34,7 @@ class RuleConfig(Section):
     conditions: Annotated[tuple[str, ...], BeforeValidator(_one_or_more)] = ()
     keep: Flag | None = None
     drop: Flag | None = None
-    sampler: Annotated[SamplerConfig, BeforeValidator(sampler)] | None = None
+    sampler: AnySampler | None = None
 
     def contradictions(self) -> Iterator[Remark]:
         given = [action for action in _ACTIONS if getattr(self, action) is not None]

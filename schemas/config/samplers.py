@@ -171,3 +171,6 @@ def sampler(value: Any) -> Any:
     else:
         text = f"is {show(kind)}; {one_of(str(kind), list(_KINDS))}"
     raise problems_at([(("type",), text)])
+
+
+AnySampler: TypeAlias = Annotated[SamplerConfig, BeforeValidator(sampler)]
