@@ -12,7 +12,7 @@ from tailrace.agents.matches.witnesses import NoMarks
 from tailrace.agents.red import agent as red_agent
 from tailrace.agents.red.logic import RedLogic, RedSettings
 from tailrace.agents.sampling import agent as sampling_agent
-from tailrace.agents.sampling.judge import Judge, standing
+from tailrace.agents.sampling.judge import Judge, StandingPolicies, standing
 from tailrace.agents.sampling.logic import SamplingLogic, SamplingOutputs
 from tailrace.agents.sampling.routes import Routes
 from tailrace.agents.sampling.sampler import Sampler, SamplerSettings
@@ -23,6 +23,7 @@ from tailrace.schemas import topics
 from tailrace.schemas.config import WorkerConfig
 from tailrace.schemas.config.worker import ALERTS, RED, SAMPLING, SERVICE_GRAPH
 from tailrace.schemas.definitions import Definitions
+from tailrace.schemas.definitions.tail_sampling import standing as standing_definition
 from tailrace.schemas.durations import MILLISECOND
 from tailrace.schemas.otlp.decoder import Decoder
 from tailrace.schemas.semconv import names
@@ -48,11 +49,14 @@ class SpanTask(Task[SpanBatch]):
     """A task whose batches have the columns that its definitions ask for."""
 
     widen: Callable[[Sequence[AttributeColumn]], None] = staticmethod(lambda columns: None)
+    policies: Callable[[Definitions], StandingPolicies]
 
     def inform(self, definitions: Definitions) -> None:
         """Let the decoder read what is asked for, before anyone asks for it."""
         if matches_agent.NAME in self.logics:
             self.widen(compiled_for(definitions).columns)
+        if sampling_agent.NAME in self.logics:
+            self.widen(self.policies(definitions).sampling.facts.attributes)
         super().inform(definitions)
 
 
@@ -81,6 +85,7 @@ class SpanTasks:
             config.output.decisions,
             cluster.record_bytes,
             self._dead_letters.of_span,
+            stamps=sampling.stamp and not sampling.dry_run,
         )
         self._cache = SegmentCache()
         self.splits = SplitTraces()
@@ -124,7 +129,7 @@ class SpanTasks:
             logics[sampling_agent.NAME] = self._sampling(store, keeps)
         of_record = self._dead_letters.of_record
         task = SpanTask(id, store, self.codec, logics, of_record, self._time())
-        task.widen = self._decoder.widen
+        task.widen, task.policies = self._decoder.widen, self._policies
         return task
 
     def _sampling(self, store: PartitionStore, keeps: Keeps | None) -> SamplingLogic:
@@ -140,7 +145,13 @@ class SpanTasks:
             self.splits,
             self._decoder.decode,
         )
-        return SamplingLogic(sampler, self._outputs, keeps)
+        return SamplingLogic(sampler, self._outputs, keeps, self._policies)
+
+    def _policies(self, definitions: Definitions) -> StandingPolicies:
+        """Return the policies that stand, anew for each task: they have a state."""
+        section = self._config.tail_sampling
+        version, policies = standing_definition(definitions) or (CONFIGURED, section)
+        return standing(policies, version, section.force_keep)
 
     def _time(self) -> StreamTime:
         """Re-keyed records are put in the order of their sources' time."""

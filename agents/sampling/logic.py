@@ -6,23 +6,29 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from tailrace.agents.sampling.judge import StandingPolicies
 from tailrace.agents.sampling.outputs import write
 from tailrace.agents.sampling.routes import Routes
 from tailrace.agents.sampling.sampler import Effect, Late, Sampler
+from tailrace.schemas.definitions import Definitions
 from tailrace.schemas.records import Arrivals, Outbox, Output, Totals
 from tailrace.schemas.spans import SpanBatch
-from tailrace.tables.decisions import Outcome
+from tailrace.tables.decisions import CONFIGURED, Outcome
 from tailrace.tables.keeps import Keeps
 
 
 @dataclass(frozen=True, slots=True)
 class SamplingOutputs:
-    """Where records go, and how large one may be. *unfit* makes a dead letter of a span."""
+    """Where records go, and how large one may be. *unfit* makes a dead letter of a span.
+
+    `stamps`: kept spans say who kept them.
+    """
 
     routes: Routes
     decisions: str
     record_bytes: int
     unfit: Callable[[bytes, int], tuple[str, Output]]
+    stamps: bool = True
 
 
 class SamplingLogic:
@@ -38,10 +44,13 @@ class SamplingLogic:
         sampler: Sampler,
         outputs: SamplingOutputs,
         keeps: Keeps | None = None,
+        policies: Callable[[Definitions], StandingPolicies | None] = lambda _: None,
     ) -> None:
         self._sampler = sampler
         self._outputs = outputs
         self._keeps = keeps
+        self._policies = policies
+        self._version = CONFIGURED
         self._now = 0
 
     @property
@@ -64,6 +73,17 @@ class SamplingLogic:
         if self._keeps is not None:
             self._keeps.restore()
         self._sampler.restore(now)
+
+    def inform(self, definitions: Definitions, outbox: Outbox, totals: Totals) -> None:
+        """Decide by the policies of *definitions* from now on, if they are of another version."""
+        policies = self._policies(definitions)
+        if policies is not None and policies.version != self._version:
+            self._version = policies.version
+            self._sampler.use(policies)
+
+    def relieve(self, traces: int, outbox: Outbox, totals: Totals) -> None:
+        """Decide the *traces* oldest traces now: memory is needed."""
+        self._act(self._sampler.relieve(self._now, traces), outbox, totals)
 
     def process(self, arrivals: Arrivals[SpanBatch], outbox: Outbox, totals: Totals) -> None:
         totals.add("spans_decoded", len(arrivals.decoded))
@@ -94,7 +114,9 @@ class SamplingLogic:
         return [f"{decoded} spans decoded, but {kept} kept, {dropped} dropped, {pending} pending"]
 
     def _act(self, effects: Sequence[Effect], outbox: Outbox, totals: Totals) -> None:
-        written = write(effects, self._sampler.services, self._outputs.record_bytes)
+        written = write(
+            effects, self._sampler.services, self._outputs.record_bytes, stamps=self._outputs.stamps
+        )
         for effect, records in zip(effects, written, strict=True):
             for kept in records.kept:
                 outbox.send(self._outputs.routes.topic(effect.outcome), kept)

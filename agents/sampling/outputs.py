@@ -10,30 +10,44 @@ import numpy as np
 
 from tailrace.agents.sampling.sampler import Decided, Effect, Late
 from tailrace.agents.sampling.services import ServiceNames
+from tailrace.agents.sampling.stamps import KeptTrace, Stamp, kept
 from tailrace.schemas import compact_json
 from tailrace.schemas.otlp.request import join
 from tailrace.schemas.records import Headers, Output
-from tailrace.schemas.topics import POLICY_HEADER, PROBABILITY_HEADER
+from tailrace.schemas.topics import (
+    DECISION_HEADER,
+    POLICY_HEADER,
+    POLICY_VERSION_HEADER,
+    PROBABILITY_HEADER,
+)
 from tailrace.tables.decisions import Outcome
 from tailrace.tables.traces import OpenTrace
 
 DEFAULT_TENANT = "default"
+_NOTHING = KeptTrace([], set(), 0)
 _OVERHEAD_BYTES = 1024
 """Of a record with key and headers, and of the batch around it."""
 
 
 class Written(NamedTuple):
-    """What one effect becomes. `unfit`: spans that are larger than a record may be."""
+    """What one effect becomes. `unfit`: spans that are larger than a record may be.
+
+    `linked`: the other traces that the spans of a kept trace link to.
+    """
 
     decision: Output
     kept: list[Output]
     unfit: list[bytes]
+    linked: set[bytes]
 
 
-def write(effects: Sequence[Effect], services: ServiceNames, record_bytes: int) -> list[Written]:
+def write(
+    effects: Sequence[Effect], services: ServiceNames, record_bytes: int, *, stamps: bool = True
+) -> list[Written]:
     """Return the records of *effects*, in their order; none larger than *record_bytes*.
 
-    A decision that would be larger names fewer services, and its root in fewer characters.
+    A decision that would be larger names fewer services, and its root in fewer characters. With
+    *stamps*, kept spans say who kept them.
     """
     if not effects:
         return []
@@ -41,15 +55,22 @@ def write(effects: Sequence[Effect], services: ServiceNames, record_bytes: int) 
     times = _rfc3339(starts + [effect.at * 1_000_000 for effect in effects])
     count = len(effects)
     return [
-        _write(effect, services, record_bytes, start, at)
+        _write(effect, services, record_bytes, start, at, stamps=stamps)
         for effect, start, at in zip(effects, times[:count], times[count:], strict=True)
     ]
 
 
 def _write(
-    effect: Decided | Late, services: ServiceNames, record_bytes: int, start: str, at: str
+    effect: Decided | Late,
+    services: ServiceNames,
+    record_bytes: int,
+    start: str,
+    at: str,
+    *,
+    stamps: bool,
 ) -> Written:
     trace, outcome = effect.trace, effect.outcome
+    found = _stamped(effect) if stamps and effect.raw and outcome.is_sampled else _NOTHING
     trace_id = trace.trace_id.hex()
     key = trace_id.encode()
     is_late = type(effect) is Late
@@ -69,15 +90,29 @@ def _write(
         "reason": outcome.reason,
         "policy_version": outcome.version,
         "missing_root": None if is_late else trace.root is None,
+        "missing_parents": None if is_late or not found.values else found.missing_parents,
     }
     limit = record_bytes - _OVERHEAD_BYTES
     decision = Output(key, _fitted(record, limit), effect.at)
     if not effect.raw:
-        return Written(decision, [], [])
-    values = join(effect.raw, limit)
+        return Written(decision, [], [], set())
+    values = join(found.values or effect.raw, limit)
     headers = _headers(outcome)
-    kept = [Output(key, value, effect.at, headers) for value in values if len(value) <= limit]
-    return Written(decision, kept, [value for value in values if len(value) > limit])
+    records = [Output(key, value, effect.at, headers) for value in values if len(value) <= limit]
+    unfit = [value for value in values if len(value) > limit]
+    return Written(decision, records, unfit, found.linked)
+
+
+def _stamped(effect: Decided | Late) -> KeptTrace:
+    outcome = effect.outcome
+    stamp = Stamp(
+        effect.trace.trace_id,
+        outcome.policy,
+        outcome.probability,
+        outcome.version,
+        outcome.inclusion,
+    )
+    return kept(effect.raw, stamp)
 
 
 def _fitted(record: dict[str, Any], limit: int) -> bytes:
@@ -104,6 +139,9 @@ def _headers(outcome: Outcome) -> Headers:
     headers = [(POLICY_HEADER, (outcome.policy or "").encode())]
     if outcome.probability is not None:
         headers.append((PROBABILITY_HEADER, f"{outcome.probability:g}".encode()))
+    headers.append((POLICY_VERSION_HEADER, outcome.version.encode()))
+    if not outcome.is_sampled:
+        headers.append((DECISION_HEADER, outcome.decision.encode()))
     return headers
 
 

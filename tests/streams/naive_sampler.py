@@ -37,7 +37,7 @@ class Limits:
         limit = "" if self.num_traces is None else f"  num_traces: {self.num_traces}\n"
         strategy = "span-ingest" if self.judges_messages else "trace-complete"
         return (
-            f"tail_sampling:\n  decision_wait: {self.wait_ms}ms\n"
+            f"tail_sampling:\n  stamp: false\n  decision_wait: {self.wait_ms}ms\n"
             f"  decision_wait_after_root_received: {self.root_wait_ms}ms\n"
             f"  maximum_trace_spans: {self.max_spans}\n  sampling_strategy: {strategy}\n"
             f"  decision_retention: {self.retention_ms}ms\n{limit}  policies:{POLICIES}"
@@ -152,6 +152,7 @@ class NaiveSampler:
                 "reason": verdict.reason,
                 "policy_version": "0",
                 "missing_root": None if late else root is None,
+                "missing_parents": None,
             }
         )
         if verdict.decision == "sampled":

@@ -236,7 +236,7 @@ def test_what_is_kept_for_an_alert_is_sent_with_that_reason_and_counted() -> Non
     partition = Partition()
     partition.process([(0, "a!"), (1001, "b")])
     [kept] = partition.sent("sampled")
-    assert [value for _, value in kept.headers] == [b"alert", b"1"]
+    assert [value for _, value in kept.headers] == [b"alert", b"1", b"0"]
     assert partition.totals.counts["traces.sampled.alert"] == 1
 
 

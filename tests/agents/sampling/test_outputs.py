@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from tailrace.agents.sampling.outputs import write
 from tailrace.agents.sampling.sampler import Decided, Effect, Late
@@ -28,7 +29,7 @@ def trace(start: int = START, end: int = START + 1_500_000, **fields: Any) -> Op
 
 
 def decision_of(effect: Effect, services: ServiceNames | None = None) -> dict[str, Any]:
-    [written] = write([effect], services or ServiceNames(), RECORD_BYTES)
+    [written] = write([effect], services or ServiceNames(), RECORD_BYTES, stamps=False)
     assert written.decision.key == TRACE.hex().encode()
     assert written.decision.timestamp == effect.at
     found: dict[str, Any] = orjson.loads(written.decision.value)
@@ -56,6 +57,7 @@ def test_a_decision_has_every_field_in_its_published_form() -> None:
         "reason": "wait",
         "policy_version": "0",
         "missing_root": False,
+        "missing_parents": None,
     }
 
 
@@ -106,10 +108,11 @@ def test_a_decision_says(effect: Effect, field: str, expected: object) -> None:
 )  # fmt: skip
 def test_a_kept_record_says_why_it_is_here(outcome: Outcome, headers: dict[str, bytes]) -> None:
     raw = [message(Span(TRACE))]
-    [written] = write([Decided(trace(), outcome, AT, raw)], ServiceNames(), RECORD_BYTES)
+    effect = Decided(trace(), outcome._replace(version="7"), AT, raw)
+    [written] = write([effect], ServiceNames(), RECORD_BYTES, stamps=False)
     [kept] = written.kept
     assert (kept.key, kept.value, kept.timestamp) == (TRACE.hex().encode(), raw[0], AT)
-    assert dict(kept.headers) == headers
+    assert dict(kept.headers) == headers | {"tailrace.policy_version": b"7"}
 
 
 def padded(number: int, size: int) -> Span:
@@ -130,7 +133,7 @@ def padded(number: int, size: int) -> Span:
 def test_a_kept_trace_fits_into_records(sizes: list[list[int]], records: int, unfit: int) -> None:
     fragments = [[padded(size, size) for size in each] for each in sizes]
     raw = [message(*spans) for spans in fragments]
-    [written] = write([Decided(trace(), KEPT, AT, raw)], ServiceNames(), RECORD_BYTES)
+    [written] = write([Decided(trace(), KEPT, AT, raw)], ServiceNames(), RECORD_BYTES, stamps=False)
     values = [kept.value for kept in written.kept]
     assert (len(values), len(written.unfit)) == (records, unfit)
     assert all(len(value) <= LIMIT for value in values)
@@ -141,6 +144,37 @@ def test_a_kept_trace_fits_into_records(sizes: list[list[int]], records: int, un
 
 def test_records_of_several_effects_come_in_their_order() -> None:
     effects = [Decided(trace(start=n), KEPT, AT + n, []) for n in range(3)]
-    written = write(effects, ServiceNames(), RECORD_BYTES)
+    written = write(effects, ServiceNames(), RECORD_BYTES, stamps=False)
     assert [each.decision.timestamp for each in written] == [AT, AT + 1, AT + 2]
-    assert write([], ServiceNames(), RECORD_BYTES) == []
+    assert write([], ServiceNames(), RECORD_BYTES, stamps=False) == []
+
+
+def test_kept_spans_say_who_kept_them_and_the_decision_what_is_missing() -> None:
+    outcome = Outcome("sampled", "half", 0.5, "7", "wait", 0.5)
+    raw = [message(Span(TRACE, b"childone", parent=b"nobodyhr")), message(Span(TRACE))]
+    [written] = write([Decided(trace(), outcome, AT, raw)], ServiceNames(), RECORD_BYTES)
+    spans = [
+        span
+        for kept in written.kept
+        for block in ExportTraceServiceRequest.FromString(kept.value).resource_spans
+        for scope in block.scope_spans
+        for span in scope.spans
+    ]
+    assert len(spans) == 2
+    for span in spans:
+        values = {each.key: each.value for each in span.attributes}
+        assert values["tailrace.policy"].string_value == "half"
+        assert values["tailrace.probability"].double_value == 0.5
+        assert values["tailrace.policy_version"].string_value == "7"
+        assert "th:8" in span.trace_state
+    decision = orjson.loads(written.decision.value)
+    assert (decision["missing_root"], decision["missing_parents"]) == (True, 1)
+
+
+def test_in_a_dry_run_what_is_not_kept_says_so() -> None:
+    outcome = Outcome("not_sampled", None, None)
+    raw = [message(Span(TRACE))]
+    [written] = write([Decided(trace(), outcome, AT, raw)], ServiceNames(), RECORD_BYTES)
+    [forwarded] = written.kept
+    assert forwarded.value == raw[0]
+    assert dict(forwarded.headers)["tailrace.decision"] == b"not_sampled"
