@@ -144,6 +144,9 @@ TASK_METRICS = (
                total("alert_evaluations_failed"), True, _OF_ALERTS),
     TaskMetric("alert_groups", "Groups of alerts and SLOs that are remembered.",
                lambda r: len(_alerts(r).groups), False, _OF_ALERTS),
+    TaskMetric("alert_groups_forgotten", "Groups forgotten, for nothing of them could matter any "
+               "more: windows are empty and alerts over.", total("alert_groups_forgotten"), True,
+               _OF_ALERTS),
     TaskMetric("traces_marked", "Traces marked to be kept because an alert points at them, of "
                "which no group was told yet what became of them.", _marked, False, (SAMPLING,)),
     TaskMetric("alerts_superseded", "Alerts that ended because another one of the same "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from tailrace.agents.alerts import agent as alerts_agent
 from tailrace.agents.alerts.logic import AlertsLogic, AlertsSettings
@@ -26,6 +27,7 @@ from tailrace.streams.cluster import Cluster
 from tailrace.streams.dead_letters import DeadLetters
 from tailrace.streams.runner import Runner
 from tailrace.streams.stages import (
+    ROLLUPS,
     SPANS,
     has_metrics,
     metric_stages,
@@ -87,6 +89,7 @@ class RollupTasks:
         self._settings = _settings(config, cluster)
         alerts = config.output.alerts
         self._alerts = AlertsSettings(alerts, cluster.partitions.get(alerts, 1))
+        self._partitions = cluster.partitions.get(stage_topics(config)[ROLLUPS][0], 1)
 
     def build(self, id: TaskId, store: PartitionStore) -> Task[Rollups]:
         """Return the task *id* with what *store* has."""
@@ -94,7 +97,9 @@ class RollupTasks:
         if has_metrics(self._config):
             logics[metrics_agent.NAME] = MetricsLogic(self._settings, store)
         if ALERTS in self._config.capabilities:
-            logics[alerts_agent.NAME] = AlertsLogic(self._alerts, store)
+            logics[alerts_agent.NAME] = AlertsLogic(
+                replace(self._alerts, rollups=(id.partition, self._partitions)), store
+            )
         time = SourceTime(self._sources)
         return Task(id, store, self._codec, logics, self._dead_letters.of_record, time)
 

@@ -18,11 +18,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from heapq import heapify, heappop, heappush
 
-from tailrace.agents.alerts import early_counts, states
+from tailrace.agents.alerts import early_counts, instances, states
 from tailrace.agents.alerts.cadence import Cadence
 from tailrace.agents.alerts.counts import Counts
 from tailrace.agents.alerts.early_counts import Early, over_ms
 from tailrace.agents.alerts.events import ending, event, news_of
+from tailrace.agents.alerts.instances import THE_ONLY
 from tailrace.agents.alerts.rulebook import Marks, has_other_groups, mark_of, rules_of
 from tailrace.agents.alerts.rules import Finding, Moment, Rule
 from tailrace.agents.alerts.samples import MetricSamples
@@ -41,7 +42,7 @@ from tailrace.schemas.metric_samples import SampleBatch
 from tailrace.schemas.records import Arrivals, Outbox, Output, Totals
 from tailrace.schemas.sums import Rollup
 from tailrace.tables.alert_groups import AlertGroup, AlertGroups
-from tailrace.tables.alert_states import NOTHING, AlertState, Phase
+from tailrace.tables.alert_states import AlertState
 from tailrace.tables.store import PartitionStore
 
 _PREFIX = b"a"
@@ -54,11 +55,15 @@ _STALE_ENTRIES = 1000
 
 @dataclass(frozen=True, slots=True)
 class AlertsSettings:
-    """Where events go: a tenant's all to one partition of *partitions*. `is_replay` marks them."""
+    """Where events go: a tenant's all to one partition of *partitions*. `is_replay` marks them.
+
+    `rollups`: which partition of the rollup topic this is, and of how many.
+    """
 
     topic: str
     partitions: int
     is_replay: bool = False
+    rollups: tuple[int, int] = (0, 1)
 
 
 class AlertsLogic:
@@ -75,6 +80,7 @@ class AlertsLogic:
         self.rules: Mapping[bytes, Rule] = {}
         self._heap: list[tuple[int, bytes, bytes]] = []
         self._due: dict[tuple[bytes, bytes], int] = {}
+        self._unmet: list[bytes] = []
         self._store = store
         self._now = 0
         self.has_input = False
@@ -105,6 +111,7 @@ class AlertsLogic:
             rule = self.rules.get(owner)
             if rule is None or rule is not before.get(owner):
                 self._reconsider(owner, rule, outbox, totals)
+        self._unmet = [*instances.unmet(self.rules, self.groups, *self._settings.rollups)]
 
     def back_off(self, level: int) -> None:
         """Look at groups less often, by *level*: what follows cannot keep up. 0: as ever."""
@@ -204,6 +211,7 @@ class AlertsLogic:
 
     def _pass(self, now: int, outbox: Outbox, totals: Totals) -> None:
         heap, dues = self._heap, self._due
+        self._meet_awaited(max(self._now, now))
         while True:
             until = min(now, heap[0][0]) if heap else now
             if self._samples.are_due(until):
@@ -222,6 +230,14 @@ class AlertsLogic:
                 self._evaluate(known, rule_now, due, outbox, totals)
         self._now = max(self._now, now)
 
+    def _meet_awaited(self, now: int) -> None:
+        """Let there be groups that should have events, and count from now on that they have not."""
+        for owner in self._unmet:
+            group = self.groups.meet(owner, THE_ONLY, now)
+            self.groups.mark(group)
+            self._look_at(group, self.rules[owner], now + 1)
+        self._unmet = []
+
     def _evaluate(
         self, group: AlertGroup, rule: Rule, at: int, outbox: Outbox, totals: Totals
     ) -> None:
@@ -231,9 +247,10 @@ class AlertsLogic:
         findings = self._findings(group, rule, at, totals)
         dues = [rule.next_due(group, at), early_counts.next_due(group)]
         for severity in rule.severities:
-            state = _state(group, severity)
-            step = states.step(state, _read(findings[severity], rule, state), at, rule.timing)
-            _remember(group, severity, step.state)
+            state = instances.state_of(group, severity)
+            reading = instances.reading_of(findings[severity], rule, state)
+            step = states.step(state, reading, at, rule.timing)
+            instances.remember(group, severity, step.state)
             dues.append(step.next_due)
             for told in step.told:
                 self._tell(group, rule, severity, findings[severity], told, at, outbox, totals)
@@ -242,7 +259,8 @@ class AlertsLogic:
         later = [due for due in dues if due is not None]
         if later:
             self._look_at(group, rule, max(at + 1, min(later)))
-        elif _is_over(group):
+        elif instances.is_over(group):
+            totals.add("alert_groups_forgotten", 1)
             self.groups.delete(group)
             return
         self.groups.mark(group)
@@ -347,7 +365,7 @@ def last_told(group: AlertGroup, severity: str) -> AlertEvent | None:
 def _count(group: AlertGroup, rule: Rule, early: Early) -> None:
     """Add to the windows of *group* what is known of a second that is over."""
     counted, second, counts = early
-    if not group.last_event_ms:
+    if not group.last_event_ms and not group.windows:
         group.first_seen_ms = over_ms(second)
     wanted = rule.counts(group, second, counts)
     group.saw(counted, second * 1000)
@@ -357,33 +375,3 @@ def _count(group: AlertGroup, rule: Rule, early: Early) -> None:
 
 def _cadence(group: AlertGroup, rule: Rule) -> Cadence:
     return Cadence(rule.every_ms, zlib.crc32(group.owner + group.group))
-
-
-def _state(group: AlertGroup, severity: str) -> AlertState:
-    cells = group.alerts.get(severity)
-    return NOTHING if cells is None else AlertState.from_cells(cells)
-
-
-def _remember(group: AlertGroup, severity: str, state: AlertState) -> None:
-    if state.is_blank:
-        group.alerts.pop(severity, None)
-    else:
-        group.alerts[severity] = state.to_cells()
-
-
-_QUIET = frozenset({Phase.INACTIVE, Phase.RESOLVED, Phase.PENDING, Phase.PENDING_UNKNOWN})
-
-
-def _read(finding: Finding, rule: Rule, state: AlertState) -> Reading:
-    """Return the reading: that there are no data is news only where it was asked for, or fires."""
-    if finding.reading is Reading.NO_DATA and not rule.tells_no_data and state.phase in _QUIET:
-        return Reading.OK
-    return finding.reading
-
-
-def _is_over(group: AlertGroup) -> bool:
-    """True if nothing is left that could matter to anyone."""
-    is_empty = not any(map(len, group.moving))
-    return is_empty and all(
-        AlertState.from_cells(cells).phase is Phase.GONE for cells in group.alerts.values()
-    )

@@ -66,6 +66,12 @@ class SloRule:
         self._period_ms = period_of(spec) // MILLISECOND
         self._counted = self.signals[""].id.counted
         self._freshness = spec.sli.freshness
+        self.is_awaited = self._freshness is not None and not spec.group_by
+        self._gone_ms = (
+            self._freshness.is_gone_after // MILLISECOND
+            if self._freshness is not None and spec.group_by
+            else None
+        )
         tiers = dict.fromkeys(tier.severity for tier in self.burn.tiers)
         self.severities: tuple[str, ...] = (*tiers, FREEZE) if spec.freeze else tuple(tiers)
         self.lengths: Mapping[bytes, tuple[int, ...]] = {
@@ -81,6 +87,8 @@ class SloRule:
         return counts
 
     def evaluate(self, group: AlertGroup, moment: Moment) -> dict[str, Finding]:
+        if self._freshness is not None and self._is_gone(group, moment.now):
+            return self._given_up(group, moment.now)
         if self._freshness is not None:
             self._settle_slices(group, self._freshness, moment.now)
         self._forget_periods(group, moment.now)
@@ -96,7 +104,7 @@ class SloRule:
 
     def next_due(self, group: AlertGroup, now: int) -> int | None:
         due = []
-        if self._freshness is not None:
+        if self._freshness is not None and not self._is_gone(group, now):
             every_ms = self._freshness.every // MILLISECOND
             due.append((now // every_ms + 1) * every_ms)
         if self._spec.calendar and group.notes.get(_PERIOD):
@@ -153,10 +161,30 @@ class SloRule:
         else:
             del group.notes[_PERIOD]
 
+    def _is_gone(self, group: AlertGroup, now: int) -> bool:
+        """True if nothing came of *group*, one of several, for so long that nothing will."""
+        if self._gone_ms is None:
+            return False
+        _, last, ahead = _slices(group)
+        return now - max([last, *ahead.values()]) >= self._gone_ms
+
+    def _given_up(self, group: AlertGroup, now: int) -> dict[str, Finding]:
+        """Keep nothing of *group* but its alerts, which end."""
+        _, last, _ = _slices(group)
+        group.windows = {}
+        group.notes.pop(_PERIOD, None)
+        group.notes.pop(_FROZEN, None)
+        group.notes[_SLICED] = [now, last, []]
+        assert self._gone_ms is not None
+        text = f"Nothing came for {spell(self._gone_ms * MILLISECOND)}: the group is given up."
+        return dict.fromkeys(self.severities, Finding(Reading.OK, None, None, 0, text))
+
     def _note_good(self, group: AlertGroup, freshness: Freshness, at: int) -> None:
         """Remember a good span; its slice is counted when all that is of it has come."""
         every_ms = freshness.every // MILLISECOND
         settled, last, ahead = _slices(group)
+        if self._is_gone(group, at):
+            settled = last = at  # it is back, and begins anew
         end = (at // every_ms + 1) * every_ms
         if end <= settled:
             last = max(last, at)

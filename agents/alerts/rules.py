@@ -52,6 +52,8 @@ class Rule(Protocol):
     every_ms: int
     tells_no_data: bool
     """Whether it is news when there are no data though nothing was wrong."""
+    is_awaited: bool
+    """Whether it has one group only, of which it is news that nothing ever came."""
 
     def counts(self, group: AlertGroup, second: int, counts: Counts) -> Counts:
         """Return what of *counts* is for the windows; take note of what else is to be known."""
@@ -96,6 +98,7 @@ class AlertRule:
             for severity, comparison in spec.levels.items()
             if comparison.operator in _FEW and _fills(spec)
         )
+        self.is_awaited = not spec.group_by and bool(self._whole_only)
         self.lengths: Mapping[bytes, tuple[int, ...]] = {
             each.id.counted: (self._window_ms,) for each in self.signals.values()
         }

@@ -11,7 +11,7 @@ from tailrace.schemas.config.scalars import Flag, LongDuration, Number, Whole, a
 from tailrace.schemas.config.section import Remark, Section
 from tailrace.schemas.definitions.alert import LONGEST_SEVERITY
 from tailrace.schemas.definitions.filters import GroupBy, SpanFilter
-from tailrace.schemas.durations import HOUR, MINUTE, SECOND
+from tailrace.schemas.durations import HOUR, MINUTE, SECOND, Nanos, spell
 from tailrace.schemas.trace_links import TraceUrl
 
 DAY = 24 * HOUR
@@ -32,11 +32,29 @@ class Latency(Section):
 
 
 class Freshness(Section):
-    """Every `every` of stream time is good if the last span of `of` is no older than `max_age`."""
+    """Every `every` of stream time is good if the last span of `of` is no older than `max_age`.
+
+    `gone_after`: of groups, when one of which nothing comes any more is given up; unset: a day, or
+    ten times `max_age` if that is longer.
+    """
 
     of: SpanFilter
     max_age: Annotated[LongDuration, at_least(SECOND)]
     every: Annotated[LongDuration, at_least(SECOND)] = MINUTE
+    gone_after: Annotated[LongDuration, at_least(SECOND)] | None = None
+
+    @property
+    def is_gone_after(self) -> Nanos:
+        """How old the last span of a group is when the group is given up."""
+        return max(DAY, 10 * self.max_age) if self.gone_after is None else self.gone_after
+
+    def contradictions(self) -> Iterator[Remark]:
+        if self.gone_after is not None and self.gone_after <= self.max_age:
+            yield (
+                ("gone_after",),
+                f"is {spell(self.gone_after)}; it must be longer than max_age, "
+                f"{spell(self.max_age)}, or nobody is ever told",
+            )
 
 
 class Correctness(Section):
@@ -104,3 +122,12 @@ class SloSpec(Section):
     trace_url: TraceUrl | None = None
     freeze: Flag = True
     """Say so, as an event of its own, when the budget of the period is spent."""
+
+    def contradictions(self) -> Iterator[Remark]:
+        freshness = self.sli.freshness
+        if freshness is not None and freshness.gone_after is not None and not self.group_by:
+            yield (
+                ("sli", "freshness", "gone_after"),
+                "is for groups, and there is no group_by; remove it: without groups what stays "
+                "out is told until it comes back",
+            )

@@ -129,6 +129,18 @@ ONE: dict[str, tuple[str, str]] = {
         'documents[0] SLO "a": spec.period is "1M", which is not a duration; write it as in 10s, '
         "1m30s or 300ms (units: ns, us, ms, s, m, h, d, w)",
     ),
+    "freshness that is given up before it is told": (
+        "{apiVersion: tailrace/v1, kind: SLO, metadata: {name: a}, spec: {objective: 99, sli: "
+        "{freshness: {of: {}, max_age: 1d, gone_after: 1h}}, group_by: [service]}}",
+        'documents[0] SLO "a": spec.sli.freshness.gone_after is 1h; it must be longer than '
+        "max_age, 24h, or nobody is ever told",
+    ),
+    "freshness of no group that is given up": (
+        "{apiVersion: tailrace/v1, kind: SLO, metadata: {name: a}, spec: {objective: 99, sli: "
+        "{freshness: {of: {}, max_age: 1h, gone_after: 1d}}}}",
+        'documents[0] SLO "a": spec.sli.freshness.gone_after is for groups, and there is no '
+        "group_by; remove it: without groups what stays out is told until it comes back",
+    ),
     "an infinite number, which JSON has not": (
         _alert(spec="{where: {attributes: {x: {gt: .inf}}}, when: '> 5'}"),
         'documents[0] Alert "a": spec.where.attributes.x.gt is inf; it must be a finite number',

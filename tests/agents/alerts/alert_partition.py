@@ -90,8 +90,13 @@ class Arrived:
 class AlertPartition:
     """A logic on a disk that outlives it. Seconds count from BEGIN."""
 
-    def __init__(self, *definitions: Definition[Any], partitions: int = 1) -> None:
-        self._settings = AlertsSettings(TOPIC, partitions)
+    def __init__(
+        self,
+        *definitions: Definition[Any],
+        partitions: int = 1,
+        rollups: tuple[int, int] = (0, 1),
+    ) -> None:
+        self._settings = AlertsSettings(TOPIC, partitions, rollups=rollups)
         self._disk = MemoryDisk()
         self._known = Definitions.of_all(definitions)
         self._now = BEGIN * 1000

@@ -183,6 +183,16 @@ def test_too_little_is_said_of_whole_windows_only(when: str) -> None:
     assert partition.told() == [("firing", 11)]
 
 
+def test_too_little_is_said_of_what_never_came_if_there_is_one_group_only() -> None:
+    definition, grouped = alert(when="< 3"), alert("grouped", when="< 3", group_by=["service"])
+    partition = AlertPartition(definition, grouped, alert("much", when="> 3"))
+    partition.advance(1)
+    partition.restart()
+    partition.advance(60)
+    assert partition.told() == [("firing", 12)]
+    assert len(partition.logic.groups) == 1
+
+
 def test_too_little_is_not_said_because_what_is_counted_changed() -> None:
     before, after = alert(when="< 1"), alert(when="< 1", where={"service": "cart"})
     partition = AlertPartition(before)

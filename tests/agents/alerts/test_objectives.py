@@ -273,10 +273,11 @@ def test_a_month_begins_with_a_whole_budget() -> None:
 FRESH = [{"severity": "page", "long": "5m", "short": "1m", "factor": 1.5}]
 
 
-def fresh(max_age: str) -> Definition[Any]:
-    sli = {"freshness": {"of": {"service": "backup"}, "max_age": max_age, "every": "30s"}}
+def fresh(max_age: str, group_by: Iterable[str] = (), **freshness: str) -> Definition[Any]:
+    said = {"of": {"service": "backup"}, "max_age": max_age, "every": "30s", **freshness}
     return slo(
-        sli=sli, objective=50, tiers=FRESH, minimum_events=1, confidence=0, freeze=False
+        sli={"freshness": said}, objective=50, tiers=FRESH, minimum_events=1, confidence=0,
+        freeze=False, group_by=[*group_by],
     )  # fmt: skip
 
 
@@ -318,3 +319,88 @@ def test_a_span_at_the_end_of_each_slice_is_fresh_however_late_its_source() -> N
     assert partition.told() == []
     (group,) = partition.logic.groups
     assert {(window.matched, window.all > 0) for window in group.windows.values()} == {(0, True)}
+
+
+@pytest.mark.parametrize(
+    ("said", "hours"),
+    [({"gone_after": "1h"}, 1), ({}, 24), ({"max_age": "3h"}, 30)],
+    ids=["as is said", "after a day", "after ten times a bound of hours"],
+)
+def test_a_group_of_which_nothing_comes_any_more_is_given_up(
+    said: dict[str, str], hours: int
+) -> None:
+    definition = fresh(**{"max_age": "90s", "group_by": ["service"], **said})  # type: ignore[arg-type]
+    partition = AlertPartition(definition)
+    partition.count(definition, Row(0, 1, 1, ("old",)))
+    partition.restart()
+    partition.advance(hours * HOUR - 30)
+    assert [status for status, _ in partition.told()] == ["firing"]
+    partition.advance(hours * HOUR + HOUR)
+    (_, (status, resolved)) = partition.told()
+    assert (status, 0 <= resolved - hours * HOUR <= 30) == ("resolved", True)
+    assert partition.events[-1].annotations["summary"].endswith(": the group is given up.")
+    assert len(partition.logic.groups) == 0
+    assert partition.totals.counts["alert_groups_forgotten"] == 1
+    assert not any(key.startswith(b"ag") for key, _ in partition.store.scan(b""))
+
+
+def test_a_group_that_comes_back_after_it_was_given_up_begins_anew() -> None:
+    definition = fresh("90s", ["service"], gone_after="1h")
+    partition = AlertPartition(definition)
+    partition.count(definition, Row(0, 1, 1, ("old",)))
+    partition.advance(HOUR + 60)
+    assert [status for status, _ in partition.told()] == ["firing", "resolved"]
+    for second in range(HOUR + 600, HOUR + 1200, 10):
+        partition.count(definition, Row(second, 1, 1, ("old",)))
+    assert len(partition.told()) == 2
+    (group,) = partition.logic.groups
+    assert {window.matched for window in group.windows.values()} == {0}
+
+
+def test_what_never_came_is_stale_from_when_its_objective_was_first_there() -> None:
+    definition = fresh("90s")
+    partition = AlertPartition(definition)
+    partition.advance(10)
+    partition.restart()
+    partition.advance(600)
+    ((status, fired),) = partition.told()
+    slices = stale_slices([10], 90, 600)
+    assert status == "firing"
+    assert fired == next(
+        tick
+        for tick in range(1, 600)
+        if all(
+            total and 4 * bad > 3 * total
+            for total, bad in (
+                window_counts(
+                    {s: n for s, n in slices.items() if s < BEGIN + tick}, BEGIN + tick, w
+                )
+                for w in (300, 60)
+            )
+        )
+    )
+    partition.count(definition, Row(600, 1, 1))
+    partition.advance(700)
+    assert [status for status, _ in partition.told()] == ["firing", "resolved"]
+
+
+def test_of_what_never_came_one_partition_tells() -> None:
+    definition = fresh("90s")
+    told = []
+    for number in range(3):
+        partition = AlertPartition(definition, rollups=(number, 3))
+        partition.advance(10)
+        partition.advance(600)
+        told += partition.told()
+        first = AlertPartition(fresh("90s", ["service"]), rollups=(number, 3))
+        first.advance(600)
+        assert len(first.logic.groups) == 0
+    assert [status for status, _ in told] == ["firing"]
+
+
+def test_freshness_without_groups_is_never_given_up() -> None:
+    definition = fresh("90s")
+    partition = AlertPartition(definition)
+    partition.count(definition, Row(0, 1, 1))
+    partition.advance(30 * DAY)
+    assert [status for status, _ in partition.told()] == ["firing"]
