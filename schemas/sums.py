@@ -72,19 +72,35 @@ def histogram(layout: Layout, row: Ints, name: str) -> Histogram:
     return Histogram(seconds * SECOND_NS + nanoseconds, buckets)
 
 
-def observed(layout: Layout, name: str, groups: Ints, count: int, durations: Ints) -> Ints:
+def observed(
+    layout: Layout,
+    name: str,
+    groups: Ints,
+    count: int,
+    durations: Ints,
+    weights: Ints | None = None,
+) -> Ints:
     """Return *count* rows: `durations[i]` (ns, 0 or more) counted in row `groups[i]`.
 
-    Sums of floats are exact here: seconds and nanoseconds of a batch stay far below 2^53.
+    It counts as often as `weights[i]` says, which is below 2^32; without *weights*, once.
     """
     rows = layout.empty(count)
     columns = rows[:, layout.columns(name)]
     seconds, nanoseconds = np.divmod(durations, SECOND_NS)
-    columns[:, 0] = np.bincount(groups, seconds, count)
-    columns[:, 1] = np.bincount(groups, nanoseconds, count)
     buckets = len(layout.bounds) + 1
     bucket = np.searchsorted(np.array(layout.bounds, np.int64), durations)
-    counts = np.bincount(groups * buckets + bucket, minlength=count * buckets)
+    cells = groups * buckets + bucket
+    if weights is None:
+        # Sums of floats are exact here: those of a batch stay far below 2^53.
+        columns[:, 0] = np.bincount(groups, seconds, count)
+        columns[:, 1] = np.bincount(groups, nanoseconds, count)
+        counts = np.bincount(cells, minlength=count * buckets)
+    else:
+        carry, nanoseconds = np.divmod(nanoseconds * weights, SECOND_NS)
+        np.add.at(columns[:, 0], groups, seconds * weights + carry)
+        np.add.at(columns[:, 1], groups, nanoseconds)
+        counts = np.zeros(count * buckets, np.int64)
+        np.add.at(counts, cells, weights)
     columns[:, 2:] = counts.reshape(count, buckets)
     return rows
 

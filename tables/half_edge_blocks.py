@@ -5,6 +5,7 @@ pairings; the serial after its last (i64); the base serial and the base time (i6
 prototypes (JSON); columns of the halves: serials after the base (u32), prototypes (u32), durations
 (i64, ns), milliseconds after the base time (i64), states (u8), keys (24 bytes each, only of halves
 that pair); serials of halves of earlier blocks that were paired since (i64). Little endian.
+In version 2, which is written where there is a weight other than 1, prototypes have theirs.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import orjson
 from tailrace.tables.half_edge_rows import DATABASE, KEY_BYTES, ROOT, Ints, Keys, Prototype
 
 _HEAD = struct.Struct("<BIIIqqq")
-_VERSION = 1
+_VERSION, _WEIGHTED = 1, 2
 
 
 class Block(NamedTuple):
@@ -48,10 +49,12 @@ def encode(block: Block) -> bytes:
     """Return the value of *block*."""
     numbers: dict[Prototype, int] = {}
     used = [numbers.setdefault(prototype, len(numbers)) for prototype in block.prototypes]
-    common = orjson.dumps([tuple(prototype) for prototype in numbers])
+    has_weights = any(prototype.weight != 1 for prototype in numbers)
+    version = _WEIGHTED if has_weights else _VERSION
+    common = orjson.dumps([tuple(each if has_weights else each[:-1]) for each in numbers])
     count = len(used)
     base, time = (int(block.serials[0]), int(block.times[0])) if count else (0, 0)
-    head = _HEAD.pack(_VERSION, len(common), count, len(block.paired), block.end, base, time)
+    head = _HEAD.pack(version, len(common), count, len(block.paired), block.end, base, time)
     return b"".join(
         (
             head,
@@ -69,7 +72,7 @@ def encode(block: Block) -> bytes:
 
 def decode(value: bytes) -> Block:
     """Return what `encode` was given; the keys of halves that do not pair are zero."""
-    if value[0] != _VERSION:
+    if value[0] not in (_VERSION, _WEIGHTED):
         raise ValueError(
             f"a block of half edges of version {value[0]} is not known to this tailrace; run the "
             f"version that wrote it"
@@ -77,8 +80,8 @@ def decode(value: bytes) -> Block:
     _, length, count, refs, end, base, time = _HEAD.unpack_from(value)
     at = _HEAD.size + length
     common = [
-        Prototype(service, target, tuple(map(tuple, dimensions)))
-        for service, target, dimensions in orjson.loads(value[_HEAD.size : at])
+        Prototype(service, target, tuple(map(tuple, dimensions)), *weight)
+        for service, target, dimensions, *weight in orjson.loads(value[_HEAD.size : at])
     ]
     serials = np.frombuffer(value, "<u4", count, at).astype(np.int64) + base
     used = np.frombuffer(value, "<u4", count, at + 4 * count).tolist()

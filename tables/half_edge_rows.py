@@ -30,11 +30,15 @@ _KEPT_PROTOTYPES = 50_000
 
 
 class Prototype(NamedTuple):
-    """What many halves have in common; `target` is the database or peer that a client names."""
+    """What many halves have in common.
+
+    `target` is the database or peer that a client names. `weight`: how many spans each stands for.
+    """
 
     service: str
     target: str
     dimensions: tuple[tuple[str, str], ...] = ()
+    weight: int = 1
 
 
 class Prototypes:
@@ -42,6 +46,8 @@ class Prototypes:
 
     def __init__(self) -> None:
         self.generation = 0
+        self.has_weights = False
+        """True once there was a weight other than 1."""
         self._numbers: dict[Prototype, int] = {}
         self._prototypes: list[Prototype] = []
         self._limit = _KEPT_PROTOTYPES
@@ -62,6 +68,7 @@ class Prototypes:
         number = self._numbers.setdefault(prototype, len(self._prototypes))
         if number == len(self._prototypes):
             self._prototypes.append(prototype)
+            self.has_weights |= prototype.weight != 1
         return number
 
     def keep(self, used: Ints) -> None:

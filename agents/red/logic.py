@@ -41,8 +41,8 @@ class RedSettings:
 class RedLogic:
     """A Logic of the spans stage; *source* names this partition in watermarks.
 
-    Seen spans = counted + skipped. A span whose series is too large for a record is counted in its
-    resource's overflow series.
+    Seen spans = counted + skipped. A span is counted as often as its weight says. One whose series
+    is too large for a record is counted in its resource's overflow series.
     """
 
     def __init__(
@@ -58,6 +58,7 @@ class RedLogic:
         self._interval = 0
         self._slots: list[Ints] = []
         self._durations: list[Ints] = []
+        self._weights: list[Ints | None] = []
         self._waiting = 0
 
     def restore(self, now: int) -> None:
@@ -101,9 +102,11 @@ class RedLogic:
             self._memo = SeriesSlots(self._dimensions, self._sums, batch)
         slots = self._memo.of(batch, rows)
         durations = np.maximum(batch.end[rows] - batch.start[rows], 0)
+        weights = None if batch.weight is None else batch.weight[rows]
         if self._memo.has_skipped:
             is_counted = slots != SKIPPED
             slots, durations = slots[is_counted], durations[is_counted]
+            weights = None if weights is None else weights[is_counted]
             totals.add("red_skipped_spans", rows.stop - rows.start - len(slots))
         if not len(slots):
             return  # or batches of nothing would wait for ever
@@ -112,6 +115,7 @@ class RedLogic:
             totals.add("red_overflow_spans", overflowed)
         self._slots.append(slots)
         self._durations.append(durations)
+        self._weights.append(weights)
         self._waiting += len(slots)
         if self._waiting >= _WAITING_SPANS:
             self._settle()
@@ -121,12 +125,24 @@ class RedLogic:
         if not self._waiting:
             return
         slots, durations = np.concatenate(self._slots), np.concatenate(self._durations)
-        self._slots, self._durations, self._waiting = [], [], 0
+        weights = _joined(self._weights, self._slots)
+        self._slots, self._durations, self._weights, self._waiting = [], [], [], 0
         is_present = np.zeros(int(slots.max()) + 1, np.bool_)
         is_present[slots] = True
         present = np.flatnonzero(is_present)
         groups = (np.cumsum(is_present) - 1)[slots]
-        self._sums.add(present, observed(self._layout, DURATION, groups, len(present), durations))
+        sums = observed(self._layout, DURATION, groups, len(present), durations, weights)
+        self._sums.add(present, sums)
+
+
+def _joined(weights: Sequence[Ints | None], alike: Sequence[Ints]) -> Ints | None:
+    """Return *weights* as one, 1 where there are none; None if there are none at all."""
+    if all(each is None for each in weights):
+        return None
+    parts = zip(weights, alike, strict=True)
+    return np.concatenate(
+        [np.ones(len(other), np.int64) if each is None else each for each, other in parts]
+    )
 
 
 def _runs(arrivals: Arrivals[SpanBatch], interval_ms: int) -> Iterator[tuple[int, slice]]:

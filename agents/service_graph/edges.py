@@ -75,6 +75,22 @@ def edges_of(calls: Calls, *, is_virtual: bool) -> Edges:
     return Edges(codes, calls.client_ns, calls.server_ns, calls.at, is_failed)
 
 
+class _Weights(dict[int, int]):
+    """Codes of edges to how many calls one stands for: as many as the side that stands for more.
+
+    For if both sides were sampled by one randomness, that is how rarely both are there.
+    """
+
+    def __init__(self, prototypes: Prototypes) -> None:
+        super().__init__()
+        self._prototypes = prototypes
+
+    def __missing__(self, code: int) -> int:
+        sides = [each for each in _sides(code) if each != NOBODY]
+        weight = self[code] = max(self._prototypes[each].weight for each in sides)
+        return weight
+
+
 class EdgeSums(dict[int, int]):
     """Adds edges to *sums*; a dict of the slots of their codes."""
 
@@ -90,6 +106,7 @@ class EdgeSums(dict[int, int]):
         self._prototypes = prototypes
         self._sums = sums
         self._layout = layout
+        self._weights = _Weights(prototypes)
         self._generations = self._current()
 
     def _current(self) -> tuple[int, int]:
@@ -101,12 +118,16 @@ class EdgeSums(dict[int, int]):
             return
         if self._generations != self._current() or len(self) > _KEPT_CODES:
             self.clear()
+            self._weights.clear()
             self._generations = self._current()
         codes = edges.codes.tolist()
         slots = np.fromiter(map(self.__getitem__, codes), np.int64, len(codes))
         is_present = np.zeros(int(slots.max()) + 1, np.bool_)
         is_present[slots] = True
         present, groups = np.flatnonzero(is_present), (np.cumsum(is_present) - 1)[slots]
+        weights = None
+        if self._prototypes.has_weights:
+            weights = np.fromiter(map(self._weights.__getitem__, codes), np.int64, len(codes))
         rows = self._layout.empty(len(present))
         for client, server, chosen in (
             (CLIENT, SERVER, ~edges.is_failed),
@@ -114,15 +135,17 @@ class EdgeSums(dict[int, int]):
         ):
             if chosen.any():
                 mine = groups[chosen]
+                counts = None if weights is None else weights[chosen]
                 for name, durations in ((client, edges.client_ns), (server, edges.server_ns)):
-                    rows += observed(self._layout, name, mine, len(present), durations[chosen])
+                    rows += observed(
+                        self._layout, name, mine, len(present), durations[chosen], counts
+                    )
         self._sums.add(present, rows)
 
     def __missing__(self, code: int) -> int:
-        sides, kind = code >> _TYPE_BITS, code & ((1 << _TYPE_BITS) - 1)
-        client = self._side((sides >> _SIDE_BITS) - 1)
-        server = self._side((sides & ((1 << _SIDE_BITS) - 1)) - 1)
-        slot = self[code] = self._sums.slot(_key(self._series(client, server, _TYPES[kind])))
+        client, server = map(self._side, _sides(code))
+        connection_type = _TYPES[code & ((1 << _TYPE_BITS) - 1)]
+        slot = self[code] = self._sums.slot(_key(self._series(client, server, connection_type)))
         return slot
 
     def _side(self, number: int) -> Prototype | None:
@@ -145,6 +168,12 @@ class EdgeSums(dict[int, int]):
             if name in values
         )
         return EdgeSeries(_TENANT, caller, callee, connection_type, dimensions)
+
+
+def _sides(code: int) -> tuple[int, int]:
+    """Return the prototypes of client and server, or NOBODY."""
+    sides = code >> _TYPE_BITS
+    return (sides >> _SIDE_BITS) - 1, (sides & ((1 << _SIDE_BITS) - 1)) - 1
 
 
 def _key(series: EdgeSeries) -> bytes:

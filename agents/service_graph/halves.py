@@ -52,6 +52,19 @@ class _Folds(dict[int, int]):
         return number
 
 
+class _Weighted(dict[int, int]):
+    """A prototype's number and a weight side by side, to the prototype with that weight."""
+
+    def __init__(self, prototypes: Prototypes) -> None:
+        super().__init__()
+        self._prototypes = prototypes
+
+    def __missing__(self, pair: int) -> int:
+        prototype = self._prototypes[pair >> 32]._replace(weight=pair & _LOW)
+        number = self[pair] = self._prototypes.number(prototype)
+        return number
+
+
 class _Numbers(dict[int, int]):
     """Numbers of prototypes by ids that *strings* and *values* gave."""
 
@@ -62,6 +75,7 @@ class _Numbers(dict[int, int]):
         self._dimensions = dimensions
         self._folds = [_Folds() for _ in dimensions]
         self._prototypes = prototypes
+        self._weighted = _Weighted(prototypes)
         self._generation = prototypes.generation
         self._strings, self._values = strings, values
         # Interned here, so that they are known by their ids.
@@ -86,6 +100,11 @@ class _Numbers(dict[int, int]):
             ids = np.fromiter(map(folds.__getitem__, pairs), np.int64, len(pairs))
         pairs = (ids << 32 | (last + 1)).tolist()
         return np.fromiter(map(self.__getitem__, pairs), np.int32, len(pairs))
+
+    def weighted(self, numbers: npt.NDArray[np.int32], weights: Ints) -> npt.NDArray[np.int32]:
+        """Return the numbers of the same prototypes with *weights*."""
+        pairs = (numbers.astype(np.int64) << 32 | weights).tolist()
+        return np.fromiter(map(self._weighted.__getitem__, pairs), np.int32, len(pairs))
 
     def __missing__(self, pair: int) -> int:
         ids, other = pair >> 32, pair & _LOW
@@ -155,6 +174,8 @@ class HalfReader:
         states |= is_database * np.uint8(DATABASE)
         others = [_first_present(batch, each, rows) for each in self._dimension_columns]
         found = numbers.of(service.astype(np.int64), [target, *others])
+        if batch.weight is not None:
+            found = numbers.weighted(found, batch.weight.take(rows))
         fragments = np.searchsorted(batch.fragment_start, rows, "right") - 1
         keys = _keys(batch, rows, fragments, is_client)
         durations = np.maximum(batch.end - batch.start, 0).take(rows)

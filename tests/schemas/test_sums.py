@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tailrace.schemas.adjusted_counts import MOST
 from tailrace.schemas.sums import (
     SECOND_NS,
     Histogram,
@@ -35,32 +36,39 @@ _DURATIONS = st.one_of(
     st.integers(0, 6), st.just(SECOND_NS), st.just(SECOND_NS - 1), st.integers(0, LONGEST)
 )
 
+_WEIGHTS = st.sampled_from([1, 1, 2, 3, MOST])
+_SPANS = st.lists(st.tuples(st.integers(0, 3), _DURATIONS, _WEIGHTS), max_size=30)
+
 
 def ints(values: list[int]) -> Ints:
     return np.array(values, np.int64)
 
 
-def counted(bounds: tuple[int, ...], durations: list[int]) -> Histogram:
+def counted(bounds: tuple[int, ...], durations: list[tuple[int, int]]) -> Histogram:
+    """Of durations and how often each counts."""
     buckets = [0] * (len(bounds) + 1)
-    for duration in durations:
-        buckets[bisect_left(bounds, duration)] += 1
-    return Histogram(sum(durations), buckets)
+    for duration, weight in durations:
+        buckets[bisect_left(bounds, duration)] += weight
+    return Histogram(sum(duration * weight for duration, weight in durations), buckets)
 
 
 @settings(max_examples=300, deadline=None)
-@given(_LAYOUTS, st.lists(st.tuples(st.integers(0, 3), _DURATIONS), max_size=30), st.data())
+@given(_LAYOUTS, _SPANS, st.booleans(), st.data())
 def test_rows_are_what_counting_one_by_one_gives(
-    layout: Layout, spans: list[tuple[int, int]], data: st.DataObject
+    layout: Layout, spans: list[tuple[int, int, int]], has_weights: bool, data: st.DataObject
 ) -> None:
     name = data.draw(st.sampled_from(layout.histograms))
-    groups, durations = ints([group for group, _ in spans]), ints([each for _, each in spans])
-    rows = observed(layout, name, groups, 4, durations)
+    if not has_weights:
+        spans = [(group, duration, 1) for group, duration, _ in spans]
+    groups, durations, counts = (ints([span[part] for span in spans]) for part in range(3))
+    weights = counts if has_weights else None
+    rows = observed(layout, name, groups, 4, durations, weights)
     half = len(spans) // 2
-    halves = observed(layout, name, groups[:half], 4, durations[:half])
-    halves += observed(layout, name, groups[half:], 4, durations[half:])
-    assert (rows == halves).all()
+    halves = observed(layout, name, groups[:half], 4, durations[:half], counts[:half])
+    halves += observed(layout, name, groups[half:], 4, durations[half:], counts[half:])
+    assert (carried(layout, rows.copy()) == carried(layout, halves)).all()
     for group, row in enumerate(carried(layout, rows)):
-        mine = [duration for each, duration in spans if each == group]
+        mine = [(duration, weight) for each, duration, weight in spans if each == group]
         assert row[layout.columns(name)][1] < SECOND_NS
         assert histogram(layout, row, name) == counted(layout.bounds, mine)
         for other in set(layout.histograms) - {name}:

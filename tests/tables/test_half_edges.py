@@ -209,13 +209,17 @@ def blocks(draw: st.DrawFn) -> Block:
     base = draw(st.integers(0, 1 << 50))
     bits = draw(st.dictionaries(st.integers(0, 99), _BITS, max_size=5))
     serials = sorted(bits)
+    weight = draw(st.sampled_from([1, 1, 7]))
     states = np.array([bits[serial] for serial in serials], np.uint8)
     keys = np.array([bytes([serial + 1]) * KEY_BYTES for serial in serials], f"V{KEY_BYTES}")
     keys[(states & ROOT) != 0] = bytes(KEY_BYTES)
     return Block(
         end=base + 100,
         serials=np.array(serials, np.int64) + base,
-        prototypes=[Prototype("api", "db", (("x", str(serial % 2)),)) for serial in serials],
+        prototypes=[
+            Prototype("api", "db", (("x", str(serial % 2)),), 1 + serial % weight)
+            for serial in serials
+        ],
         durations=np.array(serials, np.int64) << 56,
         times=np.array(serials, np.int64) // 2 + base,
         states=states,
@@ -232,6 +236,13 @@ def plain(block: Block) -> list[object]:
 @given(blocks())
 def test_a_block_is_read_as_it_was_written(block: Block) -> None:
     assert plain(decode(encode(block))) == plain(block)
+
+
+@settings(max_examples=100, deadline=None)
+@given(blocks())
+def test_without_weights_a_block_is_one_that_earlier_versions_read(block: Block) -> None:
+    has_weights = any(prototype.weight != 1 for prototype in block.prototypes)
+    assert encode(block)[0] == (2 if has_weights else 1)
 
 
 def test_a_block_of_a_later_version_is_refused() -> None:

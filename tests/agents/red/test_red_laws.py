@@ -45,7 +45,9 @@ class Codec:
     """Decodes; who refuses what is not asked here."""
 
     def __init__(self, settings: RedSettings, interned_limit_bytes: int) -> None:
-        self._decoder = Decoder(settings.columns, interned_limit_bytes=interned_limit_bytes)
+        self._decoder = Decoder(
+            settings.columns, trace_state=True, interned_limit_bytes=interned_limit_bytes
+        )
 
     def decode(self, records: Sequence[Record]) -> tuple[SpanBatch, Sequence[DeadLetter]]:
         return self._decoder.decode([record.value for record in records]), ()
@@ -106,8 +108,8 @@ def expected(settings: RedSettings, sent: Sequence[Sent]) -> Counted:
         if of is not None:
             duration = max(0, span.end - span.start)
             start = now // INTERVAL_MS * INTERVAL_MS
-            found[start, of, "sum"] += duration
-            found[start, of, f"bucket {bisect_left(BOUNDS_NS, duration)}"] += 1
+            found[start, of, "sum"] += duration * span.weight
+            found[start, of, f"bucket {bisect_left(BOUNDS_NS, duration)}"] += span.weight
     return +found
 
 

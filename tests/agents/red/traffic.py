@@ -27,6 +27,8 @@ KINDS = ["UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER"]
 STATUSES = ["UNSET", "OK", "ERROR"]
 TRACES = [b"sixteen bytes: a", b"sixteen bytes: b", b"fifteen bytes.."]
 
+WEIGHTS = {"": 1, "ot=th:8": 2, "k=v,ot=th:fff": 4096, "ot=rv:ffffffffffffff": 1, "no": 1}
+
 OTHER_NAMES = {"http.request.method": "http.method", "http.method": "http.request.method"}
 
 
@@ -51,6 +53,12 @@ class Span:
     end: int = BEGIN_MS * 1_000_000
     attributes: Mapping[str, Any] = field(default_factory=dict)
     trace_id: bytes = TRACES[0]
+    state: str = ""
+
+    @property
+    def weight(self) -> int:
+        """How many spans it stands for."""
+        return WEIGHTS[self.state]
 
     @property
     def is_good(self) -> bool:
@@ -83,6 +91,7 @@ def message(spans: Sequence[Span]) -> bytes:
             kind=span.kind,
             start_time_unix_nano=span.start,
             end_time_unix_nano=span.end,
+            trace_state=span.state,
             attributes=_pairs(span.attributes),
         )
         target.status.code = span.status
@@ -163,6 +172,7 @@ _SPANS = st.builds(
     end=st.one_of(_TIMES, st.integers(0, 2**63 - 1)),
     attributes=_ATTRIBUTES,
     trace_id=st.sampled_from(TRACES),
+    state=st.sampled_from(["", "", "", *WEIGHTS]),
 )
 _STEPS = st.sampled_from([0, 0, 1, 500, 999, 1000, 1001, 2500, -700])
 _MESSAGES = st.one_of(st.lists(_SPANS, max_size=4).map(tuple), st.none())

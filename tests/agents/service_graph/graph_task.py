@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from tailrace.agents.service_graph import agent
 from tailrace.agents.service_graph.logic import ServiceGraphLogic
@@ -18,7 +19,7 @@ from tailrace.streams.task import Task, TaskId
 from tailrace.tables.interval_sums import RollupTopic
 from tailrace.tables.store import PartitionStore
 from tests.agents.service_graph.naive_graph import Counted
-from tests.agents.service_graph.traffic import INTERVAL_MS
+from tests.agents.service_graph.traffic import END_MS, INTERVAL_MS, Sent, rows
 from tests.streams import deaths
 from tests.streams.deaths import Build
 
@@ -33,6 +34,7 @@ class Codec:
             settings.columns,
             settings.client_columns,
             ids=True,
+            trace_state=True,
             interned_limit_bytes=interned_limit_bytes,
         )
 
@@ -84,3 +86,34 @@ def watermarks(sent: Mapping[str, Sequence[Output]]) -> list[list[Watermark]]:
         ]
         for partition in range(ROLLUPS.partitions)
     ]
+
+
+class Edge(NamedTuple):
+    """An edge and its calls: how many, how many failed, how long they took (ns)."""
+
+    client: str
+    server: str
+    kind: str = ""
+    dimensions: tuple[tuple[str, str], ...] = ()
+    calls: int = 1
+    failed: int = 0
+    client_ns: int = 0
+    server_ns: int = 0
+
+
+def edges(sent: Sequence[Sent], given: ServiceGraphSettings) -> list[Edge]:
+    """What is counted of *sent*, when time goes on until all has expired."""
+    found: dict[tuple[Any, ...], Edge] = {}
+    for (_, key, what), amount in counted(
+        deaths.uninterrupted(builder(given), rows(sent), END_MS)
+    ).items():
+        edge = found.setdefault(key, Edge(key[1], key[2], key[3], key[4], calls=0))
+        histogram, measure = what.split(" ", 1)
+        side = histogram.removesuffix("_failed")
+        if measure == "sum":
+            amounts = edge._asdict()
+            found[key] = edge._replace(**{f"{side}_ns": amounts[f"{side}_ns"] + amount})
+        elif side == "client":
+            failed = edge.failed + amount * histogram.endswith("_failed")
+            found[key] = edge._replace(calls=edge.calls + amount, failed=failed)
+    return sorted(found.values())

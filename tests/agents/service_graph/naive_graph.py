@@ -18,6 +18,7 @@ from tests.agents.service_graph.traffic import (
     PRODUCER,
     ROOTS,
     SERVER,
+    WEIGHTS,
     Sent,
     Span,
     rows,
@@ -139,13 +140,14 @@ class NaiveGraph:
                 values = _values(self.settings.names(name), span.resource, span.attributes)
                 labels += [(f"{side}_{name}", text(value)) for value in values[:1]]
         edge = ("default", caller, callee, kind, tuple(labels))
+        weight = max(WEIGHTS[span.state] for span in (client, server) if span is not None)
         failed = any(span is not None and span.status == ERROR for span in (client, server))
         for side, span in (("client", client), ("server", server)):
             ns = 0 if span is None else max(0, span.ns)
             of = (at // INTERVAL_MS * INTERVAL_MS, edge)
             histogram = f"{side}_failed" if failed else side
-            self.counted[(*of, f"{histogram} sum")] += ns
-            self.counted[(*of, f"{histogram} bucket {bisect_left(BOUNDS_NS, ns)}")] += 1
+            self.counted[(*of, f"{histogram} sum")] += ns * weight
+            self.counted[(*of, f"{histogram} bucket {bisect_left(BOUNDS_NS, ns)}")] += weight
 
     def _named(self, span: Span, values: Sequence[Any]) -> str:
         """The first of *values* that is not blank."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +20,14 @@ from tailrace.tables.half_edge_rows import Prototype, Prototypes
 from tailrace.tables.half_edges import Calls
 from tailrace.tables.interval_sums import IntervalSums
 from tailrace.tables.store import MemoryDisk, PartitionStore
-from tests.agents.service_graph.graph_task import ROLLUPS, builder, counted, watermarks
+from tests.agents.service_graph.graph_task import (
+    ROLLUPS,
+    Edge,
+    builder,
+    counted,
+    edges,
+    watermarks,
+)
 from tests.agents.service_graph.traffic import (
     BEGIN_MS,
     BOUNDS_NS,
@@ -45,37 +51,6 @@ from tests.streams import deaths
 from tests.streams.deaths import FAR, TOPIC, Row
 
 SECOND = 1000 * MS
-
-
-class Edge(NamedTuple):
-    """An edge and its calls: how many, how many failed, how long they took (ns)."""
-
-    client: str
-    server: str
-    kind: str = ""
-    dimensions: tuple[tuple[str, str], ...] = ()
-    calls: int = 1
-    failed: int = 0
-    client_ns: int = 0
-    server_ns: int = 0
-
-
-def edges(sent: Sequence[Sent], given: ServiceGraphSettings) -> list[Edge]:
-    """What is counted of *sent*, when time goes on until all has expired."""
-    found: dict[tuple[Any, ...], Edge] = {}
-    for (_, key, what), amount in counted(
-        deaths.uninterrupted(builder(given), rows(sent), END_MS)
-    ).items():
-        edge = found.setdefault(key, Edge(key[1], key[2], key[3], key[4], calls=0))
-        histogram, measure = what.split(" ", 1)
-        side = histogram.removesuffix("_failed")
-        if measure == "sum":
-            amounts = edge._asdict()
-            found[key] = edge._replace(**{f"{side}_ns": amounts[f"{side}_ns"] + amount})
-        elif side == "client":
-            failed = edge.failed + amount * histogram.endswith("_failed")
-            found[key] = edge._replace(calls=edge.calls + amount, failed=failed)
-    return sorted(found.values())
 
 
 def at_once(*spans: Span) -> list[Sent]:

@@ -25,6 +25,9 @@ TRACES = [b"sixteen bytes: a", b"sixteen bytes: b"]
 IDS = [b"span ids", b"of eight", b"bytes..."]
 ROOTS = [b"", bytes(8)]
 
+WEIGHTS = {"": 1, "ot=th:8": 2, "k=v,ot=th:fff": 4096, "no": 1}
+"""Trace states and how many spans one with it stands for."""
+
 _OTHER_NAMES = {"db.name": "db.namespace", "tier": "deployment.tier"}
 
 
@@ -57,6 +60,7 @@ class Span:
     attributes: Mapping[str, Any] = field(default_factory=dict)
     resource: Mapping[str, Any] = field(default_factory=dict)
     trace_id: bytes = TRACES[0]
+    state: str = ""
 
     def but(self, **changes: Any) -> Span:
         """The same span with *changes*."""
@@ -87,6 +91,7 @@ def message(spans: Sequence[Span]) -> bytes:
             kind=span.kind,
             start_time_unix_nano=BEGIN_MS * MS,
             end_time_unix_nano=BEGIN_MS * MS + span.ns,
+            trace_state=span.state,
             attributes=_pairs(span.attributes),
         )
         target.status.code = span.status
@@ -134,6 +139,7 @@ _SPANS = st.builds(
     attributes=_NO_ATTRIBUTES | _ATTRIBUTES,
     resource=_NO_ATTRIBUTES | _NO_ATTRIBUTES | _ATTRIBUTES,
     trace_id=st.sampled_from([*TRACES[:1] * 6, TRACES[1], b"fifteen bytes.."]),
+    state=st.sampled_from([*[""] * 8, *WEIGHTS]),
 )
 _STEPS = st.sampled_from([0, 0, 1, 300, 699, 700, 701, 1000, 2000, 2001, 5000, -1, -700])
 
