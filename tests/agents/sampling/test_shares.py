@@ -1,0 +1,192 @@
+"""Shares of the cluster's budgets: never more than the whole, and soon where they are needed."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tailrace.agents.sampling.shares import Shares, equal_part
+from tailrace.schemas.control import WHOLE, Allocation
+from tests.agents.sampling.control_cluster import Cluster, Spending
+
+NAMES = ("rate", "bytes")
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> tuple[int, list[tuple[Any, ...]]]:
+    """How many partitions there are, and what happens to them, one after the other."""
+    partitions = draw(st.integers(2, 4))
+    number = st.integers(0, partitions - 1)
+    step = st.one_of(
+        st.tuples(
+            st.just("advance"),
+            number,
+            st.one_of(st.integers(0, 30), st.integers(0, 7_000), st.integers(0, 120_000)),
+            st.fixed_dictionaries({name: st.sampled_from([0, 0, 1, 50, 9000]) for name in NAMES}),
+        ),
+        st.tuples(st.just("hear"), number, st.sampled_from([None, None, 1, 2])),
+        st.tuples(st.just("checkpoint"), number),
+        st.tuples(st.just("crash"), number),
+        st.tuples(st.just("all"), st.integers(1, 12), number),
+    )
+    return partitions, draw(st.lists(step, max_size=60))
+
+
+def _happen(cluster: Cluster, step: tuple[Any, ...]) -> None:
+    match step:
+        case "advance", number, by, asked:
+            partition = cluster.partitions[number]
+            partition.advance(partition.now + by, asked)
+        case "hear", number, count:
+            cluster.hear(number, count)
+        case "checkpoint", number:
+            cluster.checkpoint(number)
+        case "crash", number:
+            cluster.partitions[number].crash()
+        case "all", seconds, hot:
+            for _ in range(seconds):
+                now = max(each.now for each in cluster.partitions) + 1000
+                asked = [{"rate": 900 if n == hot else 5} for n in range(len(cluster.partitions))]
+                cluster.second(now, asked)
+
+
+@settings(max_examples=300, deadline=None)
+@given(histories())
+def test_in_every_second_the_parts_are_the_whole_or_less(
+    history: tuple[int, list[tuple[Any, ...]]],
+) -> None:
+    partitions, steps = history
+    cluster = Cluster(partitions, NAMES)
+    for step in steps:
+        _happen(cluster, step)
+    spending = [each.budgets for each in cluster.partitions]
+    seconds = {second for each in spending for second, _ in each.history}
+    for second in seconds:
+        for name in NAMES:
+            assert sum(each.part(name, second) for each in spending) <= WHOLE, (second, name)
+
+
+@settings(max_examples=100, deadline=None)
+@given(histories())
+def test_whatever_happened_the_whole_is_soon_given_out_again(
+    history: tuple[int, list[tuple[Any, ...]]],
+) -> None:
+    partitions, steps = history
+    cluster = Cluster(partitions, NAMES)
+    for step in steps:
+        _happen(cluster, step)
+    now = max(each.now for each in cluster.partitions) // 1000 * 1000
+    asked = [{"rate": 100}] + [{"rate": 0}] * (partitions - 1)
+    for _ in range(120):
+        now += 1000
+        cluster.second(now, asked)
+    parts = cluster.part("rate", now // 1000)
+    assert sum(parts) == WHOLE
+    assert parts[0] >= WHOLE * 9 // 10
+
+
+def test_a_hot_partition_has_most_of_the_budget_after_two_allocations() -> None:
+    cluster = Cluster(4, NAMES)
+    for second in range(1, 31):
+        cluster.second(second * 1000, [{"rate": 1000}, {}, {"rate": 10}, {}])
+    first, *others = cluster.part("rate", 30)
+    assert sum((first, *others)) == WHOLE
+    assert first > WHOLE * 85 // 100
+    assert min(others) >= WHOLE // 40
+    assert cluster.partitions[0].totals.counts["allocations"] <= 4
+    assert cluster.part("bytes", 30) == [WHOLE // 4] * 4  # of what nobody asked for
+
+
+def test_demand_that_stays_moves_nothing() -> None:
+    cluster = Cluster(3, NAMES)
+    asked = [{"rate": 500}, {"rate": 300}, {"rate": 200}]
+    for second in range(1, 60):
+        cluster.second(second * 1000, asked)
+    made = cluster.partitions[0].totals.counts["allocations"]
+    before = cluster.part("rate", 59)
+    for second in range(60, 110):
+        cluster.second(second * 1000, asked)
+    assert cluster.part("rate", 109) == before
+    repeats = 2 + 1  # said again every minute, and what was under way
+    assert cluster.partitions[0].totals.counts["allocations"] <= made + repeats
+
+
+def test_while_one_partition_is_away_none_takes_what_it_may_spend() -> None:
+    cluster = Cluster(3, NAMES)
+    here = cluster.partitions[:2]
+    for second in range(1, 200):
+        for number, partition in enumerate(here):
+            partition.advance(second * 1000, {"rate": 100 * number})
+            cluster.checkpoint(number)
+        for number in range(2):
+            cluster.hear(number)
+    assert cluster.part("rate", 199)[1] == equal_part(1, 3)
+    for second in range(200, 230):
+        cluster.second(second * 1000, [{}, {"rate": 100}, {}])
+    assert cluster.part("rate", 229)[1] > WHOLE * 9 // 10
+
+
+def test_of_one_partition_nothing_is_said() -> None:
+    cluster = Cluster(1, NAMES)
+    for second in range(1, 100):
+        cluster.second(second * 1000, [{"rate": second}])
+    assert cluster.log == []
+    assert cluster.part("rate", 99) == [WHOLE]
+
+
+def test_where_nothing_is_asked_for_nothing_is_said() -> None:
+    cluster = Cluster(3, NAMES)
+    for second in range(1, 100):
+        cluster.second(second * 1000, [{}, {}, {}])
+    assert cluster.log == []
+
+
+@pytest.mark.parametrize("cuts", [[], [4], [1, 2, 3], [2, 5, 6]])
+def test_reports_are_the_same_however_decisions_are_cut(cuts: list[int]) -> None:
+    times = [1_000, 4_999, 5_000, 5_000, 26_000, 26_001, 90_000]
+    shares, spending = Shares(1, 2), Spending(("rate",))
+    edges = [0, *cuts, len(times)]
+    for begin, end in pairwise(edges):
+        for piece in shares.stretches(times[begin:end], spending):
+            spending.counts["rate"] += len(times[begin:end][piece])
+        if end:
+            shares.reach(times[end - 1], spending)
+    shares.reach(200_000, spending)
+    assert [(each.second, dict(each.asked)) for each in shares.reports] == [
+        (5, {"rate": 2}),
+        (10, {"rate": 2}),
+        (15, {}),
+        (30, {"rate": 2}),
+        (35, {}),
+        (95, {"rate": 1}),
+        (100, {}),
+    ]
+
+
+def test_an_allocation_of_another_number_of_partitions_is_not_heard() -> None:
+    shares = Shares(0, 2)
+    allocation = Allocation(7, 3, {"rate": [WHOLE, 0, 0]}, 5)
+    assert not shares.is_news(allocation)
+    shares.hear(allocation, 9_000)
+    shares.reach(20_000, Spending(("rate",)))
+    assert shares.part("rate") == WHOLE // 2
+
+
+def test_after_the_number_of_partitions_has_changed_all_agree_again() -> None:
+    cluster = Cluster(2, NAMES)
+    for second in range(1, 40):
+        cluster.second(second * 1000, [{"rate": 100}, {}])
+    grown = Cluster(3, NAMES)
+    grown.log = cluster.log
+    for number, partition in enumerate(cluster.partitions):
+        grown.partitions[number].store = partition.store
+        grown.partitions[number].crash()
+    for second in range(40, 80):
+        grown.second(second * 1000, [{}, {}, {"rate": 100}])
+    parts = grown.part("rate", 79)
+    assert sum(parts) == WHOLE
+    assert parts[2] > WHOLE * 9 // 10
