@@ -75,6 +75,8 @@ class ValueClasses:
         patterns = dict.fromkeys(each for test in matchers for each in _patterns(test))
         self._patterns = {pattern: place for place, pattern in enumerate(patterns)}
         self._regexes = [regex(pattern).fullmatch for pattern in patterns]
+        # What is not there is like an empty text for the tests that say what it must not be.
+        self._absent = _Class(None, False, self._matched(""), -1, -1)
         self._cuts = sorted({cut for test in matchers for cut in _cuts(test)})
         self._numbers: dict[_Class, int] = {}
         self._classes: list[_Class] = []
@@ -116,9 +118,9 @@ class ValueClasses:
                 return self._other
             return self._number(_Class(value, True, (), -1, -1))
         if isinstance(value, Absent):
-            return self._number(_Class(None, False, (), -1, -1))
+            return self._number(self._absent)
         text = text_of(value)
-        matched = tuple(fullmatch(text) is not None for fullmatch in self._regexes)
+        matched = self._matched(text)
         above = reached = -1
         if self._cuts:
             number = _number(value)
@@ -127,6 +129,9 @@ class ValueClasses:
         return self._number(
             _Class(text if text in self._texts else None, True, matched, above, reached)
         )
+
+    def _matched(self, text: str) -> tuple[bool, ...]:
+        return tuple(fullmatch(text) is not None for fullmatch in self._regexes)
 
     def _number(self, found: _Class) -> int:
         number = self._numbers.get(found)
@@ -162,7 +167,8 @@ class ValueClasses:
             return FALSE
         if not found.is_there:
             needs = (test.eq, test.is_in, test.regex, test.gt, test.gte, test.lt, test.lte)
-            return TRUE if all(each is None for each in needs) else FALSE
+            is_free = all(each is None for each in needs)
+            return TRUE if is_free and self._is_text(test, found._replace(text="")) else FALSE
         if not self._is_text(test, found):
             return FALSE
         if all(getattr(test, key) is None for key in _COMPARISONS):

@@ -110,15 +110,15 @@ def _conditions(matcher: Matcher, value: Any) -> Iterator[bool | None]:
     if matcher.eq is not None:
         yield text == matcher.eq
     if matcher.ne is not None:
-        yield text != matcher.ne
+        yield (text or "") != matcher.ne
     if matcher.is_in is not None:
         yield text in matcher.is_in
     if matcher.not_in is not None:
-        yield text not in matcher.not_in
+        yield (text or "") not in matcher.not_in
     if matcher.regex is not None:
         yield text is not None and re.fullmatch(matcher.regex, text) is not None
     if matcher.not_regex is not None:
-        yield text is None or re.fullmatch(matcher.not_regex, text) is None
+        yield re.fullmatch(matcher.not_regex, text or "") is None
     number = _number(value)
     for operator in ("gt", "gte", "lt", "lte"):
         bound = getattr(matcher, operator)
@@ -165,7 +165,7 @@ MATCHERS = st.one_of(
             "in": st.lists(_TEXTS, min_size=1, max_size=2),
             "not_in": st.lists(_TEXTS, min_size=1, max_size=2),
             "regex": st.sampled_from(["a.*", ".*", "[0-9]+", ""]),
-            "not_regex": st.sampled_from(["a.*", "x?5"]),
+            "not_regex": st.sampled_from(["a.*", "x?5", ".*", ""]),
             "exists": st.booleans(),
             "gt": _NUMBERS,
             "lte": _NUMBERS,

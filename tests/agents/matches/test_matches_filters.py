@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from tailrace.agents.matches.compiled import Compiled, compiled
 from tailrace.agents.matches.verdicts import Verdict
+from tailrace.schemas.definitions.conditions import Condition
 from tailrace.schemas.definitions.filters import SpanFilter
 from tailrace.schemas.definitions.signals import Signal
 from tailrace.schemas.matches import SignalId
 from tailrace.schemas.otlp.decoder import Decoder
-from tests.agents.matches.naive_filters import FILTERS, is_of
+from tests.agents.matches.naive_filters import FILTERS, MATCHERS, is_of
 from tests.agents.matches.span_messages import SPANS, Span, message
 
 
@@ -129,6 +130,20 @@ def said(of: dict[str, Any], span: Span) -> bool | None:
             id="the text of a number is one",
         ),
         pytest.param({"attributes": {"n": {"gt": 4}}}, Span(), False, id="nothing > 4 is not so"),
+        pytest.param({"attributes": {"n": {"ne": "a"}}}, Span(), True, id="nothing is not a"),
+        pytest.param({"attributes": {"n": {"ne": ""}}}, Span(), False, id="but it is empty"),
+        pytest.param(
+            {"attributes": {"n": {"not_in": ["a", ""]}}}, Span(), False, id="and of those as well"
+        ),
+        pytest.param(
+            {"attributes": {"n": {"not_regex": "a*"}}}, Span(), False, id="and matches what is"
+        ),
+        pytest.param(
+            {"attributes": {"n": {"not_regex": "a+"}}}, Span(), True, id="and nothing else"
+        ),
+        pytest.param(
+            {"attributes": {"n": {"ne": "a", "regex": ".*"}}}, Span(), False, id="nor anything"
+        ),
         pytest.param(
             {"attributes": {"n": {"gt": 2**53}}},
             Span(attributes={"n": 2**53 + 1}),
@@ -198,6 +213,18 @@ def test_a_condition_means_what_it_says(
     of: dict[str, Any], span: Span, expected: bool | None
 ) -> None:
     assert said(of, span) is expected
+
+
+@settings(max_examples=300, deadline=None)
+@given(MATCHERS, st.sampled_from([None, "", "a", "ab", "5", "7.5", "x5"]))
+def test_a_matcher_says_the_same_of_a_span_as_of_a_label_or_an_edge(
+    matcher: Any, text: str | None
+) -> None:
+    of = {"attributes": {"tier": matcher}}
+    (condition,) = SpanFilter.model_validate(of).attributes.values()
+    span = Span(attributes={} if text is None else {"tier": text})
+    # Of a span it may fail besides: then it does not hold.
+    assert bool(said(of, span)) is Condition(condition).holds(text)
 
 
 @pytest.mark.parametrize(
