@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,8 @@ from tailrace.schemas.config.definitions import configured
 from tailrace.schemas.config.source import read_text
 from tailrace.schemas.config.worker import ALERTS, InputConfig
 from tailrace.schemas.definitions import Definitions, files
+from tailrace.schemas.definitions.definition import ALERT
+from tailrace.schemas.definitions.signals import signals
 from tailrace.schemas.durations import MILLISECOND
 from tailrace.schemas.otlp.json import encode_json
 from tailrace.schemas.records import Output
@@ -42,11 +44,15 @@ _ALERTS_END_MS = 31 * 24 * 3_600_000
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a simulation did. `counts` are the totals of its only partition of spans."""
+    """What a simulation did. `counts` are the totals of its only partition of spans.
+
+    `left_out`: the alerts on metrics, which no file of spans has.
+    """
 
     records: int
     dead_lettered: int
     counts: dict[str, int]
+    left_out: tuple[str, ...] = ()
 
     def text(self, out: Path) -> str:
         """Return it for a person."""
@@ -63,9 +69,19 @@ class Summary:
                 f"{late:,} of them late, {self.dead_lettered:,} records dead-lettered",
                 "traces:",
                 *traces,
+                *self._about_alerts(),
                 f"results are in {out}/",
             ]
         )
+
+    def _about_alerts(self) -> Iterator[str]:
+        if late := self.counts.get("match_late_spans", 0):
+            yield (
+                f"{late:,} spans were late for alerts: they came more than 5 minutes after their "
+                f"end, and count as 5 minutes old; --arrivals event lets them come in time"
+            )
+        if self.left_out:
+            yield f"not simulated, for they are on metrics: {', '.join(self.left_out)}"
 
 
 def simulate(
@@ -92,7 +108,21 @@ def simulate(
         simulation.run_out()
     (out / "metrics.prom").write_bytes(simulation.exposition())
     totals = simulation.spans.totals
-    return Summary(totals.records, totals.dead_lettered, dict(sorted(totals.counts.items())))
+    return Summary(
+        totals.records,
+        totals.dead_lettered,
+        dict(sorted(totals.counts.items())),
+        _on_metrics(definitions or Definitions()),
+    )
+
+
+def _on_metrics(definitions: Definitions) -> tuple[str, ...]:
+    """Return the names of the alerts that nothing is known for here."""
+    return tuple(
+        each.name
+        for each in definitions.of(ALERT)
+        if any(signal.metric is not None for signal in signals(each).values())
+    )
 
 
 def defined(config: WorkerConfig, paths: Iterable[Path]) -> Definitions:

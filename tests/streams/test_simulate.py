@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from tailrace.schemas.config import parse
 from tailrace.schemas.errors import ConfigError
 from tailrace.schemas.otlp.json import encode_json, read_json
-from tailrace.streams.simulate import Summary, simulate
+from tailrace.streams.simulate import Summary, defined, simulate
 from tests.otlp import ERROR, MS, Span, counted, message
 from tests.streams.span_traffic import Sent, traffic
 
@@ -23,6 +23,7 @@ SECOND = 1000 * MS
 T0 = 1_700_000_000 * SECOND
 CONFIG = parse("""
 tail_sampling:
+  stamp: false
   decision_wait: 1s
   decision_retention: 10s
   policies: [{name: errors, type: status_code, status_code: {status_codes: [ERROR]}}]
@@ -149,6 +150,34 @@ def test_a_garbage_line_is_a_dead_letter_and_the_others_are_read(tmp_path: Path)
     ]
     assert (summary.records, summary.dead_lettered) == (4, 2)
     assert decided(tmp_path / "out") == [("A", "not_sampled", 2, "21.000", False)]
+
+
+ALERTS = """
+apiVersion: tailrace/v1
+kind: Alert
+metadata: {name: errors}
+spec: {where: {}, when: "> 5"}
+---
+apiVersion: tailrace/v1
+kind: Alert
+metadata: {name: queue}
+spec: {formula: a + b, series: {a: {where: {}}, b: {metric: {name: q}, value: last}}, when: "> 5"}
+"""
+
+
+@pytest.mark.parametrize(("arrivals", "late"), [("at-once", 3), ("event", 0)])
+def test_what_alerts_do_not_see_as_it_was_is_told(tmp_path: Path, arrivals: str, late: int) -> None:
+    (tmp_path / "alerts.yaml").write_text(ALERTS)
+    definitions = defined(CONFIG, [tmp_path / "alerts.yaml"])
+    values = [message(Span(A, end=T0 + minute * 60 * SECOND)) for minute in range(8)]
+    source = as_json(tmp_path / "in.jsonl", values)
+    summary = simulate(CONFIG, [source], arrivals, tmp_path / "out", definitions)
+    said = summary.text(tmp_path / "out")
+    assert (f"{late} spans were late for alerts" in said) is bool(late)
+    assert "not simulated, for they are on metrics: queue\n" in said
+    plain = simulate(CONFIG, [source], arrivals, tmp_path / "out")
+    assert "late for alerts" not in plain.text(tmp_path / "out")
+    assert plain.left_out == ()
 
 
 @pytest.mark.parametrize("arrivals", ["at-once", "event"])
