@@ -10,9 +10,11 @@ Bits are given in the order in which facts are asked for: they belong to one con
 beyond it.
 """
 
+from __future__ import annotations
+
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Literal, Protocol, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +24,8 @@ from tailrace.schemas.spans import AttributeColumn, SpanBatch
 from tailrace.schemas.strings import AttributeValue, Values
 
 Bools = npt.NDArray[np.bool_]
+ContextField: TypeAlias = Literal["trace_state", "flags"]
+"""A part of a span's W3C context, which a batch has only if its decoder was asked for it."""
 
 NO_START: Nanos = 2**63 - 1
 """The start of an envelope that has no span yet."""
@@ -59,8 +63,10 @@ class SpanFact(Hashable, Protocol):
 
     @property
     def attributes(self) -> tuple[AttributeColumn, ...]: ...
+    @property
+    def context(self) -> tuple[ContextField, ...]: ...
 
-    def holds(self, batch: SpanBatch, answers: "Answers") -> Bools:
+    def holds(self, batch: SpanBatch, answers: Answers) -> Bools:
         """For each span of *batch*, whether the claim is true."""
         ...
 
@@ -72,8 +78,10 @@ class OrderedFact(Hashable, Protocol):
 
     @property
     def attributes(self) -> tuple[AttributeColumn, ...]: ...
+    @property
+    def context(self) -> tuple[ContextField, ...]: ...
 
-    def answers(self, batch: SpanBatch, answers: "Answers") -> tuple[Bools, Bools]:
+    def answers(self, batch: SpanBatch, answers: Answers) -> tuple[Bools, Bools]:
         """For each span of *batch*, whether it says yes, and whether it has no answer."""
         ...
 
@@ -84,11 +92,19 @@ class AttributeFact:
 
     questions: tuple[tuple[AttributeColumn, Predicate], ...]
 
+    context: ClassVar[tuple[ContextField, ...]] = ()
+
+    @classmethod
+    def of(cls, key: str, predicate: Predicate) -> Self:
+        """The predicate holds of the attribute *key* of the resource or of the span."""
+        resource, span = AttributeColumn("resource", key), AttributeColumn("span", key)
+        return cls(((resource, predicate), (span, predicate)))
+
     @property
     def attributes(self) -> tuple[AttributeColumn, ...]:
         return tuple(column for column, _ in self.questions)
 
-    def holds(self, batch: SpanBatch, answers: "Answers") -> Bools:
+    def holds(self, batch: SpanBatch, answers: Answers) -> Bools:
         result = np.zeros(len(batch), np.bool_)
         for column, predicate in self.questions:
             result |= answers.of(predicate, batch.attributes[column])
@@ -181,9 +197,12 @@ class Facts:
     @property
     def attributes(self) -> tuple[AttributeColumn, ...]:
         """The columns that batches must have, each once."""
-        asking: list[SpanFact | OrderedFact] = [fact for _, fact in self._of_spans]
-        asking += self._pairs
-        return tuple(dict.fromkeys(column for fact in asking for column in fact.attributes))
+        return tuple(dict.fromkeys(column for fact in self._asking for column in fact.attributes))
+
+    @property
+    def context(self) -> frozenset[ContextField]:
+        """What of their spans' W3C context batches must have."""
+        return frozenset(field for fact in self._asking for field in fact.context)
 
     def observe(self, batch: SpanBatch) -> npt.NDArray[Any] | None:
         """The bits that each span makes true: uint64, or Python ints when there are more than 64
@@ -242,6 +261,10 @@ class Facts:
             if not facts_so_far & (yes | unknown):
                 bits |= ordered & (yes | unknown)
         return bits
+
+    @property
+    def _asking(self) -> list[SpanFact | OrderedFact]:
+        return [*(fact for _, fact in self._of_spans), *self._pairs]
 
     def _next_bit(self) -> int:
         self._count += 1

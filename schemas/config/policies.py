@@ -1,184 +1,101 @@
 """The policies of `tail_sampling`, one model a type, as in the collector.
 
-A policy is a mapping with its name, its type, and its settings under a key named as the type. What
-the collector has and we do not have yet is refused as such.
+A policy is a mapping with its name, its type, and its settings under a key named as the type. Which
+may stand inside which is as in the collector, too.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias, get_args
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import BeforeValidator, Field
 
-from tailrace.schemas.config.scalars import Flag, Number, StatusCodes, Texts, Whole, listed, regex
+from tailrace.schemas.config.policy_sections import TYPES, PolicySection
+from tailrace.schemas.config.scalars import Texts, Whole, listed
 from tailrace.schemas.config.section import Remark, Section, problems_at
+from tailrace.schemas.config.span_policies import (
+    BooleanAttributePolicy,
+    NumericAttributePolicy,
+    StatusCodePolicy,
+    StringAttributePolicy,
+    TraceFlagsPolicy,
+    TraceStatePolicy,
+)
+from tailrace.schemas.config.trace_policies import (
+    AlwaysSamplePolicy,
+    BytesLimitingPolicy,
+    Count,
+    LatencyPolicy,
+    ProbabilisticPolicy,
+    RateLimitingPolicy,
+    SpanCountPolicy,
+)
 from tailrace.schemas.config.wording import one_of, show
 
-TYPES_NOT_YET = (
-    "numeric_attribute",
-    "rate_limiting",
-    "bytes_limiting",
-    "span_count",
-    "trace_state",
-    "trace_flags",
-    "boolean_attribute",
-    "ottl_condition",
-    "not",
-    "drop",
-    "composite",
-)
-
-
-class _Policy(Section):
-    """What every policy has. `name` may be left out in a policy inside another."""
-
-    name: str = ""
-
-    @property
-    def is_stateful(self) -> bool:
-        """Whether the collector says that its votes depend on what it was asked before."""
-        return False
-
-    @classmethod
-    def _refusal(cls, key: str, known: Iterable[str]) -> str:
-        if key in TYPES_NOT_YET or (key in _KINDS and key not in cls.refusals):
-            return f"is the body of a policy of type {key}; this one's type is {cls.kind()}"
-        return super()._refusal(key, known)
-
-    @classmethod
-    def kind(cls) -> str:
-        """The `type` that selects this model."""
-        return str(get_args(cls.model_fields["type"].annotation)[0])
-
-
-class AlwaysSamplePolicy(_Policy):
-    """Samples every trace."""
-
-    refusals: ClassVar[Mapping[str, str]] = {
-        "always_sample": "has no settings; remove it, the type is enough",
-    }
-    type: Literal["always_sample"]
-
-
-class LatencyBody(Section):
-    """Bounds in ms. 0 as the upper bound is no upper bound."""
-
-    threshold_ms: Annotated[Whole, Field(ge=0)] = 0
-    upper_threshold_ms: Annotated[Whole, Field(ge=0)] = 0
-
-    def cautions(self) -> Iterator[Remark]:
-        if not self.threshold_ms and not self.upper_threshold_ms:
-            yield ("threshold_ms",), "is 0, so every trace is sampled"
-        if 0 < self.upper_threshold_ms <= self.threshold_ms:
-            yield (
-                ("upper_threshold_ms",),
-                f"is {self.upper_threshold_ms}, not more than threshold_ms, "
-                f"so no trace is ever sampled",
-            )
-
-
-class LatencyPolicy(_Policy):
-    """Samples traces by the time from their first start to their last end."""
-
-    type: Literal["latency"]
-    latency: LatencyBody
-
-
-class ProbabilisticBody(Section):
-    """An empty salt is the collector's default salt. A share outside 0 to 100 is clamped."""
-
-    hash_salt: str = ""
-    sampling_percentage: Number = 0.0
-
-    def cautions(self) -> Iterator[Remark]:
-        if not 0 <= self.sampling_percentage <= 100:
-            used = 0 if self.sampling_percentage < 0 else 100
-            yield (
-                ("sampling_percentage",),
-                f"is {self.sampling_percentage:g}; it must be from 0 to 100, {used} is used",
-            )
-
-
-class ProbabilisticPolicy(_Policy):
-    """Samples a share of all trace IDs by their hash."""
-
-    type: Literal["probabilistic"]
-    probabilistic: ProbabilisticBody
-
-
-class StatusCodeBody(Section):
-    """Status codes of spans."""
-
-    status_codes: StatusCodes
-
-
-class StatusCodePolicy(_Policy):
-    """Samples traces that have a span with one of the status codes."""
-
-    type: Literal["status_code"]
-    status_code: StatusCodeBody
-
-
-class StringAttributeBody(Section):
-    """Texts, or RE2 expressions, for an attribute of the resource or of a span.
-
-    `cache_max_size` bounds a cache of the collector's that there is no need of here.
-    """
-
-    key: Annotated[str, Field(min_length=1)]
-    values: Texts = ()
-    enabled_regex_matching: Flag = False
-    cache_max_size: Whole = 0
-    invert_match: Flag = False
-
-    def contradictions(self) -> Iterator[Remark]:
-        for index, pattern in enumerate(self.values if self.enabled_regex_matching else ()):
-            try:
-                regex(pattern)
-            except ValueError as error:
-                yield ("values", index), str(error)
-
-    def cautions(self) -> Iterator[Remark]:
-        if not self.values:
-            yield ("values",), "is empty, so nothing ever matches"
-        for index, value in enumerate(self.values):
-            if not value and not self.enabled_regex_matching:
-                yield ("values", index), "is empty text, which never matches"
-
-
-class StringAttributePolicy(_Policy):
-    """Samples traces in which the attribute matches; with `invert_match`, all the others."""
-
-    type: Literal["string_attribute"]
-    string_attribute: StringAttributeBody
-
+TYPES_NOT_YET = ("ottl_condition",)
 
 LeafPolicy: TypeAlias = (
     AlwaysSamplePolicy
     | LatencyPolicy
+    | NumericAttributePolicy
     | ProbabilisticPolicy
     | StatusCodePolicy
     | StringAttributePolicy
+    | RateLimitingPolicy
+    | BytesLimitingPolicy
+    | SpanCountPolicy
+    | TraceStatePolicy
+    | TraceFlagsPolicy
+    | BooleanAttributePolicy
 )
-_LEAVES = {kind.kind(): kind for kind in get_args(LeafPolicy)}
 
 
-def _leaf(value: Any) -> Any:
-    return _policy(value, _LEAVES)
+def _kinds(*models: Any) -> dict[str, type[PolicySection]]:
+    flat = [each for model in models for each in get_args(model) or (model,)]
+    return {model.kind(): model for model in flat}
+
+
+def _one_of(kinds: Mapping[str, type[PolicySection]]) -> BeforeValidator:
+    return BeforeValidator(lambda value: _policy(value, kinds))
+
+
+_LEAVES = _kinds(LeafPolicy)
+
+
+class NotBody(Section):
+    """The policy that must not sample."""
+
+    not_sub_policy: Annotated[LeafPolicy, _one_of(_LEAVES)]
+
+
+class NotPolicy(PolicySection):
+    """Samples traces that the policy in it does not."""
+
+    type: Literal["not"]
+    not_: NotBody = Field(alias="not")
+
+    @property
+    def is_stateful(self) -> bool:
+        return self.not_.not_sub_policy.is_stateful
+
+
+_PARTS = _kinds(LeafPolicy, NotPolicy)
+Parts: TypeAlias = Annotated[
+    tuple[Annotated[LeafPolicy | NotPolicy, _one_of(_PARTS)], ...], BeforeValidator(listed)
+]
 
 
 class AndBody(Section):
     """The policies that must all sample. None at all always do."""
 
-    and_sub_policy: Annotated[
-        tuple[Annotated[LeafPolicy, BeforeValidator(_leaf)], ...], BeforeValidator(listed)
-    ] = ()
+    and_sub_policy: Parts = ()
 
     def cautions(self) -> Iterator[Remark]:
         if not self.and_sub_policy:
             yield ("and_sub_policy",), "is empty, so every trace is sampled"
 
 
-class AndPolicy(_Policy):
+class AndPolicy(PolicySection):
     """Samples traces that every policy in it samples."""
 
     type: Literal["and"]
@@ -189,8 +106,119 @@ class AndPolicy(_Policy):
         return any(part.is_stateful for part in self.and_.and_sub_policy)
 
 
-PolicyConfig: TypeAlias = LeafPolicy | AndPolicy
-_KINDS: dict[str, type[_Policy]] = {**_LEAVES, AndPolicy.kind(): AndPolicy}
+class DropBody(Section):
+    """The policies that must all sample. None at all always do."""
+
+    drop_sub_policy: Parts = ()
+
+    def cautions(self) -> Iterator[Remark]:
+        if not self.drop_sub_policy:
+            yield ("drop_sub_policy",), "is empty, so every trace is dropped"
+
+
+class DropPolicy(PolicySection):
+    """Drops traces that every policy in it samples, whatever other policies say."""
+
+    type: Literal["drop"]
+    drop: DropBody
+
+    @property
+    def is_stateful(self) -> bool:
+        return any(part.is_stateful for part in self.drop.drop_sub_policy)
+
+
+class RateAllocation(Section):
+    """A policy's part of a composite's spans a second. 0 % is an equal share."""
+
+    policy: str = ""
+    percent: Whole = 0
+
+
+_COMPOSITE_PARTS = _kinds(LeafPolicy, AndPolicy)
+
+
+class CompositeBody(Section):
+    """Policies with a budget each, of which the first that samples a trace counts.
+
+    The order is that of `composite_sub_policy`; `policy_order` changes nothing, as in the
+    collector. A policy without a `rate_allocation` has no budget.
+    """
+
+    max_total_spans_per_second: Count = 0
+    policy_order: Texts = ()
+    composite_sub_policy: Annotated[
+        tuple[Annotated[LeafPolicy | AndPolicy, _one_of(_COMPOSITE_PARTS)], ...],
+        BeforeValidator(listed),
+    ] = ()
+    rate_allocation: Annotated[tuple[RateAllocation, ...], BeforeValidator(listed)] = ()
+
+    def spans_per_second(self) -> list[int]:
+        """The budget of each policy, in their order."""
+        total, parts = self.max_total_spans_per_second, self.composite_sub_policy
+        budgets = {
+            each.policy: (each.percent / 100) * total if each.percent > 0 else total / len(parts)
+            for each in self.rate_allocation
+            if parts
+        }
+        return [min(int(budgets.get(part.name, 0)), total) for part in parts]
+
+    def cautions(self) -> Iterator[Remark]:
+        if not self.composite_sub_policy:
+            yield ("composite_sub_policy",), "is empty, so no trace is ever sampled"
+        if not self.max_total_spans_per_second:
+            yield ("max_total_spans_per_second",), "is 0, so no trace is ever sampled"
+        names = [part.name for part in self.composite_sub_policy]
+        if self.policy_order and list(self.policy_order) != names:
+            yield (
+                ("policy_order",),
+                "is not the order of composite_sub_policy, which counts; put the policies there "
+                "in the order you want",
+            )
+        yield from self._allocation_cautions(names)
+
+    def _allocation_cautions(self, names: list[str]) -> Iterator[Remark]:
+        given = [each.policy for each in self.rate_allocation]
+        for index, name in enumerate(names):
+            if name not in given:
+                yield (
+                    ("composite_sub_policy", index),
+                    "has no rate_allocation, so what it matches is not sampled",
+                )
+        for index, each in enumerate(self.rate_allocation):
+            path = ("rate_allocation", index)
+            if each.policy not in names:
+                yield (
+                    (*path, "policy"),
+                    f"is {show(each.policy)}, and no policy of composite_sub_policy has that name",
+                )
+            elif each.policy in given[index + 1 :]:
+                yield (*path, "policy"), f"is {show(each.policy)} again further on, which counts"
+            if each.percent < 0:
+                yield (*path, "percent"), f"is {each.percent}; an equal share is used, as for 0"
+        total = sum(max(0, each.percent) for each in self.rate_allocation)
+        if total > 100:
+            yield ("rate_allocation",), f"adds up to {total} %; more than the total may be sampled"
+        for name, count in Counter(names).items():
+            if count > 1 and name in given:
+                yield (
+                    ("composite_sub_policy",),
+                    f"has {count} policies named {show(name)}; each gets that rate_allocation",
+                )
+
+
+class CompositePolicy(PolicySection):
+    """Samples what the first of its policies that matches samples within its budget."""
+
+    type: Literal["composite"]
+    composite: CompositeBody
+
+    @property
+    def is_stateful(self) -> bool:
+        return any(part.is_stateful for part in self.composite.composite_sub_policy)
+
+
+PolicyConfig: TypeAlias = LeafPolicy | NotPolicy | AndPolicy | DropPolicy | CompositePolicy
+_KINDS = _kinds(LeafPolicy, NotPolicy, AndPolicy, DropPolicy, CompositePolicy)
 
 
 def policy(value: Any) -> Any:
@@ -198,8 +226,8 @@ def policy(value: Any) -> Any:
     return _policy(value, _KINDS)
 
 
-def _policy(value: Any, kinds: Mapping[str, type[_Policy]]) -> Any:
-    if isinstance(value, _Policy):
+def _policy(value: Any, kinds: Mapping[str, type[PolicySection]]) -> Any:
+    if isinstance(value, PolicySection):
         return value
     if not isinstance(value, dict):
         raise ValueError(f"is {show(value)}; it must be a mapping with a name and a type")
@@ -211,8 +239,8 @@ def _policy(value: Any, kinds: Mapping[str, type[_Policy]]) -> Any:
         text = f"is missing; {offer}"
     elif kind in TYPES_NOT_YET:
         text = f"is {show(kind)}, which is not yet in this version; {offer}"
-    elif kind in _KINDS:
-        text = f"is {show(kind)}, which cannot stand inside another policy; {offer}"
+    elif kind in TYPES:
+        text = f"is {show(kind)}, which cannot stand inside this policy; {offer}"
     else:
-        text = f"is {show(kind)}; {one_of(str(kind), [*kinds, *TYPES_NOT_YET])}"
+        text = f"is {show(kind)}; {one_of(str(kind), [*kinds])}"
     raise problems_at([(("type",), text)])

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tailrace.schemas.config import load, parse
-from tailrace.schemas.config.policies import TYPES_NOT_YET
+from tailrace.schemas.config.policies import _KINDS, _PARTS, TYPES_NOT_YET
 from tailrace.schemas.errors import ConfigError
 
 
@@ -149,8 +149,7 @@ ONE: dict[str, tuple[str, str]] = {
     ),
     "a policy without a type": (
         _policy("{name: a}"),
-        "tail_sampling.policies[0].type is missing; it must be one of always_sample, latency, "
-        "probabilistic, status_code, string_attribute, and",
+        f"tail_sampling.policies[0].type is missing; it must be one of {', '.join(_KINDS)}",
     ),
     "a misspelt type": (
         _policy("{name: a, type: latencyy}"),
@@ -225,8 +224,7 @@ ONE: dict[str, tuple[str, str]] = {
     "an and inside an and": (
         _policy("{name: a, type: and, and: {and_sub_policy: [{type: and, and: {}}]}}"),
         'tail_sampling.policies[0].and.and_sub_policy[0].type is "and", which cannot stand inside '
-        "another policy; it must be one of always_sample, latency, probabilistic, status_code, "
-        "string_attribute",
+        f"this policy; it must be one of {', '.join(_PARTS)}",
     ),
     "a wrong value inside an and": (
         _policy(
@@ -349,8 +347,8 @@ tail_sampling:
         "tail_sampling.decision_wait",
         "tail_sampling.policies[0].latency",
         "tail_sampling.policies[0].latnecy",
+        "tail_sampling.policies[1].composite",
         "tail_sampling.policies[1].name",
-        "tail_sampling.policies[1].type",
         "tail_sampling.policies[2].and.and_sub_policy[0].type",
         "tail_sampling.policies[2].and.and_sub_policy[1].latency",
         "web.port",

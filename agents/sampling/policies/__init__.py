@@ -11,11 +11,21 @@ from typing import Any, TypeAlias
 from tailrace.agents.sampling.facts import Facts, Trace
 from tailrace.agents.sampling.policies import (
     always_sample,
+    boolean_attribute,
+    bytes_limiting,
+    composite,
     conjunction,
+    drop,
     latency,
+    negation,
+    numeric_attribute,
     probabilistic,
+    rate_limiting,
+    span_count,
     status_code,
     string_attribute,
+    trace_flags,
+    trace_state,
 )
 from tailrace.agents.sampling.votes import Panel, Policy, Verdict, decide_many
 from tailrace.schemas.config.policies import PolicyConfig
@@ -31,10 +41,20 @@ def build(config: PolicyConfig, facts: Facts) -> Policy:
 BUILDERS: dict[str, Builder] = {
     "always_sample": always_sample.build,
     "and": conjunction.builder(build),
+    "boolean_attribute": boolean_attribute.build,
+    "bytes_limiting": bytes_limiting.build,
+    "composite": composite.builder(build),
+    "drop": drop.builder(build),
     "latency": latency.build,
+    "not": negation.builder(build),
+    "numeric_attribute": numeric_attribute.build,
     "probabilistic": probabilistic.build,
+    "rate_limiting": rate_limiting.build,
+    "span_count": span_count.build,
     "status_code": status_code.build,
     "string_attribute": string_attribute.build,
+    "trace_flags": trace_flags.build,
+    "trace_state": trace_state.build,
 }
 
 

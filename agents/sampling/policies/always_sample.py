@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from tailrace.agents.sampling.facts import Facts, Trace
 from tailrace.agents.sampling.votes import SAMPLED, Certain, Vote
-from tailrace.schemas.config.policies import AlwaysSamplePolicy
+from tailrace.schemas.config.trace_policies import AlwaysSamplePolicy
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,8 +59,9 @@ class Conjunction:
         return [part.state() for part in self.parts]
 
     def load(self, state: Any) -> None:
-        for part, own in zip(self.parts, state, strict=True):
-            part.load(own)
+        if isinstance(state, list) and len(state) == len(self.parts):
+            for part, own in zip(self.parts, state, strict=True):
+                part.load(own)
 
 
 def _common(boxes: Sequence[Box | None]) -> Box | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from tailrace.agents.sampling.facts import EnvelopeFact, Facts, Trace
 from tailrace.agents.sampling.policies.observed import Observed
 from tailrace.agents.sampling.votes import NOT_SAMPLED, SAMPLED, Certain, Policy, Vote
-from tailrace.schemas.config.policies import LatencyPolicy
+from tailrace.schemas.config.trace_policies import LatencyPolicy
 from tailrace.schemas.durations import MILLISECOND, Nanos
 
 

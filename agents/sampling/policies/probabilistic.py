@@ -14,7 +14,7 @@ import numpy.typing as npt
 from tailrace.agents.sampling.chances import MAX_DRAW, Box, box, volume
 from tailrace.agents.sampling.facts import Facts, Trace
 from tailrace.agents.sampling.votes import NOT_SAMPLED, SAMPLED, Stateless, Vote
-from tailrace.schemas.config.policies import ProbabilisticPolicy
+from tailrace.schemas.config.trace_policies import ProbabilisticPolicy
 
 DEFAULT_SALT = "default-hash-seed"
 

@@ -5,9 +5,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from tailrace.agents.sampling.facts import Answers, Bools, Facts
+from tailrace.agents.sampling.facts import Answers, Bools, ContextField, Facts
 from tailrace.agents.sampling.policies.observed import Observed
-from tailrace.schemas.config.policies import StatusCodePolicy
+from tailrace.schemas.config.span_policies import StatusCodePolicy
 from tailrace.schemas.spans import (
     STATUS_ERROR,
     STATUS_OK,
@@ -26,6 +26,7 @@ class HasStatus:
     codes: tuple[int, ...]
 
     attributes: ClassVar[tuple[AttributeColumn, ...]] = ()
+    context: ClassVar[tuple[ContextField, ...]] = ()
 
     def holds(self, batch: SpanBatch, answers: Answers) -> Bools:  # as every fact
         result: Bools = batch.status == self.codes[0]

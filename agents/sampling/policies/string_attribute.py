@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from tailrace.agents.sampling.facts import AttributeFact, Facts
 from tailrace.agents.sampling.policies.observed import Observed
-from tailrace.schemas.config.policies import StringAttributePolicy
 from tailrace.schemas.config.scalars import regex
+from tailrace.schemas.config.span_policies import StringAttributePolicy
 from tailrace.schemas.spans import AttributeColumn
 from tailrace.schemas.strings import AttributeValue
 
