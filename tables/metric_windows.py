@@ -131,7 +131,13 @@ class MetricWindow:
 
     # Samples
 
-    def add(self, sample: Sample, came_ms: int, wanted: Iterable[str]) -> Added:
+    def add(
+        self,
+        sample: Sample,
+        came_ms: int,
+        wanted: Iterable[str],
+        most_streams: int = MAX_STREAMS,
+    ) -> Added:
         """Add *sample*, which came at *came_ms*; *wanted*: what will be asked, as in `value`."""
         came_ms = max(came_ms, self.now_ms)
         before = self.streams.get(sample.stream)
@@ -142,7 +148,7 @@ class MetricWindow:
                 over = Stream(came_ms, sample.time_ns, before.value, is_over=True)
                 self._remember(sample.stream, over)
             return Added.TAKEN
-        if before is None and len(self.streams) >= MAX_STREAMS:
+        if before is None and len(self.streams) >= most_streams:
             return Added.OVERFLOW
         if before is None or sample.time_ns > before.time_ns:
             self._remember(sample.stream, Stream(came_ms, sample.time_ns, sample.value))

@@ -32,12 +32,18 @@ class Flush:
     """What *group* has to say at *at* (ms), when *news* say why: row of the table by event id."""
 
     def __init__(
-        self, table: Notifications, group: Group, news: Mapping[str, str], at: int
+        self,
+        table: Notifications,
+        group: Group,
+        news: Mapping[str, str],
+        at: int,
+        most_alerts: int = MOST_ALERTS,
     ) -> None:
         self._table = table
         self._group = group
         self._news = news
         self._at = at
+        self._most = most_alerts
 
     def messages(self) -> list[Message]:
         """Make the notifications: all news, and the rest of the group where there is room."""
@@ -46,10 +52,10 @@ class Flush:
             for alert_id, alert in self._members()
             if self._is_listed(alert_id, alert)
         ]
-        if len(said) <= MOST_ALERTS:
+        if len(said) <= self._most:
             return [self._message(said, 0)]
         news = [(alert_id, alert) for alert_id, alert in said if alert_id in self._news]
-        parts = [news[at : at + MOST_ALERTS] for at in range(0, len(news), MOST_ALERTS)]
+        parts = [news[at : at + self._most] for at in range(0, len(news), self._most)]
         return [self._message(part, len(said) - len(part)) for part in parts]
 
     def _members(self) -> list[tuple[str, Alert]]:

@@ -14,7 +14,7 @@ from tailrace.agents.notifier import figures
 from tailrace.agents.notifier.decider import Decider
 from tailrace.agents.notifier.decisions import Facts, Times, decide
 from tailrace.agents.notifier.figures import HOUR_MS, OfficeHours
-from tailrace.agents.notifier.groups import Flush
+from tailrace.agents.notifier.groups import MOST_ALERTS, Flush
 from tailrace.agents.notifier.outbound import Outbound
 from tailrace.agents.notifier.rules import NO_RULES, rules_of
 from tailrace.agents.notifier.schedule import Moment, Schedule
@@ -37,13 +37,15 @@ _FLAPPING_MS: Final = HOUR_MS
 class NotifierSettings:
     """`retention_ms`: how long an alert that ended is known by, so that nothing old counts.
 
-    `partition` of `partitions`: which alerts come here, all of a tenant's to one.
+    `partition` of `partitions`: which alerts come here, all of a tenant's to one. `most_alerts`:
+    so many a notification lists.
     """
 
     office: OfficeHours = field(default_factory=OfficeHours)
     retention_ms: int = 7 * figures.DAY_MS
     partition: int = 0
     partitions: int = 1
+    most_alerts: int = MOST_ALERTS
 
     def is_ours(self, tenant: str) -> bool:
         """Return whether the alerts of *tenant* come here."""
@@ -280,7 +282,7 @@ class NotifierLogic:
         if not news:
             return
         group = self._table.groups[key]
-        flush = Flush(self._table, group, news, at)
+        flush = Flush(self._table, group, news, at, self._settings.most_alerts)
         messages = flush.messages()
         flush.settle(messages)
         self._decider.expect(group)

@@ -9,9 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tailrace.schemas.metric_samples import Meaning, Sample
-from tailrace.tables import metric_windows
 from tailrace.tables.metric_rows import MetricPlace, MetricRows
-from tailrace.tables.metric_windows import Added, MetricWindow
+from tailrace.tables.metric_windows import MAX_STREAMS, Added, MetricWindow
 from tailrace.tables.store import MemoryDisk, PartitionStore
 
 MINUTE = 60_000
@@ -29,13 +28,18 @@ def sample(
     return Sample(b"", b"", b"", stream * 8, time_ns, meaning, start_ns, value)
 
 
-def put(window: MetricWindow, *samples: Sample, wanted: tuple[str, ...] = ALL) -> list[Added]:
+def put(
+    window: MetricWindow,
+    *samples: Sample,
+    wanted: tuple[str, ...] = ALL,
+    most_streams: int = MAX_STREAMS,
+) -> list[Added]:
     """Add each when its own time has come; return what became of them."""
     fates = []
     for each in samples:
         came = max(each.time_ns // 1_000_000, window.now_ms)
         window.advance(came)
-        fates.append(window.add(each, came, wanted))
+        fates.append(window.add(each, came, wanted, most_streams))
     return fates
 
 
@@ -131,10 +135,10 @@ def test_what_is_older_than_the_window_is_late_but_the_next_is_compared_to_it() 
     assert window.value("count") == 2.0
 
 
-def test_streams_too_many_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metric_windows, "MAX_STREAMS", 1)
+def test_streams_too_many_are_left_out() -> None:
     window = MetricWindow(MINUTE)
-    fates = put(window, sample(0, 1), sample(1, 5, stream=b"b"), sample(2, 2))
+    samples = sample(0, 1), sample(1, 5, stream=b"b"), sample(2, 2)
+    fates = put(window, *samples, most_streams=1)
     assert fates == ["taken", "overflow", "taken"]
     assert (window.value("last"), window.value("count")) == (2.0, 1.0)
 

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailrace.agents.notifier import groups
 from tailrace.agents.notifier.figures import OfficeHours
 from tailrace.agents.notifier.inhibition import Inhibitor, InhibitRule
 from tailrace.agents.notifier.labels import LabelTest, labels_of
@@ -145,11 +144,8 @@ def test_who_moves_to_another_group_leaves_no_news_behind() -> None:
     ]
 
 
-def test_a_large_group_is_told_in_parts_and_little_news_alone(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(groups, "MOST_ALERTS", 2)
-    notified = Notified(policy())
+def test_a_large_group_is_told_in_parts_and_little_news_alone() -> None:
+    notified = Notified(policy(), settings=NotifierSettings(most_alerts=2))
     notified.hear(*(event(service=name) for name in "abcde"))
     notified.told(0)
     notified.hear(event(service="f", began=2 * MINUTE))
