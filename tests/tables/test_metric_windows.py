@@ -12,6 +12,7 @@ from tailrace.schemas.metric_samples import Meaning, Sample
 from tailrace.tables.metric_rows import MetricPlace, MetricRows
 from tailrace.tables.metric_windows import MAX_STREAMS, Added, MetricWindow
 from tailrace.tables.store import MemoryDisk, PartitionStore
+from tailrace.tables.windows import resolution_ms
 
 MINUTE = 60_000
 BEGIN = 1_700_000_000_000
@@ -169,7 +170,7 @@ def test_sums_are_exact_and_rounded_once(
 ) -> None:
     """Changes, each of a stream of its own, in any order of their times."""
     window = MetricWindow(length)
-    size = metric_windows.resolution_ms(length)
+    size = resolution_ms(length)
     begin = BEGIN // size * size
     for n, (at, value) in enumerate(changes):
         said = sample(begin - BEGIN + at, value, CHANGE, stream=b"s")
