@@ -129,6 +129,16 @@ def test_a_place_is_free_again_when_a_key_has_not_come_for_long(kind: str) -> No
     assert sampler.overflowed == 0
 
 
+def test_the_key_of_those_that_are_too_many_takes_no_place() -> None:
+    sampler = windowed_throughput(1, lookback_frequency=3 * SECOND, max_keys=3)
+    _rates(sampler, [Seen(0, key, 1) for key in "abc"])
+    _rates(sampler, [Seen(1000, key, 1) for key in "abx"])
+
+    _rates(sampler, [Seen(4000, "d", 1)])
+
+    assert sampler.state()["keys"] == ["", "a", "b", "d"]
+
+
 @adaptive
 def test_a_silence_ends_one_interval_and_no_window_reaches_over_it(kind: str) -> None:
     seen = [Seen(at, "a", 10) for at in range(0, 6000, 100)]
@@ -226,6 +236,27 @@ def test_the_trace_that_makes_a_burst_has_the_rate_from_before() -> None:
     assert made().rate("a", 1000, 5000) == calm
     sampler.rate("a", 1000, 5001)
     assert sampler.rate("a", 1, 5002) > calm
+
+
+def test_intervals_without_traces_count_for_the_delay_of_bursts() -> None:
+    sampler = ema_throughput(1, adjustment_interval=SECOND, burst_detection_delay=50)
+    _rates(sampler, [Seen(at, "a", 1) for at in range(0, 2000, 100)])
+    calm = sampler.rate("a", 1, 49_900)
+
+    sampler.rate("a", 1000, 49_901)
+    assert sampler.rate("a", 1, 49_902) == calm, "49 intervals have passed"
+    sampler.rate("a", 2000, 50_000)
+    assert sampler.rate("a", 1, 50_001) > calm
+
+
+@pytest.mark.parametrize("make", [ema_dynamic, ema_throughput])
+def test_a_key_that_is_one_too_many_has_the_initial_rate_at_first_and_a_new_one_rate_1(
+    make: Callable[..., Sampler],
+) -> None:
+    sampler = make(10, adjustment_interval=SECOND, max_keys=2)
+    _rates(sampler, [Seen(at, "a", 1) for at in range(0, 3000, 100)])
+
+    assert _rates(sampler, [Seen(3000, key, 1) for key in "bcd"]) == [1, 10, 10]
 
 
 def test_a_negative_multiple_sees_no_burst() -> None:
