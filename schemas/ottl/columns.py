@@ -1,11 +1,73 @@
-"""The parts of a span that a batch has as columns."""
+"""Conditions on columns: those that ask only for what a batch of spans has as columns.
 
-from typing import Literal, TypeAlias
+An attribute's value is nil both if it is not there and if nothing is set in it, so that parts of
+attributes are not among them.
+"""
 
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Literal, TypeAlias
+
+from tailrace.schemas.ottl import nodes
+from tailrace.schemas.ottl.compiled import Getter, Key
+from tailrace.schemas.ottl.paths import Place
+from tailrace.schemas.ottl.readers import deprecated_kind_text, kind_text
+from tailrace.schemas.ottl.values import Moment
 from tailrace.schemas.spans import AttributeColumn
 
 Field: TypeAlias = Literal["name", "kind", "status", "start", "end", "is_root"]
-"""Columns of a SpanBatch: a text, and numbers as OTLP has them."""
+"""Columns of a SpanBatch: a text, numbers as OTLP has them, whether a span is a root."""
 
 Column: TypeAlias = AttributeColumn | Field
-"""An attribute's value is None both if it is not there and if nothing is set in it."""
+
+_FIELDS: Final[Mapping[str, tuple[Field, Callable[[Any], Any] | None]]] = {
+    "name": ("name", None),
+    "kind": ("kind", None),
+    "kind.string": ("kind", kind_text),
+    "kind.deprecated_string": ("kind", deprecated_kind_text),
+    "status.code": ("status", None),
+    "start_time": ("start", Moment),
+    "start_time_unix_nano": ("start", None),
+    "end_time": ("end", Moment),
+    "end_time_unix_nano": ("end", None),
+}
+
+
+class NotInColumns(Exception):
+    """A condition asks for what no column has."""
+
+
+class ColumnReaders:
+    """Reads rows of columns instead of spans; `columns` are those that were asked for."""
+
+    def __init__(self) -> None:
+        self._indexes: dict[Column, int] = {}
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """What a row has, in its order."""
+        return tuple(self._indexes)
+
+    def read_place(self, place: Place, keys: Sequence[Key]) -> Getter:
+        """As `readers.read_place`, of a row; NotInColumns if no row has it."""
+        if place.field == "attributes" and place.owner in ("span", "resource"):
+            match place.keys:
+                case (nodes.Literal(value=str(key)),):
+                    scope: Final = "span" if place.owner == "span" else "resource"
+                    return self._get(AttributeColumn(scope, key), None)
+        if place.owner == "span" and place.field in _FIELDS and not keys:
+            return self._get(*_FIELDS[place.field])
+        raise NotInColumns
+
+    def is_root(self, at: Sequence[Any]) -> bool:
+        """Whether the span of a row has no parent."""
+        root: bool = at[self._index("is_root")]
+        return root
+
+    def _index(self, column: Column) -> int:
+        return self._indexes.setdefault(column, len(self._indexes))
+
+    def _get(self, column: Column, change: Callable[[Any], Any] | None) -> Getter:
+        index = self._index(column)
+        if change is None:
+            return lambda at: at[index]
+        return lambda at: change(at[index])

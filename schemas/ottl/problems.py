@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,3 +27,32 @@ class OttlError(ValueError):
 
 class EvaluationError(Exception):
     """A span gives no answer: a value is not of the type that a function or operator needs."""
+
+
+class Misread(Exception):
+    """A part of a condition that means nothing, from its character *position* on, counted from 1.
+
+    The message is the rest of a sentence that begins with the path of the condition.
+    """
+
+    def __init__(self, position: int, message: str) -> None:
+        self.position = position
+        super().__init__(message)
+
+
+def listed(name: str, known: Iterable[str], shown: int = 8) -> str:
+    """What there is instead of *name*, the nearest first."""
+    every = sorted(known)
+    nearest = get_close_matches(name, every, 3)
+    folded = [each for each in every if each.lower() == name.lower()]
+    first = list(dict.fromkeys([*folded, *nearest]))
+    offered = [*first, *(each for each in every if each not in first)]
+    rest = f" and {len(offered) - shown} more" if len(offered) > shown + 1 else ""
+    names = ", ".join(offered if not rest else offered[:shown])
+    question = f"did you mean {first[0]}? " if first else ""
+    return f"{question}There are {names}{rest}"
+
+
+def show(text: str) -> str:
+    """*text* as it was written, short."""
+    return f'"{text}"' if len(text) <= 60 else f'"{text[:57]}..."'

@@ -1,0 +1,128 @@
+"""Calls of functions: what is called, and whether its arguments fit."""
+
+from typing import Any, Protocol
+
+from tailrace.schemas.ottl import nodes
+from tailrace.schemas.ottl.compiled import Compiled, Getter
+from tailrace.schemas.ottl.functions.case import camel
+from tailrace.schemas.ottl.functions.declaration import Function
+from tailrace.schemas.ottl.functions.registry import FUNCTIONS, NOT_YET, REFUSED
+from tailrace.schemas.ottl.nodes import Node
+from tailrace.schemas.ottl.problems import Misread, listed
+from tailrace.schemas.ottl.subjects import Context
+
+
+class Surroundings(Protocol):
+    """What compiles the condition in which a function is called."""
+
+    @property
+    def context(self) -> Context: ...
+    @property
+    def is_root(self) -> Getter: ...
+
+    def value(self, node: Node, /) -> Compiled: ...
+    def refuse(self, position: int, message: str, /) -> Compiled: ...
+
+
+def called(call: nodes.Call, compiler: Surroundings) -> Getter:
+    """The result of *call*; problems are noted with *compiler*."""
+    try:
+        function = _function(call, compiler.context)
+        arguments = _arguments(call, function, compiler)
+        if function.is_of_spans:
+            return function.make(compiler.is_root)
+        return function.make(*arguments)
+    except Misread as problem:
+        return compiler.refuse(problem.position, str(problem)).get
+    except ValueError as error:
+        at = f"calls {call.name} at character {call.position}, which"
+        return compiler.refuse(call.position, f"{at} {error}").get
+
+
+def _function(call: nodes.Call, context: Context) -> Function:
+    at = f"calls {call.name} at character {call.position}"
+    if call.name in REFUSED:
+        raise Misread(call.position, f"{at}, which is not supported: {REFUSED[call.name]}")
+    if call.name in NOT_YET:
+        raise Misread(call.position, f"{at}, which is not yet supported")
+    function = FUNCTIONS.get(call.name)
+    if function is not None and (context == "span" or not function.is_of_spans):
+        return function
+    if function is not None:
+        raise Misread(call.position, f"{at}, which is for the conditions of spans only")
+    if call.name[0].islower() and call.name.lower() not in map(str.lower, FUNCTIONS):
+        raise Misread(
+            call.position,
+            f"{at}: conditions call functions that begin with a capital letter; those that "
+            f"begin with a small one change data",
+        )
+    raise Misread(call.position, f"{at}, which is no function; {listed(call.name, FUNCTIONS)}")
+
+
+def _arguments(call: nodes.Call, function: Function, compiler: Surroundings) -> list[Any]:
+    places = _places(call, function)
+    arguments: list[Any] = []
+    for index, parameter in enumerate(function.parameters):
+        node = places.get(index)
+        if node is None:
+            if not parameter.is_optional:
+                raise Misread(call.position, f"{_at(call)} without {_spelt(parameter.name)}")
+            arguments.append(None)
+            continue
+        try:
+            arguments.append(parameter.kind.argument(node, compiler))
+        except Misread as problem:
+            raise Misread(
+                problem.position,
+                f"{_at(call)} with {_spelt(parameter.name)} at character {problem.position}: "
+                f"{problem}",
+            ) from None
+    return arguments
+
+
+def _places(call: nodes.Call, function: Function) -> dict[int, Node]:
+    names = [parameter.name for parameter in function.parameters]
+    count = len(call.arguments)
+    if not function.required <= count <= len(names):
+        most = f" to {len(names)}" if function.required < len(names) else ""
+        spelt = ", ".join(map(_spelt, names))
+        raise Misread(
+            call.position,
+            f"{_at(call)} with {count} arguments; it has {function.required}{most}"
+            + (f": {spelt}" if spelt else ""),
+        )
+    places: dict[int, Node] = {}
+    is_named = False
+    for index, argument in enumerate(call.arguments):
+        if argument.name is not None:
+            is_named = True
+            name = camel(argument.name)
+            if name not in names:
+                known = ", ".join(map(_spelt, names))
+                raise Misread(
+                    argument.position,
+                    f"{_at(call)} with {argument.name} at character {argument.position}, which "
+                    f"it has not; it has {known}",
+                )
+            index = names.index(name)
+        elif is_named:
+            raise Misread(
+                argument.position,
+                f"{_at(call)} with an argument at character {argument.position} that has no "
+                f"name, after one that has; name it",
+            )
+        if index in places:
+            raise Misread(argument.position, f"{_at(call)} with {_spelt(names[index])} twice")
+        places[index] = argument.value
+    return places
+
+
+def _at(call: nodes.Call) -> str:
+    return f"calls {call.name} at character {call.position}"
+
+
+def _spelt(name: str) -> str:
+    """How *name* is written in a condition."""
+    if name.isupper():
+        return name.lower()
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)[1:]

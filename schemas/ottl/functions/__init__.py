@@ -1,0 +1,1 @@
+"""The functions of conditions, a subject a file. `declaration` says how one is declared."""

@@ -1,0 +1,108 @@
+"""How a function is declared: its name, what it is given, and how its results are made."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+from tailrace.schemas.ottl.compiled import Compiled, Getter
+from tailrace.schemas.ottl.nodes import Node
+from tailrace.schemas.ottl.problems import EvaluationError, Misread
+
+
+class Surroundings(Protocol):
+    """What compiles the conditions in which functions are called."""
+
+    @property
+    def is_root(self) -> Getter: ...
+
+    def value(self, node: Node, /) -> Compiled: ...
+
+
+class Kind(Protocol):
+    """What a parameter takes."""
+
+    def argument(self, node: Node, compiler: Surroundings) -> Any:
+        """What the function is given for *node*; Misread if the parameter does not take it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A place for an argument. Its name is as the collector has it, Utf8Safe for utf8_safe."""
+
+    name: str
+    kind: Kind
+    is_optional: bool = False
+
+
+Make: TypeAlias = Callable[..., Getter]
+"""From a function's arguments, None where an optional one is missing, to its result's getter.
+
+ValueError if the arguments do not make sense, with the rest of a sentence about the function.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function of conditions."""
+
+    name: str
+    parameters: tuple[Parameter, ...]
+    make: Make
+    is_of_spans: bool = False
+    """Whether it has a meaning for spans only."""
+
+    @property
+    def required(self) -> int:
+        """How many arguments it has at least."""
+        return sum(not parameter.is_optional for parameter in self.parameters)
+
+
+class Declared:
+    """The functions of a module."""
+
+    def __init__(self) -> None:
+        self.functions: list[Function] = []
+
+    def plain(self, name: str, *parameters: Parameter) -> Callable[[Callable[..., Any]], Any]:
+        """Declare what is decorated: from the values of arguments to a value."""
+
+        def declare(function: Callable[..., Any]) -> Callable[..., Any]:
+            self.functions.append(Function(name, parameters, _evaluated(function)))
+            return function
+
+        return declare
+
+    def made(
+        self, name: str, *parameters: Parameter, is_of_spans: bool = False
+    ) -> Callable[[Make], Make]:
+        """Declare what is decorated: from arguments to a getter."""
+
+        def declare(make: Make) -> Make:
+            self.functions.append(Function(name, parameters, make, is_of_spans))
+            return make
+
+        return declare
+
+
+def _evaluated(function: Callable[..., Any]) -> Make:
+    def make(*arguments: Any) -> Getter:
+        getters = tuple(
+            each.get if isinstance(each, Compiled) else _always(each) for each in arguments
+        )
+        if len(getters) == 1:
+            (only,) = getters
+            return lambda at: function(only(at))
+        if len(getters) == 2:
+            first, second = getters
+            return lambda at: function(first(at), second(at))
+        return lambda at: function(*(get(at) for get in getters))
+
+    return make
+
+
+def _always(value: Any) -> Getter:
+    return lambda at: value
+
+
+__all__ = ["Declared", "EvaluationError", "Function", "Kind", "Misread", "Parameter"]
