@@ -214,6 +214,26 @@ def test_the_parts_of_all_partitions_make_the_goal_of_the_cluster(
     assert 4 * part == pytest.approx(whole, rel=0.1)
 
 
+@pytest.mark.parametrize("make", [ema_throughput, windowed_throughput])
+def test_a_part_of_nothing_keeps_one_span_of_what_comes(make: Callable[[int], Sampler]) -> None:
+    sampler = make(100)
+    sampler.allot(0, 1)
+
+    kept = Kept(sampler, [Seen(at, "a", 1) for at in range(0, 100_000, 20)], after=60_000)
+
+    assert kept.kept.total() < 3
+
+
+@adaptive
+def test_a_trace_that_is_told_of_late_counts_for_now(kind: str) -> None:
+    seen = [Seen(at, "a", 5) for at in range(0, 20_000, 100)]
+    early, now = SMALL[kind](), SMALL[kind]()
+    _rates(early, [*seen, Seen(3, "a", 5)])
+    _rates(now, [*seen, Seen(19_900, "a", 5)])
+
+    assert early.state() == now.state()
+
+
 def test_a_burst_is_answered_before_its_interval_ends() -> None:
     sampler = ema_throughput(10, adjustment_interval=10 * SECOND)
     _rates(sampler, [Seen(at, "a", 1) for at in range(0, 60_000, 100)])
