@@ -17,8 +17,10 @@ import orjson
 
 WHOLE: Final = 1_000_000
 """Parts of a budget add up to this."""
-MAX_NUMBERS: Final = 100_000
-"""Parts in one allocation: policies times partitions."""
+MAX_NUMBERS: Final = 40_000
+"""Parts in one allocation: policies times partitions. They take 8 bytes each, or less."""
+MAX_BYTES: Final = 512 << 10
+"""Of a record of the topic."""
 MAX_LINKS: Final = 100
 """Trace IDs in one record."""
 

@@ -26,6 +26,7 @@ VERSION_HEADER: Final = "tailrace.version"
 """The version of tailrace that could not read it."""
 
 DEAD_LETTER_PARTITIONS: Final = 1
+CONTROL_PARTITIONS: Final = 1
 ROLLUP_PARTITIONS: Final = 8
 
 
@@ -42,6 +43,11 @@ def rollups(app: str) -> str:
 def definitions(app: str) -> str:
     """The compacted topic of alerts, SLOs, silences and the like, as users apply them."""
     return f"{app}-definitions"
+
+
+def control(app: str) -> str:
+    """The topic by which the tasks of the spans stage share budgets and tell of links."""
+    return f"{app}-control"
 
 
 def changelog(app: str, stage: str) -> str:

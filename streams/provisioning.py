@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaError, KafkaTimeoutError, TopicAlreadyExistsErr
 from tailrace.schemas import topics
 from tailrace.schemas.config import WorkerConfig
 from tailrace.schemas.config.worker import ALERTS, SAMPLING, SERVICE_GRAPH
+from tailrace.schemas.control import MAX_BYTES
 from tailrace.schemas.errors import ConfigError, EnvironmentFailed, Problem
 from tailrace.streams.cluster import Cluster
 from tailrace.streams.ledger import CHANGELOG_MESSAGE_BYTES, REQUEST_BYTES
@@ -67,11 +68,16 @@ DEFINITIONS = {
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A topic as it must be; `config` is set if it has to be created."""
+    """A topic as it must be; `config` is set if it has to be created.
+
+    `least_bytes`: how large records may be that go through an internal one; 0: as those of the
+    input.
+    """
 
     name: str
     partitions: int
     config: Mapping[str, str] = field(default_factory=dict)
+    least_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,9 +192,12 @@ def planned(config: WorkerConfig, there: Mapping[str, int]) -> Plan:
         internal.append(Wanted(name, spans, _PASSING | _LARGE))
     if SAMPLING in enabled:
         outputs += [Wanted(config.output.sampled, spans), Wanted(config.output.decisions, spans)]
+        control = topics.control(config.app)
+        internal.append(Wanted(control, topics.CONTROL_PARTITIONS, _PASSING, MAX_BYTES))
     rollups = there.get(topics.rollups(config.app), topics.ROLLUP_PARTITIONS)
     if ROLLUPS in stages:
-        internal.append(Wanted(topics.rollups(config.app), rollups, _PASSING))
+        name = topics.rollups(config.app)
+        internal.append(Wanted(name, rollups, _PASSING, _LEAST_ROLLUP_BYTES))
     if has_metrics(config):
         outputs.append(Wanted(config.output.metrics, rollups))
     if SERVICE_GRAPH in enabled:
@@ -230,10 +239,7 @@ def _check_limits(limits: Mapping[str, int], plan: Plan) -> None:
     least = {topic.name: _LEAST_MESSAGE_BYTES for topic in written}
     least |= {topic.name: 2 * SEGMENT_BYTES for topic in plan.changelogs}
     largest = max((limits[topic.name] for topic in plan.inputs), default=0)
-    for topic in plan.internal:
-        least[topic.name] = (
-            largest if topic.config.get("max.message.bytes") else _LEAST_ROLLUP_BYTES
-        )
+    least |= {topic.name: topic.least_bytes or largest for topic in plan.internal}
     problems = [
         Problem(
             f"topic {name}",

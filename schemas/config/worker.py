@@ -174,10 +174,10 @@ class WorkerConfig(Section):
             yield ("output", name), getattr(self.output, name)
 
     def _is_internal(self, topic: str) -> bool:
-        rekeyed = topics.rekeyed_spans(self.app)
+        own, rekeyed = (topics.rollups, topics.definitions, topics.control), topics.rekeyed_spans
         return (
-            topic in (topics.rollups(self.app), topics.definitions(self.app))
-            or (topic == rekeyed and not self.input.keyed_by_trace_id)
+            topic in (name(self.app) for name in own)
+            or (topic == rekeyed(self.app) and not self.input.keyed_by_trace_id)
             or (topic.startswith(f"{self.app}-") and topic.endswith("-changelog"))
         )
 

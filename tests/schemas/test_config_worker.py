@@ -18,6 +18,10 @@ WRONG: dict[str, tuple[str, str]] = {
         "output: {alerts: tailrace-definitions}",
         'output.alerts is "tailrace-definitions", which app tailrace uses inside; name another',
     ),
+    "an output that is the control topic": (
+        "output: {decisions: tailrace-control}",
+        'output.decisions is "tailrace-control", which app tailrace uses inside; name another',
+    ),
     "an input that is the worker's own topic": (
         "input: {topics: [otlp_spans, tailrace-spans], keyed_by_trace_id: false}",
         'input.topics[1] is "tailrace-spans", which app tailrace uses inside; name another',

@@ -10,7 +10,7 @@ from tailrace.streams.provisioning import planned
 
 ALWAYS = {"tailrace.dead_letters": 1, "tailrace-definitions": 1}
 SPANS = {"otlp_spans": 6, "tailrace-spans-changelog": 6}
-TRACES = {"otlp_sampled": 6, "tailrace.decisions": 6}
+TRACES = {"otlp_sampled": 6, "tailrace.decisions": 6, "tailrace-control": 1}
 ROLLUPS = {"tailrace-rollups": 8, "tailrace-rollups-changelog": 8}
 METRICS = {"otlp_metrics": 8}
 EDGES = {"tailrace.edges": 8}

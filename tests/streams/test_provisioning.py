@@ -24,7 +24,7 @@ from tailrace.streams.provisioning import NEW_INPUT_PARTITIONS, provision
 from tests.streams.kafka_job import admin
 
 OUTPUTS, SUMS = ("sampled", "decisions"), ("metrics", "edges", "alerts")
-INTERNAL = ("rollups", "spans", "definitions")
+INTERNAL = ("rollups", "spans", "definitions", "control")
 _numbers = itertools.count(1)
 
 
@@ -64,6 +64,7 @@ class House:
             **dict.fromkeys([*OUTPUTS, "spans-changelog"], inputs),
             **dict.fromkeys(self.of_rollups, topics.ROLLUP_PARTITIONS),
             "definitions": 1,
+            "control": 1,
             "dead_letters": 1,
         }
 
@@ -131,7 +132,7 @@ async def test_what_passes_between_stages_is_kept_for_a_day_by_the_brokers_clock
 ) -> None:
     house = House(broker)
     await house.provision(is_keyed=False)
-    for stem in ("rollups", "spans"):
+    for stem in ("rollups", "spans", "control"):
         config = await house.config_of(stem)
         assert config["cleanup.policy"] == "delete"
         assert config["retention.ms"] == str(24 * 3600 * 1000)
