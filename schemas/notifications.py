@@ -88,11 +88,15 @@ Outcome: TypeAlias = Delivered | Retrying | Failed
 
 @dataclass(frozen=True, slots=True)
 class Undelivered:
-    """A notification that failed, why, and when; it stays until its group is told of anew."""
+    """A notification that failed, why, and when; it stays until its group is told of anew.
+
+    `retry_at`: when it is tried again itself, if it is.
+    """
 
     notification: Notification
     error: str
     failed_at: int
+    retry_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,11 @@ def _notifier(runner: Runner) -> NotifierLogic:
     return logic
 
 
+def _stuck(engine: Engine, runner: Runner) -> Split:
+    failed = (each.notification for each in _notifier(runner).undelivered())
+    return dict(Counter((each.tenant, each.contact_point) for each in failed))
+
+
 def _notifications(names: tuple[str, ...]) -> ReadSplit:
     """Read those of the totals `notifications.a`, `notifications.b`, … that *names* has."""
 
@@ -178,6 +183,8 @@ SPLIT_METRICS = (
                 True, _OF_NOTIFIER),
     SplitMetric("notifications_settled", "Notifications that are over.", ("fate",),
                 _notifications(FATES), True, _OF_NOTIFIER),
+    SplitMetric("contact_point_undelivered", "Notifications that it refused, or that were given "
+                "up; the API says why.", ("tenant", "contact_point"), _stuck, False, _OF_NOTIFIER),
     SplitMetric("alert_pages", "What a definition cost its people in the last 8 weeks in which it "
                 "did.", ("tenant", "definition", "cost"), _figures, False, _OF_NOTIFIER),
 )  # fmt: skip

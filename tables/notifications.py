@@ -94,7 +94,7 @@ class Message:
     """A notification by the ids of its alerts; `listed` says the status of each as it is told.
 
     `error`: it failed, at `failed_at`, and is tried again at `retry_at` if that is given, which is
-    `repeat_ms` later.
+    `repeat_ms` later. `failed_under`: the mark of what its contact point was like.
     """
 
     id: str
@@ -113,6 +113,7 @@ class Message:
     error: str | None = None
     failed_at: int | None = None
     retry_at: int | None = None
+    failed_under: str = ""
 
 
 @dataclass(slots=True)

@@ -129,6 +129,7 @@ class NotifierLogic:
                 self._changed(name)
                 pulses = said.pulses if self._settings.is_ours(name) else {}
                 self._outbound.expect_heartbeats(name, pulses, self._now)
+            self._outbound.go_by(name, said.points, self._now)
 
     def connect(self, calls: Mapping[str, Graph], outbox: Outbox, totals: Totals) -> None:
         """Let the service graph of each tenant in *calls* be that from now on."""

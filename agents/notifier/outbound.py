@@ -4,7 +4,8 @@ Laws:
 
 - Only what is committed is handed out, and it stays until it is delivered.
 - What failed stays visible. Ends of alerts are tried again after the repeat interval; that an
-  alert fires is told again with its group, and the failed notification goes then.
+  alert fires is told again with its group, and the failed notification goes then. When its contact
+  point is defined otherwise, all of it that still counts is tried again at once.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ class Outbound:
         """Ids by tenant and contact point."""
         self._pulses: dict[str, tuple[str, str, Pulse]] = {}
         """Tenant, policy and pulse by their key in the table."""
+        self._points: dict[str, Mapping[str, str]] = {}
+        """The marks of contact points by tenant."""
         self._unlisted: set[str] = set()
         self._sealed = 0
         self._committed = 0
@@ -90,7 +93,9 @@ class Outbound:
         """Return what failed, in order."""
         found = sorted(self._table.messages.values(), key=lambda each: each.sequence)
         return [
-            Undelivered(notification_of(each, self._table), each.error or "", each.failed_at)
+            Undelivered(
+                notification_of(each, self._table), each.error or "", each.failed_at, each.retry_at
+            )
             for each in found
             if each.failed_at is not None
         ]
@@ -137,6 +142,7 @@ class Outbound:
         if isinstance(outcome, Failed):
             totals.add("notification_failures", 1)
             message.failed_at = now
+            message.failed_under = self._mark_of(message)
             if "resolved" in message.listed.values():
                 message.retry_at = now + message.repeat_ms
             self._expect(message)
@@ -149,22 +155,58 @@ class Outbound:
             if at is not None:
                 self._schedule.add(Moment(at, "message", message.id))
 
+    def go_by(self, tenant: str, points: Mapping[str, str], now: int) -> None:
+        """Let the marks of *tenant*'s contact points be *points*; what they refused is due *now*.
+
+        Unless there is no such contact point any more, which would not take it either.
+        """
+        self._points[tenant] = points
+        for name in sorted(points):
+            for failed in self._failed.get(f"{tenant}\0{name}", ()):
+                message = self._table.messages[failed]
+                if message.listed and self._is_mended(message):
+                    message.retry_at = now
+                    self._table.put_message(message)
+                    self._schedule.add(Moment(now, "message", failed))
+
+    def _mark_of(self, message: Message) -> str:
+        return self._points.get(message.tenant, {}).get(message.contact_point, "")
+
+    def _is_mended(self, message: Message) -> bool:
+        return self._mark_of(message) not in ("", message.failed_under)
+
     def retry(self, id: str, at: int, totals: Totals) -> None:
-        """Give up the failed message *id* if it is too old; else try the ends of alerts again."""
+        """Give up the failed message *id* if it is too old; else try again what still counts.
+
+        Those are the ends of alerts; and where the contact point was mended, those that still fire.
+        """
         message = self._table.messages.get(id)
         if message is None or message.failed_at is None:
             return
         if at >= message.created_at + self._retention_ms:
             self._drop(message, "expired", totals)
         elif message.retry_at is not None and message.retry_at <= at:
-            del self._failed[_address(message)][id]
-            self._table.drop_message(message)
-            over = {each: said for each, said in message.listed.items() if said == "resolved"}
-            self._unlisted.update(message.listed)
-            message.listed, message.status, message.truncated = over, "resolved", 0
-            message.news = {each: row for each, row in message.news.items() if each in over}
-            message.failed_at = message.retry_at = None
-            self._table.put_message(message)
+            self._try_again(message, totals)
+
+    def _try_again(self, message: Message, totals: Totals) -> None:
+        is_mended = self._is_mended(message)
+        left = {
+            each: said
+            for each, said in message.listed.items()
+            if said == "resolved" or (is_mended and not self._is_over(each))
+        }
+        if not left:  # others tell that it is over
+            self._drop(message, "superseded", totals)
+            return
+        del self._failed[_address(message)][message.id]
+        self._table.drop_message(message)
+        self._unlisted.update(message.listed)
+        is_over = all(said == "resolved" for said in left.values())
+        message.listed, message.status = left, "resolved" if is_over else "firing"
+        message.truncated = 0
+        message.news = {each: row for each, row in message.news.items() if each in left}
+        message.failed_at = message.retry_at = None
+        self._table.put_message(message)
 
     def _drop(self, message: Message, fate: str, totals: Totals) -> None:
         totals.add(f"notifications.{fate}", 1)

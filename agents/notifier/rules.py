@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -42,6 +43,8 @@ class Rules:
     inhibit: Sequence[InhibitRule] = field(default=(), compare=False)
     pulses: Mapping[str, Pulse] = field(default_factory=dict, compare=False)
     """By policy."""
+    points: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """Of each contact point a mark, which is another when it is defined otherwise."""
 
     def destinations(self, labels: Labels) -> dict[str, Grouping]:
         """Return how each contact point is told of alerts with *labels*."""
@@ -74,7 +77,13 @@ def _rules(definitions: Sequence[Definition[Any]]) -> Rules:
         [mute for mute in map(mute_of, definitions) if mute is not None],
         [InhibitRule(number, rule) for number, rule in enumerate(said)],
         {name: Pulse(beat.receiver, beat.every // MILLISECOND) for name, beat in beats.items()},
+        {each.name: _mark_of(each) for each in definitions if each.key.kind == CONTACT_POINT},
     )
+
+
+def _mark_of(definition: Definition[Any]) -> str:
+    said = definition.spec.model_dump_json(by_alias=True, exclude_unset=True)
+    return hashlib.blake2b(said.encode(), digest_size=8).hexdigest()
 
 
 def _everybody(definitions: Sequence[Definition[Any]]) -> list[Leg]:

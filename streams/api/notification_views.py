@@ -43,11 +43,16 @@ class NotificationView:
 
 @dataclass(frozen=True, slots=True)
 class UndeliveredView:
-    """A message that failed, why, and when; it is here until its group is told of anew."""
+    """A message that failed, why, and when; it is here until its group is told of anew.
+
+    `retry_at`: when it is tried again itself, if that is known; another definition of its contact
+    point makes it at once.
+    """
 
     notification: NotificationView
     error: str
     failed_at: str
+    retry_at: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +152,10 @@ def _told_alert(event: AlertEvent, news: str | None) -> ToldAlertView:
 def undelivered_view(failed: Undelivered) -> UndeliveredView:
     """Return *failed* with its reason, in which no secret is."""
     return UndeliveredView(
-        notification_view(failed.notification), failed.error, rfc3339.spell(failed.failed_at)
+        notification_view(failed.notification),
+        failed.error,
+        rfc3339.spell(failed.failed_at),
+        None if failed.retry_at is None else rfc3339.spell(failed.retry_at),
     )
 
 

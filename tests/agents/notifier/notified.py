@@ -25,7 +25,9 @@ START = 1_800_000_000_000
 
 
 class ContactPoint(Section):
-    """Stands for whatever a contact point is; the logic asks for its name only."""
+    """Stands for whatever a contact point is; the logic asks for its name, and if it changes."""
+
+    url: str = ""
 
 
 @dataclass(frozen=True)

@@ -410,6 +410,65 @@ def test_an_end_that_failed_is_tried_again_under_its_id() -> None:
     assert notified.sent[-1].id == end.id
 
 
+def refusing() -> Notified:
+    """One whose contact point has refused to hear of two alerts that fire."""
+    notified = Notified(policy(), define(CONTACT_POINT, "ops", {"url": "wrong"}))
+    notified.hear(event(service="a"), event(service="b"))
+    notified.pass_to(0)
+    notified.checkpoint()
+    [only] = notified.logic.pending()
+    notified.outcome(only.id, Failed("the receiver answered 404: no"))
+    return notified
+
+
+def test_what_a_contact_point_refused_is_told_at_once_when_it_is_mended() -> None:
+    notified = refusing()
+    [refused] = notified.logic.undelivered()
+    assert refused.error == "the receiver answered 404: no"
+    notified.define(policy(), define(CONTACT_POINT, "ops", {"url": "wrong"}), silence(-2, -1))
+    assert notified.told(MINUTE) == []
+    notified.checkpoint()
+    notified.die()  # it is known by what was committed what it failed under
+    assert notified.told(2 * MINUTE) == []
+    notified.define(policy(), define(CONTACT_POINT, "ops", {"url": "right"}))
+    assert notified.told(3 * MINUTE) == [Said(0, "ops", "firing", ("errors!", "errors!"), ("new",))]
+    assert notified.sent[-1].id == refused.notification.id
+    assert notified.logic.undelivered() == []
+    assert notified.told(3 * HOUR) == []
+
+
+def test_an_end_that_a_contact_point_refused_is_told_when_it_is_mended_with_what_still_fires() -> (
+    None
+):
+    notified = refusing()
+    notified.hear(event(service="a", status="resolved", at=MINUTE))
+    notified.pass_to(MINUTE)
+    notified.checkpoint()
+    [end] = notified.logic.pending()
+    notified.outcome(end.id, Failed("the receiver answered 404: no"))
+    notified.define(policy(), define(CONTACT_POINT, "ops", {"url": "right"}))
+    told = [(each.status, each.alerts) for each in notified.told(2 * MINUTE)]
+    assert told == [("firing", ("errors! resolved", "errors"))]
+    assert notified.logic.undelivered() == []
+
+
+def test_what_a_contact_point_refused_that_is_over_since_is_told_no_more() -> None:
+    notified = refusing()
+    for name in "ab":
+        notified.hear(event(service=name, status="resolved", at=MINUTE))
+    assert [each.status for each in notified.told(MINUTE)] == ["resolved"]
+    notified.define(policy(), define(CONTACT_POINT, "ops", {"url": "right"}))
+    assert notified.told(2 * MINUTE) == []
+    assert notified.logic.undelivered() == []
+
+
+def test_a_contact_point_that_is_gone_is_not_tried_again() -> None:
+    notified = refusing()
+    notified.define(policy())
+    assert notified.told(MINUTE) == []
+    assert len(notified.logic.undelivered()) == 1
+
+
 @pytest.mark.parametrize(
     ("row", "heard"),
     [
