@@ -85,11 +85,11 @@ def _places(call: nodes.Call, function: Function) -> dict[int, Node]:
     count = len(call.arguments)
     if not function.required <= count <= len(names):
         most = f" to {len(names)}" if function.required < len(names) else ""
-        spelt = ", ".join(map(_spelt, names))
+        spelt = f": {', '.join(map(_spelt, names))}" if names else ""
+        given = f"{count} argument{'s' * (count != 1)}"
         raise Misread(
             call.position,
-            f"{_at(call)} with {count} arguments; it has {function.required}{most}"
-            + (f": {spelt}" if spelt else ""),
+            f"{_at(call)} with {given}; it has {function.required}{most}{spelt}",
         )
     places: dict[int, Node] = {}
     is_named = False

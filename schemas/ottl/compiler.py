@@ -10,18 +10,19 @@ from tailrace.schemas.ottl.comparison import OPERATORS, compare
 from tailrace.schemas.ottl.compiled import Compiled, Getter, Key, constant
 from tailrace.schemas.ottl.containers import listed_values, mapped_values
 from tailrace.schemas.ottl.enums import ENUMS
+from tailrace.schemas.ottl.functions.registry import FUNCTIONS
 from tailrace.schemas.ottl.indexing import indexed
 from tailrace.schemas.ottl.junctions import all_of, any_of, boolean, denied
 from tailrace.schemas.ottl.nodes import Node
 from tailrace.schemas.ottl.paths import Place, place_of
 from tailrace.schemas.ottl.problems import EvaluationError, Misread, listed
 from tailrace.schemas.ottl.subjects import Context
+from tailrace.schemas.ottl.values import kind_of
 
 PlaceGetter = Callable[[Place, Sequence[Key]], Getter]
 """How a part of a span is read from what a condition is asked about."""
 
 _NAMES: Final[dict[type, str]] = {
-    nodes.Literal: "a written value",
     nodes.Name: "an enum",
     nodes.Path: "a path",
     nodes.Call: "a function",
@@ -35,7 +36,7 @@ _NAMES: Final[dict[type, str]] = {
     nodes.Junction: "and or or",
 }
 _CONDITIONS: Final = (nodes.Comparison, nodes.Not, nodes.Junction)
-_NOTHING: Final = constant(None)
+_NOTHING: Final = Compiled(lambda at: None)
 
 
 class Compiler:
@@ -65,6 +66,8 @@ class Compiler:
             return constant(node.value)
         if isinstance(node, nodes.Call):
             return boolean(self.value(node))
+        if isinstance(node, nodes.Name) and node.name not in ENUMS:
+            return self._enum(node)
         return self._misplaced(node, "a condition", ": compare it, as in == true")
 
     def value(self, node: Node) -> Compiled:
@@ -117,8 +120,7 @@ class Compiler:
     def _misplaced(self, node: Node, wanted: str, remedy: str) -> Compiled:
         return self.refuse(
             node.position,
-            f"has {_NAMES[type(node)]} at character {node.position}, where {wanted} "
-            f"should be{remedy}",
+            f"has {_name(node)} at character {node.position}, where {wanted} should be{remedy}",
         )
 
     def _comparison(self, node: nodes.Comparison) -> Compiled:
@@ -130,6 +132,12 @@ class Compiler:
         return Compiled(lambda at: compare(first(at), second(at), operator))
 
     def _enum(self, node: nodes.Name) -> Compiled:
+        if node.name in FUNCTIONS:
+            return self.refuse(
+                node.position,
+                f"has {node.name} at character {node.position}, which is a function; "
+                f"write {node.name}()",
+            )
         if node.name not in ENUMS:
             return self.refuse(
                 node.position,
@@ -162,7 +170,7 @@ class Compiler:
         operand = self.number(node.operand)
         if node.operator == "+":
             return operand
-        if isinstance(node.operand, nodes.Literal):
+        if isinstance(node.operand, nodes.Literal) and operand.is_constant:
             return constant(-operand.constant)
         get = operand.get
         return Compiled(lambda at: negated(get(at)))
@@ -178,3 +186,7 @@ class Compiler:
             return result
 
         return Compiled(get)
+
+
+def _name(node: Node) -> str:
+    return kind_of(node.value) if isinstance(node, nodes.Literal) else _NAMES[type(node)]

@@ -246,4 +246,8 @@ _REMEDIES: Final = {
     "%": "there is no remainder",
     "`": "texts are in double quotes",
     "not": "put what is denied twice in parentheses",
+    "in": "write ContainsValue(list, item), or compare with each item",
+    "AND": "and is in small letters",
+    "OR": "or is in small letters",
+    "NOT": "not is in small letters",
 }

@@ -125,6 +125,23 @@ def _unknown(path: Path, owner: Owner, field: str, known: list[str]) -> Misread:
     if first == "attributes" and rest:
         keyed = path.dotted.removesuffix(field) + f'attributes["{rest}"]'
         return Misread(path.position, f"{at}: write {keyed}")
-    return Misread(
-        path.position, f"{at}, which the context {owner} has not; {listed(field, known)}"
-    )
+    if first == "spanevent":
+        return Misread(
+            path.position,
+            f"{at}, but a condition of spans sees no single event; write it under spanevent",
+        )
+    if path.dotted in ("resource", "scope", "instrumentation_scope", "span"):
+        return Misread(path.position, f"{at}: write {path.dotted}.attributes, or another part")
+    remedy = listed(field, known)
+    begins = {each.partition(".")[0] for each in known}
+    if owner == "span" and path.segments[0].name not in (*begins, "span"):
+        remedy += f'; an attribute would be attributes["{path.dotted}"]'
+    return Misread(path.position, f"{at}, which no {_WORDS[owner]} has; {remedy}")
+
+
+_WORDS: Final[Mapping[Owner, str]] = {
+    "span": "span",
+    "spanevent": "event of a span",
+    "resource": "resource",
+    "scope": "scope",
+}

@@ -2,7 +2,10 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
+from difflib import SequenceMatcher
+from typing import Final
+
+_NEAR: Final = 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +43,15 @@ class Misread(Exception):
         super().__init__(message)
 
 
-def listed(name: str, known: Iterable[str], shown: int = 8) -> str:
+def listed(name: str, known: Iterable[str], shown: int = 6) -> str:
     """What there is instead of *name*, the nearest first."""
-    every = sorted(known)
-    nearest = get_close_matches(name, every, 3)
-    folded = [each for each in every if each.lower() == name.lower()]
-    first = list(dict.fromkeys([*folded, *nearest]))
-    offered = [*first, *(each for each in every if each not in first)]
-    rest = f" and {len(offered) - shown} more" if len(offered) > shown + 1 else ""
-    names = ", ".join(offered if not rest else offered[:shown])
-    question = f"did you mean {first[0]}? " if first else ""
-    return f"{question}There are {names}{rest}"
+    plain = name.lower()
+    near = {each: SequenceMatcher(None, plain, each.lower()).ratio() for each in known}
+    offered = sorted(near, key=lambda each: (-near[each], each))
+    question = f"did you mean {offered[0]}? " if near[offered[0]] > _NEAR else ""
+    if len(offered) <= shown:
+        return f"{question}there are {', '.join(offered)}"
+    return f"{question}there are {', '.join(offered[:shown])} and {len(offered) - shown} more"
 
 
 def show(text: str) -> str:

@@ -17,7 +17,7 @@ from tailrace.schemas.ottl.problems import show
 Address: TypeAlias = IPv4Address | IPv6Address
 Network: TypeAlias = IPv4Network | IPv6Network
 
-_NETWORK: Final = re.compile(r"[^/%]+/(?:0|[1-9][0-9]{0,2})")
+_NETWORK: Final = re.compile(r"[^/%]+/[0-9]{1,3}")
 _IPV4_BITS: Final = 96
 
 

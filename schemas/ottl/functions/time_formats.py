@@ -109,7 +109,7 @@ class TimeFormat:
         at = fields(moment)
         return "".join(
             _fraction(part, at.nanosecond)
-            if part[1:2] == "%"
+            if part[0] in ".," and part[1:]
             else _SPELT[part](at, moment)
             if part in _SPELT
             else part
@@ -137,7 +137,7 @@ class TimeFormat:
 
 
 def _pattern(part: str) -> str:
-    if part[1:2] == "%":
+    if part[0] in ".," and part[1:]:
         return ""  # what follows seconds is read with them
     if part.isspace():
         return r"\s+"

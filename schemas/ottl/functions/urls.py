@@ -59,7 +59,8 @@ class _Url(NamedTuple):
 
 
 def parts(text: str) -> dict[str, Any]:
-    """The parts of a URL that are there; of a query alone, which begins with ?, its parameters."""
+    """The parts of a URL that are there; of a query alone, which begins with ?, its
+    parameters, each with a list of texts."""
     if not text:
         raise NotAUrl("an empty text is no URL")
     try:
@@ -187,7 +188,7 @@ def _parameters(query: str) -> dict[str, Any]:
             raise NotAUrl("a semicolon is in its query")
         key, _, value = pair.replace("+", " ").partition("=")
         found.setdefault(_unescaped(key), []).append(_unescaped(value))
-    return found
+    return {"query": found} if found else {}
 
 
 def _unescaped(text: str) -> str:
