@@ -94,7 +94,7 @@ class Policy(Protocol):
         ...
 
     def load(self, state: Any) -> None:
-        """Go on from where `state` was asked."""
+        """Go on from where `state` was asked, as far as it was that of a policy like this one."""
         ...
 
 

@@ -62,11 +62,12 @@ class Composite:
             budget.allot(numerator, denominator, at)
 
     def state(self) -> Any:
-        return [[policy.state(), budget.state()] for policy, budget in self.parts]
+        return {"budgeted": [[policy.state(), budget.state()] for policy, budget in self.parts]}
 
     def load(self, state: Any) -> None:
-        if isinstance(state, list) and len(state) == len(self.parts):
-            for (policy, budget), (of_policy, of_budget) in zip(self.parts, state, strict=True):
+        owns = state.get("budgeted", ()) if isinstance(state, dict) else ()
+        if len(owns) == len(self.parts):
+            for (policy, budget), (of_policy, of_budget) in zip(self.parts, owns, strict=True):
                 policy.load(of_policy)
                 budget.load(of_budget)
 

@@ -56,11 +56,12 @@ class Conjunction:
             part.allot(numerator, denominator, at)
 
     def state(self) -> Any:
-        return [part.state() for part in self.parts]
+        return {"parts": [part.state() for part in self.parts]}
 
     def load(self, state: Any) -> None:
-        if isinstance(state, list) and len(state) == len(self.parts):
-            for part, own in zip(self.parts, state, strict=True):
+        owns = state.get("parts", ()) if isinstance(state, dict) else ()
+        if len(owns) == len(self.parts):
+            for part, own in zip(self.parts, owns, strict=True):
                 part.load(own)
 
 

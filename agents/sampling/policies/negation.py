@@ -44,10 +44,11 @@ class Negation:
         self.part.allot(numerator, denominator, at)
 
     def state(self) -> Any:
-        return self.part.state()
+        return {"not": self.part.state()}
 
     def load(self, state: Any) -> None:
-        self.part.load(state)
+        if isinstance(state, dict):
+            self.part.load(state.get("not"))
 
 
 def builder(
