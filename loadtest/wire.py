@@ -5,6 +5,8 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
+_TRACE_STATE, _ATTRIBUTES = 3, 9
+_STAMP = b"tailrace."
 
 
 class SentSpan(NamedTuple):
@@ -30,8 +32,29 @@ def spans(message: bytes) -> Iterator[SentSpan]:
 
 def fields(message: bytes) -> Iterator[tuple[int, bytes]]:
     """Number and payload of each field; that of a number is its bytes."""
+    return ((number, message[start:end]) for number, _, start, end in _places(message))
+
+
+def unstamped(span: bytes) -> bytes:
+    """*span* without what a sampler writes on it; it came without a trace state.
+
+    Who writes on a span may put its fields into another order, which means the same.
+    """
+    if _STAMP not in span:
+        return span
+    own = [
+        (number, span[first:end])
+        for number, first, start, end in _places(span)
+        if number != _TRACE_STATE and not (number == _ATTRIBUTES and _STAMP in span[start:end])
+    ]
+    return b"".join(field for _, field in sorted(own, key=lambda each: each[0]))
+
+
+def _places(message: bytes) -> Iterator[tuple[int, int, int, int]]:
+    """Yield the number of each field, where it begins, and where its payload begins and ends."""
     at = 0
     while at < len(message):
+        first = at
         tag, at = _varint(message, at)
         wire_type = tag & 7
         start = at
@@ -46,7 +69,7 @@ def fields(message: bytes) -> Iterator[tuple[int, bytes]]:
             raise ValueError(f"wire type {wire_type} at byte {at} of {len(message)}")
         if end > len(message):
             raise ValueError(f"field {tag >> 3} ends at {end}, beyond {len(message)} bytes")
-        yield tag >> 3, message[start:end]
+        yield tag >> 3, first, start, end
         at = end
 
 
@@ -69,7 +92,7 @@ def _resource_spans(block: bytes) -> Iterator[SentSpan]:
                 yield SentSpan(
                     ids.get(1, b"").hex(),
                     ids.get(2, b"").hex(),
-                    digest(resource, schema, rest, span),
+                    digest(resource, schema, rest, unstamped(span)),
                 )
 
 

@@ -169,9 +169,13 @@ def check(
     import json
 
     from tailrace.schemas.config import load
+    from tailrace.schemas.definitions import tail_sampling
 
     try:
-        warnings = [str(problem) for problem in load(config).warnings]
+        loaded = load(config)
+        warnings = [str(problem) for problem in loaded.warnings]
+        if loaded.tail_sampling.policies_file is not None:
+            tail_sampling.at(loaded.tail_sampling.policies_file)
         errors: list[str] = []
     except ConfigError as error:
         warnings, errors = [], [str(problem) for problem in error.problems]

@@ -18,7 +18,7 @@ from tailrace.schemas.config import WorkerConfig
 from tailrace.schemas.config.definitions import configured
 from tailrace.schemas.config.source import read_text
 from tailrace.schemas.config.worker import ALERTS, InputConfig
-from tailrace.schemas.definitions import Definitions, files
+from tailrace.schemas.definitions import Definitions, files, tail_sampling
 from tailrace.schemas.definitions.definition import ALERT
 from tailrace.schemas.definitions.signals import signals
 from tailrace.schemas.durations import MILLISECOND
@@ -133,7 +133,9 @@ def defined(config: WorkerConfig, paths: Iterable[Path]) -> Definitions:
         for path in paths
         for definition in files.read(read_text(path), str(path)).definitions
     }
-    return Definitions.of_all({**own.by_key, **read}.values())
+    policies = config.tail_sampling.policies_file
+    watched = [] if policies is None else [tail_sampling.at(policies)]
+    return Definitions.of_all([*watched, *{**own.by_key, **read}.values()])
 
 
 class Simulation:

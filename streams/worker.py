@@ -20,7 +20,7 @@ from tailrace.agents.sampling.splits import SplitTraces
 from tailrace.schemas import topics
 from tailrace.schemas.config import WorkerConfig
 from tailrace.schemas.config.definitions import configured
-from tailrace.schemas.config.worker import NOTIFIER, Capability, KafkaConfig
+from tailrace.schemas.config.worker import NOTIFIER, SAMPLING, Capability, KafkaConfig
 from tailrace.schemas.durations import SECOND
 from tailrace.schemas.errors import ConfigError, EnvironmentFailed, Problem
 from tailrace.streams import identity, membership, topology, web
@@ -33,6 +33,7 @@ from tailrace.streams.identity import Identity
 from tailrace.streams.metric_kinds import Around
 from tailrace.streams.metrics import Metrics
 from tailrace.streams.notifications import surroundings
+from tailrace.streams.policies_file import PoliciesFile
 from tailrace.streams.provisioning import provision
 from tailrace.streams.runner import FATAL
 from tailrace.streams.task import TaskId
@@ -58,6 +59,7 @@ async def work(config: WorkerConfig) -> None:
     cluster = await provision(config, kafka)
     await membership.refuse_mixed(config, kafka)
     follower = await _followed(config, kafka)
+    policies = _policies_file(config, follower)
     sender = Sender(surroundings(config))
     callers = Callers(kafka, config.output.edges)
     if NOTIFIER in config.capabilities:
@@ -93,6 +95,8 @@ async def work(config: WorkerConfig) -> None:
         await server.cleanup()
         await sender.close()
         await callers.stop()
+        if policies is not None:
+            await policies.stop()
         await follower.stop()
         for task in background:
             task.cancel()
@@ -106,6 +110,16 @@ async def _followed(config: WorkerConfig, kafka: Mapping[str, Any]) -> Follower:
     follower = Follower(kafka, topics.definitions(config.app), own)
     await follower.start()
     return follower
+
+
+def _policies_file(config: WorkerConfig, follower: Follower) -> PoliciesFile | None:
+    """Return what follows the file of sampling policies, if the config names one."""
+    path = config.tail_sampling.policies_file
+    if path is None or SAMPLING not in config.capabilities:
+        return None
+    found = PoliciesFile(path, follower.configure)
+    found.start()
+    return found
 
 
 def _group(config: WorkerConfig, place: Identity) -> GroupSettings:

@@ -13,10 +13,18 @@ from tailrace.schemas.errors import ConfigError, Problem
 
 
 def load(path: Path | None, environment: Mapping[str, str] | None = None) -> WorkerConfig:
-    """The config in the file at *path*; the defaults without one. Raises ConfigError."""
+    """The config in the file at *path*; the defaults without one. Raises ConfigError.
+
+    A file that it names without a directory stands beside it.
+    """
     if path is None:
         return WorkerConfig()
-    return parse(read_text(path), str(path), environment)
+    config = parse(read_text(path), str(path), environment)
+    policies = config.tail_sampling.policies_file
+    if policies is None:
+        return config
+    section = config.tail_sampling.model_copy(update={"policies_file": path.parent / policies})
+    return config.model_copy(update={"tail_sampling": section})
 
 
 def read_text(path: Path) -> str:

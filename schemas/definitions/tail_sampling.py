@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 from pydantic import ValidationError
 
 from tailrace.schemas.config import document
 from tailrace.schemas.config.section import Remark, spelled
+from tailrace.schemas.config.source import read_text
 from tailrace.schemas.config.tail_sampling import PolicySet
 from tailrace.schemas.definitions.definition import (
     DEFAULT_TENANT,
@@ -58,6 +60,11 @@ def of_file(text: str, source: str) -> Definition[TailSamplingSpec]:
     version = f"file-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
     key = DefinitionKey(TAIL_SAMPLING, DEFAULT_TENANT, OF_FILE)
     return Definition(key, {}, {_VERSION: version}, spec)
+
+
+def at(path: Path) -> Definition[TailSamplingSpec]:
+    """Return the policies in the file *path*; raises ConfigError with all that is wrong."""
+    return of_file(read_text(path), str(path))
 
 
 def standing(definitions: Definitions) -> tuple[str, TailSamplingSpec] | None:

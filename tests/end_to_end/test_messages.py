@@ -8,7 +8,7 @@ import orjson
 
 from tailrace_loadtest.processes import total
 from tests.end_to_end.conftest import NewPipeline, Row
-from tests.otlp import ERROR, MS, Span, counted, message
+from tests.otlp import ERROR, MS, Span, counted, message, unstamped
 
 TRACE = bytes(range(16))
 START = 1_700_000_000 * 1_000 * MS
@@ -53,8 +53,12 @@ def test_a_collectors_message_is_kept_and_read_back_as_it_was_whatever_its_key(
     for trace_id, value in zip(trace_ids, values, strict=True):
         key = trace_id.hex().encode()
         (kept,) = (record for record in written[pipeline.sampled] if record.key == key)
-        assert counted([kept.value or b""]) == counted([value])
-        assert dict(kept.headers) == {"tailrace.policy": b"errors", "tailrace.probability": b"1"}
+        assert counted(unstamped([kept.value or b""])) == counted([value])
+        assert dict(kept.headers) == {
+            "tailrace.policy": b"errors",
+            "tailrace.probability": b"1",
+            "tailrace.policy_version": b"0",
+        }
         (decision,) = (record for record in written[pipeline.decisions] if record.key == key)
         assert orjson.loads(decision.value or b"") == {
             "trace_id": trace_id.hex(),
@@ -69,6 +73,10 @@ def test_a_collectors_message_is_kept_and_read_back_as_it_was_whatever_its_key(
             "duration_ms": 20.0,
             "decided_at": _rfc3339(at + 10_000),
             "late": False,
+            "reason": "wait",
+            "policy_version": "0",
+            "missing_root": False,
+            "missing_parents": 0,
         }
     assert written[pipeline.dead_letters] == []
 
@@ -110,7 +118,7 @@ def test_bad_messages_become_dead_letters_and_the_worker_goes_on(
             "tailrace.version": version("tailrace").encode(),
         }
     assert len(written[pipeline.decisions]) == 2
-    assert counted([each.value or b"" for each in written[pipeline.sampled]]) == counted(
+    assert counted(unstamped([each.value or b"" for each in written[pipeline.sampled]])) == counted(
         [row.value for row in good]
     )
 
@@ -127,11 +135,11 @@ def test_a_message_of_5_mb_is_kept_but_for_a_span_that_no_record_holds(
     assert total(samples, "tailrace_task_failures_total") == 0
     written = pipeline.read()
     kept = [record.value or b"" for record in written[pipeline.sampled]]
-    assert counted(kept) == counted([message(*spans)])
+    assert counted(unstamped(kept)) == counted([message(*spans)])
     assert max(map(len, kept)) < MEGABYTE
     (letter,) = written[pipeline.dead_letters]
     assert dict(letter.headers)["tailrace.reason"] == b"span_too_large"
-    assert counted([letter.value or b""]) == counted([message(too_large)])
+    assert counted(unstamped([letter.value or b""])) == counted([message(too_large)])
     (decision,) = written[pipeline.decisions]
     assert orjson.loads(decision.value or b"")["spans"] == 61
 

@@ -24,7 +24,7 @@ from tailrace_loadtest.report import Report
 from tailrace_loadtest.routes import Message, Partitioner, partition_of
 from tailrace_loadtest.workers import Worker
 from tests.conftest import FreshTopic
-from tests.otlp import ERROR, MS, Span, counted, message
+from tests.otlp import ERROR, MS, Span, counted, message, unstamped
 
 PARTITIONS = 3, 5
 """Of the two input topics."""
@@ -180,7 +180,9 @@ def check_kept(written: list[Written]) -> None:
     for _, span in spans():
         by_trace[span.trace_id].append(span)
     for trace_id, of_it in by_trace.items():
-        assert counted([kept[_hex(trace_id)].value or b""]) == counted(list(map(message, of_it)))
+        assert counted(unstamped([kept[_hex(trace_id)].value or b""])) == counted(
+            list(map(message, of_it))
+        )
 
 
 def check_red(series: CumulativeSeries) -> None:

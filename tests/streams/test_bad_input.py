@@ -26,6 +26,7 @@ A, B, C = b"A" * 16, b"B" * 16, b"C" * 16
 GOOD = Span(A, b"goodspan", name="good")
 CONFIG = """
 tail_sampling:
+  stamp: false
   decision_wait: 1s
   policies: [{name: all, type: always_sample}]
 """
@@ -295,6 +296,10 @@ def test_a_message_as_collectors_send_it_is_kept_byte_for_byte() -> None:
     assert has_good(result)
     assert result.kept(B) == [value]
     [output] = [output for output in result.sampled if output.key == B.hex().encode()]
-    assert dict(output.headers) == {"tailrace.policy": b"all", "tailrace.probability": b"1"}
+    assert dict(output.headers) == {
+        "tailrace.policy": b"all",
+        "tailrace.probability": b"1",
+        "tailrace.policy_version": b"0",
+    }
     assert result.decisions[B.hex()]["services"] == ["api", "cart"]
     assert result.decisions[B.hex()]["spans"] == 5

@@ -1,0 +1,55 @@
+"""A file of sampling policies that is followed."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tailrace.schemas.definitions.definition import Definition
+from tailrace.schemas.errors import ConfigError
+from tailrace.streams.policies_file import PoliciesFile
+
+GOOD = "policies: [{name: all, type: always_sample}]\n"
+BETTER = "tail_sampling:\n  policies: [{name: slow, type: latency, latency: {threshold_ms: 5}}]\n"
+BAD = "policies: [{name: all, type: always}]\n"
+
+
+async def _until(what: Any) -> None:
+    for _ in range(200):
+        if what():
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError("it never came")
+
+
+async def test_a_good_change_is_taken_and_a_bad_one_leaves_the_old(tmp_path: Path) -> None:
+    path = tmp_path / "policies.yaml"
+    path.write_text(GOOD)
+    taken: list[Definition[Any]] = []
+    file = PoliciesFile(path, taken.append)
+    file.start()
+    try:
+        assert [each.spec.policies[0].name for each in taken] == ["all"]
+        path.write_text(BAD)
+        await _until(lambda: file.bad_versions == 1)
+        path.unlink()
+        await _until(lambda: file.bad_versions == 2)
+        assert len(taken) == 1
+        path.write_text(BETTER)
+        await _until(lambda: len(taken) == 2)
+        assert taken[1].spec.policies[0].name == "slow"
+        versions = [each.annotations["version"] for each in taken]
+        assert len(set(versions)) == 2
+        assert all(version.startswith("file-") for version in versions)
+    finally:
+        await file.stop()
+
+
+async def test_a_worker_does_not_start_with_a_bad_file(tmp_path: Path) -> None:
+    path = tmp_path / "policies.yaml"
+    path.write_text(BAD)
+    with pytest.raises(ConfigError, match=r"policies\[0\].type"):
+        PoliciesFile(path, lambda _: None).start()
