@@ -9,8 +9,8 @@ from tailrace.schemas.ottl.indexing import part_of_attribute, text_key
 from tailrace.schemas.ottl.paths import Owner, Place
 from tailrace.schemas.ottl.problems import EvaluationError
 from tailrace.schemas.ottl.subjects import Subject
-from tailrace.schemas.ottl.trace_state import member
 from tailrace.schemas.ottl.values import Moment, Part, SpanId, TraceId, wrapped
+from tailrace.schemas.tracestate import parse
 
 Reader = Callable[[Subject], Any]
 
@@ -127,11 +127,13 @@ def is_root(at: Subject) -> bool:
 
 def _member_of_trace_state(key: Key) -> Getter:
     def get(at: Subject) -> str | None:
-        name = key.get(at) if not key.is_expression else None
-        found = member(at.span.trace_state, name if type(name) is str else "")
-        if found is not None and type(name) is not str:
+        members = parse(at.span.trace_state)
+        if members is None:
+            return None
+        name = None if key.is_expression else key.get(at)
+        if type(name) is not str:
             raise EvaluationError("a trace state is indexed by a text that is written out")
-        return found
+        return dict(members).get(name, "")
 
     return get
 

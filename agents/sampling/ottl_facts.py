@@ -1,0 +1,199 @@
+"""Facts that conditions of OTTL tell.
+
+Conditions that look at columns only are asked once for each distinct row of those columns. Others
+are asked of spans decoded from `SpanBatch.raw`, which is done once for all facts of a batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Final
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import numpy.typing as npt
+from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
+
+from tailrace.agents.sampling.facts import Answers, Bools, ContextField
+from tailrace.schemas.ottl import Conditions, EvaluationError, Subject
+from tailrace.schemas.ottl.columns import Column
+from tailrace.schemas.spans import AttributeColumn, SpanBatch
+from tailrace.schemas.strings import ABSENT
+
+Verdicts = npt.NDArray[np.int8]
+
+FALSE: Final = 0
+TRUE: Final = 1
+NO_ANSWER: Final = 2
+
+_MOST_ROWS: Final = 100_000
+"""As many answers to rows are kept for conditions; then they are forgotten."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionFact:
+    """A span meets one of the conditions; where they have no answer, it does not."""
+
+    conditions: Conditions
+
+    context: ClassVar[tuple[ContextField, ...]] = ()
+
+    @property
+    def attributes(self) -> tuple[AttributeColumn, ...]:
+        return attributes_of(self.conditions)
+
+    def holds(self, batch: SpanBatch, answers: Answers) -> Bools:
+        """For each span of *batch*, whether the claim is true."""
+        true: Bools = _of_spans(self.conditions, batch, answers) == TRUE
+        return true
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyFact:
+    """What `ottl_condition` asks: the span meets one of the conditions, or an event of it does.
+
+    Conditions on the span come first; the first that is true or has no answer is the span's.
+    """
+
+    of_spans: Conditions | None
+    of_events: Conditions | None
+
+    context: ClassVar[tuple[ContextField, ...]] = ()
+
+    @property
+    def attributes(self) -> tuple[AttributeColumn, ...]:
+        return attributes_of(self.of_spans) if self.of_spans is not None else ()
+
+    def answers(self, batch: SpanBatch, answers: Answers) -> tuple[Bools, Bools]:
+        """For each span of *batch*, whether it says yes, and whether it has no answer."""
+        verdicts = np.zeros(len(batch), np.int8)
+        if self.of_spans is not None:
+            verdicts = _of_spans(self.of_spans, batch, answers)
+        if self.of_events is not None:
+            rows = np.flatnonzero(verdicts == FALSE)
+            verdicts[rows] = _of_events(self.of_events, batch, rows, answers)
+        return verdicts == TRUE, verdicts == NO_ANSWER
+
+
+def attributes_of(conditions: Conditions) -> tuple[AttributeColumn, ...]:
+    """The attributes that a batch must have for *conditions*; what is decoded needs none."""
+    return tuple(each for each in conditions.columns or () if isinstance(each, AttributeColumn))
+
+
+def _of_spans(conditions: Conditions, batch: SpanBatch, answers: Answers) -> Verdicts:
+    known = _known(answers)
+    columns = conditions.columns
+    if columns is None:
+        every = range(len(batch))
+        return np.fromiter(
+            (_verdict(conditions.holds, subject) for subject in known.subjects(batch, every)),
+            np.int8,
+            len(batch),
+        )
+    if not columns:
+        return np.full(len(batch), _verdict(conditions.holds_of, ()), np.int8)
+    ids = [_ids(batch, column) for column in columns]
+    firsts, which = _distinct(ids)
+    rows = zip(*(each[firsts].tolist() for each in ids), strict=True)
+    found = known.rows_of(conditions)
+    distinct = np.empty(len(firsts), np.int8)
+    for index, row in enumerate(rows):
+        verdict = found.get(row)
+        if verdict is None:
+            values = [_value(batch, *each) for each in zip(columns, row, strict=True)]
+            verdict = found[row] = _verdict(conditions.holds_of, values)
+        distinct[index] = verdict
+    verdicts: Verdicts = distinct[which]
+    return verdicts
+
+
+def _of_events(
+    conditions: Conditions, batch: SpanBatch, rows: npt.NDArray[np.intp], answers: Answers
+) -> list[int]:
+    def verdict(subject: Subject) -> int:
+        for index, event in enumerate(subject.span.events):
+            found = _verdict(conditions.holds, subject._replace(event=event, event_index=index))
+            if found != FALSE:
+                return found
+        return FALSE
+
+    return [verdict(subject) for subject in _known(answers).subjects(batch, rows.tolist())]
+
+
+def _verdict(holds: Any, asked: Any) -> int:
+    try:
+        return TRUE if holds(asked) else FALSE
+    except EvaluationError:
+        return NO_ANSWER
+
+
+def _ids(batch: SpanBatch, column: Column) -> npt.NDArray[Any]:
+    if isinstance(column, AttributeColumn):
+        return batch.attributes[column]
+    ids: npt.NDArray[Any] = getattr(batch, column)
+    return ids
+
+
+def _value(batch: SpanBatch, column: Column, number: Any) -> Any:
+    if isinstance(column, AttributeColumn):
+        return None if number == ABSENT else batch.values[number]
+    return batch.strings[number] if column == "name" else number
+
+
+def _distinct(ids: Sequence[npt.NDArray[Any]]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Where each distinct row of *ids* is first, and for each row which of those it is."""
+    codes = np.unique(ids[0], return_inverse=True)[1]
+    for each in ids[1:]:
+        numbers, next_codes = np.unique(each, return_inverse=True)
+        codes = np.unique(codes * len(numbers) + next_codes, return_inverse=True)[1]
+    _, firsts, which = np.unique(codes, return_index=True, return_inverse=True)
+    return firsts, which
+
+
+@dataclass(slots=True, weakref_slot=True)
+class _Known:
+    """What was found out about batches whose values have the same ids, and the last batch."""
+
+    rows: dict[Conditions, dict[tuple[Any, ...], int]] = field(default_factory=dict)
+    batch: SpanBatch | None = None
+    decoded: dict[int, list[Subject]] = field(default_factory=dict)
+    """The spans of the last batch, by fragment."""
+
+    def rows_of(self, conditions: Conditions) -> dict[tuple[Any, ...], int]:
+        """Verdicts by the ids of rows."""
+        found = self.rows.setdefault(conditions, {})
+        if len(found) > _MOST_ROWS:
+            found.clear()
+        return found
+
+    def subjects(self, batch: SpanBatch, rows: Sequence[int]) -> Iterator[Subject]:
+        """The spans of those rows of *batch*, which rise; only their fragments are decoded."""
+        if self.batch is not batch:
+            self.batch, self.decoded = batch, {}
+        starts = batch.fragment_start.tolist()
+        fragment = 0
+        for row in rows:
+            while row >= starts[fragment + 1]:
+                fragment += 1
+            spans = self.decoded.get(fragment)
+            if spans is None:
+                spans = self.decoded[fragment] = list(_subjects(batch.raw[fragment]))
+            yield spans[row - starts[fragment]]
+
+
+def _subjects(raw: bytes) -> Iterator[Subject]:
+    for resource_spans in TracesData.FromString(raw).resource_spans:
+        for scope_spans in resource_spans.scope_spans:
+            for span in scope_spans.spans:
+                yield Subject(resource_spans, scope_spans, span)
+
+
+_KNOWN: Final[WeakKeyDictionary[Answers, _Known]] = WeakKeyDictionary()
+
+
+def _known(answers: Answers) -> _Known:
+    known = _KNOWN.get(answers)
+    if known is None:
+        known = _KNOWN[answers] = _Known()
+    return known
