@@ -24,7 +24,8 @@ from tailrace.agents.alerts.calendars import period_of
 from tailrace.agents.alerts.counts import exact
 from tailrace.agents.alerts.promql import Series, decimal, duration
 from tailrace.schemas.definitions import formulas
-from tailrace.schemas.definitions.alert import AlertSpec, Comparison
+from tailrace.schemas.definitions.alert import AlertSpec
+from tailrace.schemas.definitions.comparisons import Comparison
 from tailrace.schemas.definitions.definition import Definition
 from tailrace.schemas.definitions.labels import label_name, series_labels
 from tailrace.schemas.definitions.slo import SloSpec

@@ -25,7 +25,8 @@ from typing import Final, NamedTuple, TypeAlias
 from tailrace.agents.alerts.counts import Counts, exact
 from tailrace.agents.alerts.transitions import Reading
 from tailrace.schemas.definitions import formulas
-from tailrace.schemas.definitions.alert import AlertSpec, Comparison, Series
+from tailrace.schemas.definitions.alert import AlertSpec, Series
+from tailrace.schemas.definitions.comparisons import Comparison
 from tailrace.schemas.durations import SECOND, spell
 
 Sums: TypeAlias = Mapping[str, Counts | float | None]

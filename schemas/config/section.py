@@ -37,6 +37,18 @@ class Section(BaseModel):
         """What is wrong with the section as a whole, when each value is right by itself."""
         yield from ()
 
+    @classmethod
+    def besides(  # who has something to say looks at both
+        cls,
+        given: Mapping[str, Any],  # noqa: ARG003
+        wrong: frozenset[Any],  # noqa: ARG003
+    ) -> Iterator[Remark]:
+        """What of `contradictions` can be said of *given* alone, when the keys *wrong* are wrong.
+
+        So that who repairs those is not told of another mistake only then.
+        """
+        yield from ()
+
     def cautions(self) -> Iterator[Remark]:
         """What is accepted but can hardly be meant."""
         yield from ()
@@ -54,7 +66,14 @@ class Section(BaseModel):
             if key not in known and not cls._is_idle(key, value)
         ]
         given = {key: data[key] for key in data if key in known and data[key] is not None}
-        section: Self = told(handler, given, unknown, cls.secrets)
+        try:
+            section: Self = told(handler, given, unknown, cls.secrets)
+        except ValidationError as error:
+            found = [(each["loc"], each["msg"]) for each in error.errors()]
+            wrong = frozenset(path[0] for path, _ in found if path)
+            right = {key: value for key, value in given.items() if key not in wrong}
+            besides = list(cls.besides(right, wrong))
+            raise problems_at([*found, *besides]) if besides else error from None
         contradictions = list(section.contradictions())
         if contradictions:
             raise problems_at(contradictions)

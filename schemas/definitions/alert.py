@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import math
-import operator
-import re
 from collections.abc import Iterator, Mapping
-from decimal import Decimal
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from tailrace.schemas import durations
 from tailrace.schemas.config.scalars import Flag, LongDuration, Number, Whole, at_least
 from tailrace.schemas.config.section import Remark, Section
-from tailrace.schemas.config.wording import show
-from tailrace.schemas.definitions import formulas
+from tailrace.schemas.definitions import comparisons, formulas
+from tailrace.schemas.definitions.comparisons import Aggregate, Comparison
 from tailrace.schemas.definitions.filters import GroupBy, Matching, SpanFilter, TraceFilter
 from tailrace.schemas.durations import HOUR, MINUTE, SECOND, Nanos, spell
 from tailrace.schemas.trace_links import TraceUrl
@@ -24,30 +19,14 @@ DEFAULT_SEVERITY = "warning"
 LONGEST_WINDOW = 31 * 24 * HOUR
 MOST_LEVELS = 20
 LONGEST_SEVERITY = 100
-LONGEST_COMPARISON = 100
-_COMPARISON = re.compile(r"(>=|<=|>|<|==|!=)\s*(\S+)")
 
 
-class Comparison(NamedTuple):
-    """`value` in the unit of what is compared: a number, a share of 1, or ns of a duration."""
-
-    operator: str
-    value: float
-
-    def holds(self, reading: float) -> bool:
-        """True if *reading* compares so."""
-        holds: bool = _HOLDS[self.operator](reading, self.value)
-        return holds
-
-
-_HOLDS = {
-    ">": operator.gt,
-    ">=": operator.ge,
-    "<": operator.lt,
-    "<=": operator.le,
-    "==": operator.eq,
-    "!=": operator.ne,
-}
+def _comparison_problems(when: Mapping[str, str], aggregate: Aggregate) -> Iterator[Remark]:
+    for severity, text in when.items():
+        try:
+            comparisons.parse(text, aggregate)
+        except ValueError as error:
+            yield (("when", severity) if severity else ("when",)), str(error)
 
 
 def _by_severity(value: Any) -> Any:
@@ -123,7 +102,7 @@ class AlertSpec(Section):
     formula: Annotated[str, Field(min_length=1)] | None = None
     series: Mapping[str, Series] = {}
     of: SpanFilter | None = None
-    aggregate: Literal["count", "rate", "share", "quantile", "traces"] = "count"
+    aggregate: Aggregate = "count"
     quantile: Annotated[Number, Field(gt=0, lt=1)] = 0.95
     within: Annotated[LongDuration, at_least(SECOND)] = 5 * MINUTE
     when: Annotated[Mapping[str, str], BeforeValidator(_by_severity), Field(min_length=1)]
@@ -138,6 +117,17 @@ class AlertSpec(Section):
     flapping: FlapDamping = FlapDamping()
     evidence: Annotated[Whole, Field(ge=0, le=50)] = 10
     trace_url: TraceUrl | None = None
+
+    @classmethod
+    def besides(cls, given: Mapping[str, Any], wrong: frozenset[Any]) -> Iterator[Remark]:
+        """Yield what is wrong with `when` and `formula`, whatever the filters are like."""
+        if "when" in given and "aggregate" not in wrong:
+            aggregate = given.get("aggregate", "count")
+            yield from _comparison_problems(_by_severity(given["when"]), aggregate)
+        try:
+            formulas.parse(given.get("formula", "0"))
+        except ValueError as error:
+            yield ("formula",), str(error)
 
     def contradictions(self) -> Iterator[Remark]:
         given = [key for key in ("where", "trace", "formula") if getattr(self, key) is not None]
@@ -181,10 +171,7 @@ class AlertSpec(Section):
         longest = max(map(len, (*self.when, self.severity)))
         if longest > LONGEST_SEVERITY:
             yield (), f"has a severity of {longest} characters; it may have {LONGEST_SEVERITY}"
-        for severity, text in self.when.items():
-            problem = self._problem(text)
-            if problem:
-                yield (("when", severity) if severity else ("when",)), problem
+        yield from _comparison_problems(self.when, self.aggregate)
 
     def _formula_problems(self) -> Iterator[Remark]:
         if bool(self.series) != (self.formula is not None):
@@ -196,38 +183,6 @@ class AlertSpec(Section):
         except ValueError as error:
             yield ("formula",), str(error)
 
-    def _problem(self, text: str) -> str | None:
-        try:
-            self._comparison(text)
-        except ValueError as error:
-            return str(error)
-        return None
-
-    def _comparison(self, text: str) -> Comparison:
-        if len(text) > LONGEST_COMPARISON:
-            raise ValueError(f"has {len(text)} characters; it may have {LONGEST_COMPARISON}")
-        compared = _COMPARISON.fullmatch(text.strip())
-        if compared is None or (self.aggregate == "quantile" and compared[1] in ("==", "!=")):
-            raise ValueError(f"is {show(text)}; write it as in {self._example}")
-        return Comparison(compared[1], self._threshold(compared[2]))
-
-    def _threshold(self, text: str) -> float:
-        if self.aggregate == "quantile":
-            return float(durations.parse_long(text))
-        number, places = text, 0
-        if text.endswith("%"):
-            number, places = text[:-1], -2
-        elif self.aggregate == "rate":
-            number = text.removesuffix("/s")
-        try:
-            # Of the decimal as written: 7% is 0.07, and not 0.07000000000000001.
-            threshold = float(Decimal(number).scaleb(places))
-        except ArithmeticError:
-            threshold = math.nan
-        if not math.isfinite(threshold):
-            raise ValueError(f"is {show(text)}; write it as in {self._example}")
-        return threshold
-
     @property
     def is_gone_after(self) -> Nanos:
         """How long a group has no data before it is resolved and forgotten."""
@@ -236,22 +191,9 @@ class AlertSpec(Section):
         return HOUR if self.no_data_after is None else 24 * HOUR
 
     @property
-    def _example(self) -> str:
-        return _EXAMPLES[self.aggregate]
-
-    @property
     def levels(self) -> dict[str, Comparison]:
         """The comparison for each severity, in the order given."""
         return {
-            severity or self.severity: self._comparison(text)
+            severity or self.severity: comparisons.parse(text, self.aggregate)
             for severity, text in self.when.items()
         }
-
-
-_EXAMPLES = {
-    "count": '">= 10"',
-    "rate": '"> 5/s"',
-    "share": '"> 5%"',
-    "quantile": '"> 500ms"',
-    "traces": '">= 3"',
-}

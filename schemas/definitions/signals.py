@@ -10,11 +10,11 @@ import orjson
 
 from tailrace.schemas.definitions.alert import (
     AlertSpec,
-    Comparison,
     EdgeSeries,
     MetricSeries,
     Series,
 )
+from tailrace.schemas.definitions.comparisons import Comparison
 from tailrace.schemas.definitions.definition import Definition
 from tailrace.schemas.definitions.filters import SpanFilter, TraceFilter
 from tailrace.schemas.definitions.slo import Sli, SloSpec

@@ -194,6 +194,50 @@ def test_one_problem(case: tuple[str, str]) -> None:
     assert _problems(text) == [problem]
 
 
+BOTH: dict[str, tuple[str, list[str]]] = {
+    "a wrong filter and a wrong comparison": (
+        "{where: {servce: a}, when: many}",
+        [
+            "spec.where.servce is not a known key; did you mean service?",
+            'spec.when is "many"; write it as in ">= 10"',
+        ],
+    ),
+    "of several severities": (
+        "{where: {duration: fast}, aggregate: rate, when: {page: '> 5/s', info: 'some'}}",
+        [
+            'spec.where.duration is "fast"; write it as in "> 500ms" or ">= 1s"',
+            'spec.when.info is "some"; write it as in "> 5/s"',
+        ],
+    ),
+    "an unknown key and a wrong comparison": (
+        "{where: {}, wihtin: 5m, when: '10'}",
+        [
+            "spec.wihtin is not a known key; did you mean within?",
+            'spec.when is "10"; write it as in ">= 10"',
+        ],
+    ),
+    "a wrong operand and a wrong formula": (
+        "{formula: a +, series: {a: {where: {nme: x}}}, when: '> 5'}",
+        [
+            "spec.series.a.where.nme is not a known key; did you mean name?",
+            "spec.formula ",
+        ],
+    ),
+    "of an unknown aggregate nothing is known": (
+        "{where: {}, aggregate: quantil, when: '> 5s'}",
+        ["spec.aggregate is"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BOTH.values(), ids=BOTH)
+def test_a_wrong_filter_hides_no_other_mistake(case: tuple[str, list[str]]) -> None:
+    spec, problems = case
+    found = [each.removeprefix('documents[0] Alert "a": ') for each in _problems(_alert(spec=spec))]
+    assert len(found) == len(problems)
+    assert [each[: len(said)] for each, said in zip(found, problems, strict=True)] == problems
+
+
 def test_every_problem_of_every_document_is_told_at_once() -> None:
     first = _alert("{name: a b}", "{when: []}")
     text = "\n---\n".join([first, _alert(), "kind: X", "- 5", "[a: b\n"])
