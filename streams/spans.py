@@ -32,6 +32,8 @@ from tailrace.streams.cluster import Cluster
 from tailrace.streams.dead_letters import DeadLetters
 from tailrace.streams.merging import MergedTime
 from tailrace.streams.span_codec import SpanCodec
+from tailrace.streams.pressure import MemoryPressure
+from tailrace.streams.runner import Runner
 from tailrace.streams.stages import MATCHES, rekey_stage, source
 from tailrace.streams.stream_time import RecordTime, StreamTime
 from tailrace.streams.task import Logic, Task, TaskId
@@ -50,6 +52,7 @@ class SpanTask(Task[SpanBatch]):
 
     widen: Callable[[Sequence[AttributeColumn]], None] = staticmethod(lambda columns: None)
     policies: Callable[[Definitions], StandingPolicies]
+    forget: Callable[[str], None] = staticmethod(lambda task: None)
 
     def inform(self, definitions: Definitions) -> None:
         """Let the decoder read what is asked for, before anyone asks for it."""
@@ -58,6 +61,11 @@ class SpanTask(Task[SpanBatch]):
         if sampling_agent.NAME in self.logics:
             self.widen(self.policies(definitions).sampling.facts.attributes)
         super().inform(definitions)
+
+    def close(self) -> None:
+        """Its traces are another's from now on."""
+        self.forget(str(self.id))
+        super().close()
 
 
 class SpanTasks:
@@ -88,6 +96,7 @@ class SpanTasks:
             stamps=sampling.stamp and not sampling.dry_run,
         )
         self._cache = SegmentCache()
+        self._pressure = MemoryPressure(config.engine.memory_limit)
         self.splits = SplitTraces()
 
     def _new_decoder(self) -> Decoder:
@@ -130,7 +139,17 @@ class SpanTasks:
         of_record = self._dead_letters.of_record
         task = SpanTask(id, store, self.codec, logics, of_record, self._time())
         task.widen, task.policies = self._decoder.widen, self._policies
+        task.forget = self._pressure.forget
         return task
+
+    def attend(self, runner: Runner) -> None:
+        """Let a task decide traces early, if memory has no room for them."""
+        logic = runner.task.logics.get(sampling_agent.NAME)
+        if isinstance(logic, SamplingLogic):
+            traces = self._pressure.relief(str(runner.id), logic.open_traces)
+            if traces:
+                with runner.task.told() as (outbox, totals):
+                    logic.relieve(traces, outbox, totals)
 
     def _sampling(self, store: PartitionStore, keeps: Keeps | None) -> SamplingLogic:
         section = self._config.tail_sampling

@@ -65,7 +65,7 @@ def build(
         elif reads_metrics(name):
             stages.append(Stage(name, inputs, MetricInputTasks(config, cluster).build))
         elif name == SPANS:
-            stages.append(Stage(name, inputs, spans.build))
+            stages.append(Stage(name, inputs, spans.build, 0.0, spans.attend))
         elif name == NOTIFICATIONS:
             notifications = NotificationTasks(config, cluster, sender, calls)
             stages.append(Stage(name, inputs, notifications.build, 0.0, notifications.attend))

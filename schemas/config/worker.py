@@ -101,6 +101,9 @@ class EngineConfig(Section):
     """A partition that has records and makes no progress for this long ends the worker."""
     rollup_interval: Annotated[Duration, at_least(100 * MILLISECOND)] = SECOND
     """Spans of so much stream time are counted together before they go to their series."""
+    memory_limit: Annotated[Bytes, Field(ge=256 << 20)] | None = None
+    """A worker that uses so much memory decides its oldest traces early, with the reason `memory`;
+    unset: no limit. Only where /proc tells how much a process has."""
 
     def contradictions(self) -> Iterator[Remark]:
         if self.rollup_interval % MILLISECOND:

@@ -53,7 +53,7 @@ output: {sampled: kept, metrics: m, decisions: d, edges: e, alerts: a, dead_lett
 web: {host: 0.0.0.0, port: 0, token: "${TOKEN}"}
 engine:
   {checkpoint_interval: 500ms, checkpoint_bytes: 8MiB, grace: 0s, stall_timeout: 1m,
-   rollup_interval: 250ms}
+   rollup_interval: 250ms, memory_limit: 2GiB}
 tail_sampling:
   decision_wait: 5s
   num_traces: 1e5
