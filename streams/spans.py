@@ -31,9 +31,9 @@ from tailrace.schemas.spans import AttributeColumn, SpanBatch
 from tailrace.streams.cluster import Cluster
 from tailrace.streams.dead_letters import DeadLetters
 from tailrace.streams.merging import MergedTime
-from tailrace.streams.span_codec import SpanCodec
 from tailrace.streams.pressure import MemoryPressure
 from tailrace.streams.runner import Runner
+from tailrace.streams.span_codec import SpanCodec
 from tailrace.streams.stages import MATCHES, rekey_stage, source
 from tailrace.streams.stream_time import RecordTime, StreamTime
 from tailrace.streams.task import Logic, Task, TaskId
