@@ -22,7 +22,7 @@ from tailrace.agents.notifier.targets import Targets
 from tailrace.agents.sampling.policies import BUILDERS
 from tailrace.schemas import topics
 from tailrace.schemas.config import WorkerConfig, parse
-from tailrace.schemas.config.policies import _KINDS, TYPES_NOT_YET
+from tailrace.schemas.config.policies import _KINDS
 from tailrace.schemas.config.section import Section
 from tailrace.schemas.config.tail_sampling import TailSamplingConfig
 from tailrace.schemas.durations import parse as parse_duration
@@ -258,9 +258,8 @@ def migration(heading: str) -> dict[str, str]:
 
 def test_the_migration_page_lists_every_policy_of_the_collector() -> None:
     found = migration("Policies")
-    assert {kind for kind, state in found.items() if state == "not yet"} == {*TYPES_NOT_YET}
-    assert {kind for kind, state in found.items() if state == "works"} == BUILDERS.keys()
-    assert found.keys() == {*TYPES_NOT_YET, *BUILDERS}
+    assert {kind for kind, state in found.items() if state.startswith("works")} == found.keys()
+    assert found.keys() == BUILDERS.keys()
 
 
 def test_the_migration_page_lists_every_key_of_the_collector() -> None:
@@ -272,11 +271,6 @@ def test_the_migration_page_lists_every_key_of_the_collector() -> None:
         "policies_file", "routes", "rules", "stamp",
     }  # fmt: skip
     assert found.keys() - refused == TailSamplingConfig.model_fields.keys() - ours
-
-
-def test_the_readme_counts_the_missing_policies() -> None:
-    assert len(TYPES_NOT_YET) == 1
-    assert "one of the collector's policy types" in read("README.md")
 
 
 def test_the_topics_page_names_every_topic_and_setting() -> None:

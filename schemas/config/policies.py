@@ -16,6 +16,7 @@ from tailrace.schemas.config.section import Remark, Section, problems_at
 from tailrace.schemas.config.span_policies import (
     BooleanAttributePolicy,
     NumericAttributePolicy,
+    OttlConditionPolicy,
     StatusCodePolicy,
     StringAttributePolicy,
     TraceFlagsPolicy,
@@ -32,8 +33,6 @@ from tailrace.schemas.config.trace_policies import (
 )
 from tailrace.schemas.config.wording import one_of, show
 
-TYPES_NOT_YET = ("ottl_condition",)
-
 LeafPolicy: TypeAlias = (
     AlwaysSamplePolicy
     | LatencyPolicy
@@ -47,6 +46,7 @@ LeafPolicy: TypeAlias = (
     | TraceStatePolicy
     | TraceFlagsPolicy
     | BooleanAttributePolicy
+    | OttlConditionPolicy
 )
 
 
@@ -237,8 +237,6 @@ def _policy(value: Any, kinds: Mapping[str, type[PolicySection]]) -> Any:
     offer = f"it must be one of {', '.join(kinds)}"
     if kind is None:
         text = f"is missing; {offer}"
-    elif kind in TYPES_NOT_YET:
-        text = f"is {show(kind)}, which is not yet in this version; {offer}"
     elif kind in TYPES:
         text = f"is {show(kind)}, which cannot stand inside this policy; {offer}"
     else:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tailrace.schemas.config import load, parse
-from tailrace.schemas.config.policies import _KINDS, _PARTS, TYPES_NOT_YET
+from tailrace.schemas.config.policies import _KINDS, _PARTS
 from tailrace.schemas.errors import ConfigError
 
 
@@ -266,14 +266,6 @@ ONE: dict[str, tuple[str, str]] = {
 def test_one_problem(case: tuple[str, str]) -> None:
     text, problem = case
     assert _problems(text, PORT="s3cret") == [problem]
-
-
-@pytest.mark.parametrize("kind", TYPES_NOT_YET)
-def test_a_policy_of_a_later_version_is_refused_as_such(kind: str) -> None:
-    [problem] = _problems(_policy(f"{{name: a, type: {kind}, {kind}: {{}}}}"))
-    assert problem.startswith(
-        f'tail_sampling.policies[0].type is "{kind}", which is not yet in this version; '
-    )
 
 
 @pytest.mark.parametrize(
