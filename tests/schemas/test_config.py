@@ -183,6 +183,7 @@ def test_every_key_has_its_effect() -> None:
             "grace": 0,
             "stall_timeout": 60 * SECOND,
             "rollup_interval": SECOND // 4,
+            "memory_limit": 2 << 30,
         },
         "tail_sampling": {
             "decision_wait": 5 * SECOND,
