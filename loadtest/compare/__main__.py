@@ -16,10 +16,11 @@ from typing import Annotated
 import typer
 
 from tailrace_loadtest.compare import collector, ours
+from tailrace_loadtest.compare.messages import Traces, as_written
 from tailrace_loadtest.compare.policies import TYPES, PolicySet, policy_sets
 from tailrace_loadtest.compare.report import Report
 from tailrace_loadtest.compare.reproduction import reproduction
-from tailrace_loadtest.compare.spans import Traces, one_message_each, traces
+from tailrace_loadtest.compare.spans import one_message_each, traces
 
 _SETS_AT_ONCE = 30
 """Of one collector: each holds all spans of its own until the end."""
@@ -49,7 +50,8 @@ def main(
     report = Report()
     free = [each for each in drawn if not each.is_limited]
     limited = [each for each in drawn if each.is_limited]
-    load, small = traces(random, count), one_message_each(random, ordered)
+    load = traces(random, count)
+    small = as_written(collector.rewritten(program, one_message_each(random, ordered).messages))
     for begin in range(0, len(free), _SETS_AT_ONCE):
         group = free[begin : begin + _SETS_AT_ONCE]
         _compare(program, group, load, report, one_a_tick=False)
@@ -82,4 +84,6 @@ def _compare(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
+    app.command()(main)
+    app()

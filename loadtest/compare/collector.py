@@ -23,8 +23,8 @@ import yaml
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from tailrace_loadtest.compare.kept import Kept
+from tailrace_loadtest.compare.messages import Message
 from tailrace_loadtest.compare.policies import PolicySet
-from tailrace_loadtest.compare.spans import Message
 from tailrace_loadtest.processes import free_port
 
 OLDEST_GO = (1, 25)
@@ -89,16 +89,44 @@ def kept(
     apart that traces are decided in the order in which they began.
     """
     with tempfile.TemporaryDirectory() as name:
-        directory = Path(name)
-        port = free_port()
-        config = directory / "config.yaml"
-        config.write_text(yaml.safe_dump(_config(sets, port, directory), allow_unicode=True))
-        with _running(program, config, directory / "log", port) as connection:
-            for message in messages:
-                _send(connection, message.value)
-                if one_a_tick:
-                    time.sleep(_TICK_S)
-        return [_read(directory / f"{index}.pb") for index in range(len(sets))]
+        pause = _TICK_S if one_a_tick else 0.0
+        _run(program, sets, messages, Path(name), pause, (f"--feature-gates={_NAMING}",))
+        return [_read(Path(name) / f"{index}.pb") for index in range(len(sets))]
+
+
+def rewritten(program: Path, messages: Sequence[Message]) -> list[bytes]:
+    """*messages*, each of one trace, as a collector writes them when it keeps them.
+
+    It leaves out schema URLs and writes what is empty: only so are these as large to both.
+    """
+    everything = PolicySet("all", {"policies": [{"name": "all", "type": "always_sample"}]})
+    with tempfile.TemporaryDirectory() as name:
+        _run(program, [everything], messages, Path(name), 0.0, ())
+        written = list(_frames(Path(name) / "0.pb"))
+    by_trace = {
+        TracesData.FromString(each).resource_spans[0].scope_spans[0].spans[0].trace_id: each
+        for each in written
+    }
+    return [by_trace[message.trace_ids[0]] for message in messages]
+
+
+def _run(
+    program: Path,
+    sets: Sequence[PolicySet],
+    messages: Sequence[Message],
+    directory: Path,
+    pause: float,
+    options: Sequence[str],
+) -> None:
+    """Each of *sets* has written what it keeps into a file named as its index."""
+    port = free_port()
+    config = directory / "config.yaml"
+    config.write_text(yaml.safe_dump(_config(sets, port, directory), allow_unicode=True))
+    command = [str(program), f"--config=file:{config}", *options]
+    with _running(command, directory / "log", port) as connection:
+        for message in messages:
+            _send(connection, message.value)
+            time.sleep(pause)
 
 
 def _config(sets: Sequence[PolicySet], port: int, directory: Path) -> dict[str, Any]:
@@ -125,17 +153,10 @@ def _config(sets: Sequence[PolicySet], port: int, directory: Path) -> dict[str, 
 
 
 @contextmanager
-def _running(
-    program: Path, config: Path, log: Path, port: int
-) -> Iterator[http.client.HTTPConnection]:
+def _running(command: Sequence[str], log: Path, port: int) -> Iterator[http.client.HTTPConnection]:
     """A collector that listens; it has ended, and written everything, when this is left."""
     with log.open("wb") as file:
-        process = subprocess.Popen(
-            [program, f"--config=file:{config}", f"--feature-gates={_NAMING}"],
-            stdout=file,
-            stderr=file,
-            stdin=subprocess.DEVNULL,
-        )
+        process = subprocess.Popen(command, stdout=file, stderr=file, stdin=subprocess.DEVNULL)
     try:
         yield _connected(process, log, port)
         process.send_signal(signal.SIGTERM)
@@ -170,17 +191,22 @@ def _send(connection: http.client.HTTPConnection, value: bytes) -> None:
 
 
 def _read(path: Path) -> Kept:
-    """The spans of a file of messages, each after its length in 4 bytes."""
     found = Kept()
-    content = path.read_bytes() if path.exists() else b""
-    at = 0
-    while at < len(content):
-        end = at + 4 + int.from_bytes(content[at : at + 4], "big")
-        for block in TracesData.FromString(content[at + 4 : end]).resource_spans:
+    for frame in _frames(path):
+        for block in TracesData.FromString(frame).resource_spans:
             for scope in block.scope_spans:
                 named = [each.value for each in scope.scope.attributes if each.key == _POLICY]
                 policy = named[0].string_value if named else None
                 for span in scope.spans:
                     found.add(span.trace_id or bytes(16), 1, policy)
-        at = end
     return found
+
+
+def _frames(path: Path) -> Iterator[bytes]:
+    """The messages of a file, each after its length in 4 bytes."""
+    content = path.read_bytes() if path.exists() else b""
+    at = 0
+    while at < len(content):
+        end = at + 4 + int.from_bytes(content[at : at + 4], "big")
+        yield content[at + 4 : end]
+        at = end

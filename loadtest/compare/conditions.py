@@ -76,7 +76,7 @@ ANYWHERE = (
     'attributes["blob"] == 0x0001',
     'Hex(attributes["blob"]) == "0001"',
     'SHA256(attributes["env"]) == '
-    '"6754af65be58b0dbf38d5f0d5c24ebc02bdf5d6aeee4ef0ba2b5dcc0c5aa2d76"',
+    '"6754af9632a2745e85c293e5aac0863370d9bd3330b9938c00cadfd215227d77"',
     'ParseJSON(attributes["env"]) == 200',
     'Coalesce([attributes["{k}"], attributes["{k}"]]) == {t}',
     'Index(attributes["tags"], {t}) == 0',

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from tailrace_loadtest.compare.differences import Difference, cause_of
 from tailrace_loadtest.compare.kept import Kept
+from tailrace_loadtest.compare.messages import Traces
 from tailrace_loadtest.compare.policies import PolicySet
-from tailrace_loadtest.compare.spans import Traces
 
 
 @dataclass
@@ -77,9 +77,12 @@ class Report:
             lines.append(f"{kind:<20}{row['sets']:>6}{share:>8.0%}  {'; '.join(causes) or 'none'}")
         lines += ["", "by cause:"]
         lines += [f"{count:>8,}  {cause}" for cause, count in self.causes.most_common()] or ["none"]
+        reasons: dict[str, list[str]] = {}
         for policy_set, why in self.refusals:
-            lines += ["", f"REFUSED HERE, taken by the collector: {policy_set.name}", why]
+            reasons.setdefault(why, []).append(policy_set.name)
+        for why, names in reasons.items():
+            lines += ["", f"NOT DONE HERE, though the collector does: {', '.join(names)}", why]
         if self.unknown:
-            names = ", ".join(each.policy_set.name for each in self.unknown)
-            lines += ["", f"{self.unexplained} DIFFERENCES THAT ARE NOT KNOWN, in sets {names}"]
+            sets = ", ".join(each.policy_set.name for each in self.unknown)
+            lines += ["", f"{self.unexplained} DIFFERENCES THAT ARE NOT KNOWN, in sets {sets}"]
         return "\n".join(lines)

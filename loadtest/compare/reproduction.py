@@ -10,8 +10,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from tailrace.schemas.otlp.json import encode_json
 from tailrace_loadtest.compare import collector, ours
 from tailrace_loadtest.compare.differences import Difference
+from tailrace_loadtest.compare.messages import Traces, arrived
 from tailrace_loadtest.compare.policies import PolicySet
-from tailrace_loadtest.compare.spans import Traces, arrived
 
 
 def reproduction(program: Path, difference: Difference, load: Traces) -> str:

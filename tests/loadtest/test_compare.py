@@ -12,9 +12,10 @@ from tailrace.schemas.config import load
 from tailrace_loadtest.compare import collector, ours
 from tailrace_loadtest.compare.differences import KNOWN, Difference, cause_of
 from tailrace_loadtest.compare.kept import Kept
+from tailrace_loadtest.compare.messages import Traces
 from tailrace_loadtest.compare.policies import TYPES, PolicySet, flattened, policy_sets
 from tailrace_loadtest.compare.report import Report
-from tailrace_loadtest.compare.spans import Traces, one_message_each, traces
+from tailrace_loadtest.compare.spans import one_message_each, traces
 
 MIGRATING = Path(__file__).parents[2] / "docs" / "migrating.md"
 
