@@ -224,8 +224,13 @@ class Facts:
 
     @property
     def has_order(self) -> bool:
-        """Whether `after` must be asked of every fragment."""
+        """Whether `after` must be asked, at least of fragments with bits by `observe_ordered`."""
         return bool(self._of_envelopes or self._pairs)
+
+    @property
+    def has_envelopes(self) -> bool:
+        """Whether `after` must be asked of every fragment."""
+        return bool(self._of_envelopes)
 
     def observe_ordered(self, batch: SpanBatch) -> list[int]:
         """For each fragment of *batch*, the bits of its own first answers; see `OrderedFact`."""

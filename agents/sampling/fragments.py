@@ -59,10 +59,13 @@ def _facts(batch: SpanBatch, facts: Facts, rows: npt.NDArray[np.int32]) -> list[
     return found
 
 
-def _afters(batch: SpanBatch, facts: Facts) -> list[Callable[[int, int, int], int]]:
+def _afters(batch: SpanBatch, facts: Facts) -> list[Callable[[int, int, int], int] | None]:
     edges = pairwise(batch.fragment_start.tolist())
+    is_always = facts.has_envelopes
     return [
         partial(facts.after, ordered, batch.start[first:last], batch.end[first:last])
+        if ordered or is_always
+        else None
         for ordered, (first, last) in zip(facts.observe_ordered(batch), edges, strict=True)
     ]
 

@@ -1,5 +1,8 @@
 """Facts: one bit a question, asked once a value."""
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,15 +11,19 @@ from hypothesis import strategies as st
 from tailrace.agents.sampling.facts import (
     NO_END,
     NO_START,
+    Answers,
     AttributeFact,
+    Bools,
+    ContextField,
     EnvelopeFact,
     Facts,
 )
 from tailrace.agents.sampling.policies.status_code import HasStatus
 from tailrace.agents.sampling.policies.string_attribute import IsOneOf
-from tailrace.schemas.spans import AttributeColumn
+from tailrace.agents.sampling.policies.trace_state import HasTraceState
+from tailrace.schemas.spans import AttributeColumn, SpanBatch
 from tailrace.schemas.strings import AttributeValue, Values
-from tests.agents.sampling.policies.spans import MS, Fragments, Span, batch_of
+from tests.agents.sampling.policies.spans import MS, Fragments, Span, batch_of, seen
 
 COLUMN = AttributeColumn("span", "k")
 TEXTS = st.sampled_from(["a", "b", "c", None])
@@ -97,6 +104,52 @@ def test_there_may_be_more_facts_than_bits_in_a_word(count: int) -> None:
     assert found is not None
     assert [int(bits) for bits in found] == [1, 0, 1 << (count - 1)]
     assert int(np.bitwise_or.reduceat(found, [0])[0]) == 1 | 1 << (count - 1)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Yes to the value "yes", no answer to "error"."""
+
+    attributes: ClassVar[tuple[AttributeColumn, ...]] = (COLUMN,)
+    context: ClassVar[tuple[ContextField, ...]] = ("flags",)
+
+    def answers(self, batch: SpanBatch, answers: Answers) -> tuple[Bools, Bools]:
+        ids = batch.attributes[COLUMN]
+        return answers.of(IsOneOf(("yes",)), ids), answers.of(IsOneOf(("error",)), ids)
+
+
+def test_what_batches_must_have_is_wanted_once() -> None:
+    facts = Facts()
+    facts.pair(Asked())
+    facts.bit(AttributeFact(((COLUMN, IsOneOf(("yes",))),)))
+    facts.bit(HasTraceState("k", ("v",)))
+    assert facts.attributes == (COLUMN,)
+    assert facts.context == {"flags", "trace_state"}
+    assert Facts().context == frozenset()
+
+
+@given(
+    st.lists(
+        st.lists(st.sampled_from(["yes", "no", "error", None]), min_size=1, max_size=4),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_the_first_span_with_an_answer_or_none_decides(told: list[list[str | None]]) -> None:
+    facts = Facts()
+    facts.bit(HasStatus((2,)))
+    yes, unknown = facts.pair(Asked())
+    assert facts.pair(Asked()) == (yes, unknown) == (2, 4)
+    first = next((each for texts in told for each in texts if each in ("yes", "error")), None)
+    expected = {"yes": yes, "error": unknown, None: 0}[first]
+    one_by_one = seen([part for texts in told for part in _spans(*texts)], facts)
+    assert one_by_one.facts == expected
+    fragments = [part for texts in told for part in _spans(*texts)]
+    batch, so_far = batch_of(fragments, facts.attributes), 0
+    for number, ordered in enumerate(facts.observe_ordered(batch)):
+        rows = slice(*batch.fragment_start[number : number + 2])
+        so_far |= facts.after(ordered, batch.start[rows], batch.end[rows], so_far, NO_START, NO_END)
+    assert so_far == expected
 
 
 TIMES = st.integers(0, 50)
