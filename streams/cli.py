@@ -212,12 +212,19 @@ def simulate(
             "-f", "--definitions", help="Alerts and SLOs, as `tailrace apply` takes them."
         ),
     ] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(help="Another config: what does each keep of the same data, and why?"),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Say the summary as JSON.")] = False,
 ) -> None:
     """What would this config do to my data? Runs it over files, without Kafka.
 
     Writes decisions.jsonl, sampled.jsonl, edges.jsonl, alerts.jsonl and dead_letters.jsonl, and
     metrics.prom: the metrics at the end, as Prometheus would see them. Nobody is notified.
+
+    With --against, the other config's results go into OUT/against, and the report of what each
+    keeps, by policy, service, status and latency, is comparison.json.
     """
     import json
     from dataclasses import asdict
@@ -228,6 +235,18 @@ def simulate(
     loaded = load(config)
     _warn(loaded.warnings)
     told = simulation.defined(loaded, definitions or ())
+    if against is not None:
+        from tailrace.streams import comparison
+
+        other = load(against)
+        _warn(other.warnings)
+        sides = [
+            comparison.Side("the defaults" if config is None else config.name, loaded, told),
+            comparison.Side(against.name, other, simulation.defined(other, definitions or ())),
+        ]
+        found = comparison.compare(sides, inputs, arrivals, out)
+        typer.echo(json.dumps(found, indent=2)) if as_json else comparison.show(found)
+        return
     summary = simulation.simulate(loaded, inputs, arrivals, out, told)
     if as_json:
         typer.echo(json.dumps(asdict(summary)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -95,7 +96,23 @@ def simulate(
 
     Alerts are those of *definitions*; nobody is notified.
     """
-    records = recorded(inputs, arrivals)
+    simulation = simulated(config, recorded(inputs, arrivals), out, definitions)
+    totals = simulation.spans.totals
+    return Summary(
+        totals.records,
+        totals.dead_lettered,
+        dict(sorted(totals.counts.items())),
+        _on_metrics(definitions or Definitions()),
+    )
+
+
+def simulated(
+    config: WorkerConfig,
+    records: Sequence[RecordedMessage],
+    out: Path,
+    definitions: Definitions | None = None,
+) -> Simulation:
+    """Return the simulation of *config* after *records*; its results are in *out*."""
     out.mkdir(parents=True, exist_ok=True)
     with ExitStack() as files:
         results = {
@@ -107,13 +124,7 @@ def simulate(
             simulation.process(records[start : start + _BATCH_RECORDS])
         simulation.run_out()
     (out / "metrics.prom").write_bytes(simulation.exposition())
-    totals = simulation.spans.totals
-    return Summary(
-        totals.records,
-        totals.dead_lettered,
-        dict(sorted(totals.counts.items())),
-        _on_metrics(definitions or Definitions()),
-    )
+    return simulation
 
 
 def _on_metrics(definitions: Definitions) -> tuple[str, ...]:
@@ -161,6 +172,10 @@ class Simulation:
         self._config = config
         self._results = results
         self._rollups = rollups
+        routes = [route.topic for route in config.tail_sampling.routes]
+        self._sampled = list(dict.fromkeys([config.output.sampled, *routes]))
+        self.written: Counter[str] = Counter()
+        """How many bytes of each kept trace were written, by its ID as hex."""
         tasks = SpanTasks(config, cluster)
         self.spans: Task[Any] = tasks.build(TaskId(SPANS, 0), PartitionStore(MemoryDisk()))
         self.spans.inform(definitions)
@@ -212,8 +227,9 @@ class Simulation:
         files["decisions"].writelines(row.value + b"\n" for row in decisions)
         files["edges"].writelines(row.value + b"\n" for row in edges)
         files["alerts"].writelines(row.value + b"\n" for row in outputs.get(names.alerts, ()))
-        sampled = outputs.get(names.sampled, ())
-        files["sampled"].writelines(encode_json(row.value) + b"\n" for row in sampled)
+        for row in (row for topic in self._sampled for row in outputs.get(topic, ())):
+            files["sampled"].write(encode_json(row.value) + b"\n")
+            self.written[(row.key or b"").decode()] += len(row.value)
         files["dead_letters"].writelines(map(_dead_letter, outputs.get(names.dead_letters, ())))
 
     def exposition(self) -> bytes:
