@@ -1,5 +1,6 @@
 """Calls of functions: what is called, and whether its arguments fit."""
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from tailrace.schemas.ottl import nodes
@@ -18,7 +19,7 @@ class Surroundings(Protocol):
     @property
     def context(self) -> Context: ...
     @property
-    def is_root(self) -> Getter: ...
+    def read_root(self) -> Callable[[], Getter]: ...
 
     def value(self, node: Node, /) -> Compiled: ...
     def refuse(self, position: int, message: str, /) -> Compiled: ...
@@ -30,7 +31,7 @@ def called(call: nodes.Call, compiler: Surroundings) -> Getter:
         function = _function(call, compiler.context)
         arguments = _arguments(call, function, compiler)
         if function.is_of_spans:
-            return function.make(compiler.is_root)
+            return function.make(compiler.read_root())
         return function.make(*arguments)
     except Misread as problem:
         return compiler.refuse(problem.position, str(problem)).get

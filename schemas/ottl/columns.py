@@ -58,10 +58,9 @@ class ColumnReaders:
             return self._get(*_FIELDS[place.field])
         raise NotInColumns
 
-    def is_root(self, at: Sequence[Any]) -> bool:
-        """Whether the span of a row has no parent."""
-        root: bool = at[self._index("is_root")]
-        return root
+    def read_root(self) -> Getter:
+        """What reads of a row whether the span has no parent."""
+        return self._get("is_root", None)
 
     def _index(self, column: Column) -> int:
         return self._indexes.setdefault(column, len(self._indexes))

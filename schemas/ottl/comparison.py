@@ -1,7 +1,7 @@
 """Comparisons: values of different types are different, and neither is less.
 
-Only integers and doubles compare with each other, as doubles. Nil is equal to nil alone. A list or
-map has no order.
+Only integers and doubles compare with each other, as doubles. Nil is equal to nil alone, and to no
+bytes, which are nil where they are compared. A list or map has no order.
 """
 
 from collections.abc import Callable
@@ -27,28 +27,39 @@ _LISTS: Final = frozenset({list, Written})
 def compare(left: Any, right: Any, operator: Operator) -> bool:
     """Whether *left* stands in the relation *operator* to *right*."""
     kind, other = type(left), type(right)
+    if bytes in (kind, other):
+        left, right = _nil_if_no_bytes(left), _nil_if_no_bytes(right)
+        kind, other = type(left), type(right)
     if kind is not other:
-        if kind in _NUMBERS and other in _NUMBERS:
-            return operator(float(left), float(right))
-        if kind in _LISTS and other in _LISTS and operator in (eq, ne):
-            return same(left, right) is (operator is eq)
-        return operator is ne
-    if kind in _ORDERED:
+        return _of_types(kind, other, left, right, operator)
+    if kind in _ORDERED or (kind is str and operator in _EQUALITY):
         return operator(left, right)
-    if kind is str:
-        if operator in (eq, ne):
-            return operator(left, right)
-        return operator(as_bytes(left), as_bytes(right))
-    if kind is type(None):
-        return operator in (eq, le, ge)
-    if kind is Moment or kind is Duration:
-        return operator(left.nanos, right.nanos)
-    if operator is eq or operator is ne:
-        return same(left, right) is (operator is eq)
-    return False
+    key = _KEYS.get(kind)
+    if key is not None:
+        return operator(key(left), key(right))
+    return same(left, right) is (operator is eq) if operator in _EQUALITY else False
 
 
 _ORDERED: Final = frozenset({bool, int, float, bytes})
+_EQUALITY: Final = frozenset({eq, ne})
+_KEYS: Final[dict[type, Callable[[Any], Any]]] = {
+    str: as_bytes,
+    Duration: lambda value: value.nanos,
+    Moment: lambda value: value.nanos,
+    type(None): lambda _: 0,
+}
+
+
+def _nil_if_no_bytes(value: Any) -> Any:
+    return None if type(value) is bytes and not value else value
+
+
+def _of_types(kind: type, other: type, left: Any, right: Any, operator: Operator) -> bool:
+    if kind in _NUMBERS and other in _NUMBERS:
+        return operator(float(left), float(right))
+    if kind in _LISTS and other in _LISTS and operator in _EQUALITY:
+        return same(left, right) is (operator is eq)
+    return operator is ne
 
 
 def same(left: Any, right: Any) -> bool:

@@ -45,9 +45,11 @@ class Compiler:
     Where there are problems, what is returned means nothing.
     """
 
-    def __init__(self, context: Context, read: PlaceGetter, is_root: Getter) -> None:
+    def __init__(
+        self, context: Context, read: PlaceGetter, read_root: Callable[[], Getter]
+    ) -> None:
         self.context: Final[Context] = context
-        self.is_root: Final = is_root
+        self.read_root: Final = read_root
         self.problems: list[Misread] = []
         self._read = read
 

@@ -74,7 +74,7 @@ class Conditions:
         if self.context != "span":
             return None
         reads = ColumnReaders()
-        compiler = Compiler(self.context, reads.read_place, reads.is_root)
+        compiler = Compiler(self.context, reads.read_place, reads.read_root)
         try:
             getters = [compiler.condition(tree).get for tree in self._trees]
         except NotInColumns:
@@ -90,7 +90,7 @@ def parse_conditions(
     trees: list[Node] = []
     getters: list[Getter] = []
     for index, text in enumerate(texts):
-        compiler = Compiler(context, readers.read_place, readers.is_root)
+        compiler = Compiler(context, readers.read_place, readers.read_root)
         found = compiler.problems
         try:
             trees.append(parse(text))

@@ -120,9 +120,9 @@ def read_place(place: Place, keys: Sequence[Key]) -> Getter:
     return get
 
 
-def is_root(at: Subject) -> bool:
-    """Whether the span has no parent."""
-    return not any(at.span.parent_span_id)
+def read_root() -> Getter:
+    """What reads whether the span has no parent."""
+    return lambda at: not any(at.span.parent_span_id)
 
 
 def _member_of_trace_state(key: Key) -> Getter:

@@ -12,9 +12,6 @@ from tailrace.schemas.ottl.problems import EvaluationError, Misread
 class Surroundings(Protocol):
     """What compiles the conditions in which functions are called."""
 
-    @property
-    def is_root(self) -> Getter: ...
-
     def value(self, node: Node, /) -> Compiled: ...
 
 

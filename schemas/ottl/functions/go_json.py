@@ -62,6 +62,8 @@ def _of_special(value: Any) -> str:
 
 def _of_plain(value: Any) -> str:
     if type(value) is bytes:
+        if not value:
+            return "null"
         return f'"{base64.b64encode(value).decode()}"'
     if type(value) is str:
         value = value.encode("utf-8", "replace").decode()
