@@ -18,7 +18,7 @@ import orjson
 WHOLE: Final = 1_000_000
 """Parts of a budget add up to this."""
 MAX_NUMBERS: Final = 40_000
-"""Parts in one allocation: policies times partitions. They take 8 bytes each, or less."""
+"""Parts in one allocation: budgets times partitions. They take 8 bytes each, or less."""
 MAX_BYTES: Final = 512 << 10
 """Of a record of the topic."""
 MAX_LINKS: Final = 100
@@ -29,7 +29,7 @@ _TRACE_ID_BYTES = 16
 
 
 class Report(NamedTuple):
-    """What `partition` was asked for up to the stream second `second`, by policy, since the last.
+    """What `partition` was asked for up to the stream second `second`, by budget, since the last.
 
     From its stream second `since` on it spends no more than allocation `holds` gives it.
     """
@@ -43,7 +43,7 @@ class Report(NamedTuple):
 
 
 class Allocation(NamedTuple):
-    """By policy, the part of each partition in millionths of the cluster's budget.
+    """By budget, the part of each partition in millionths of the cluster's budget.
 
     Until `since` is known, a partition spends the less of this and of what it had; from that
     stream second on, this.

@@ -92,7 +92,7 @@ class Allocator:
         return allocation
 
     def _wanted(self) -> dict[str, list[int]]:
-        """Return parts for all that is asked for, and as many policies as fit into a record."""
+        """Return parts for all that is asked for, and as many budgets as fit into a record."""
         asked = {name: each for name, each in self._demand.items() if any(each)}
         self._demand = asked
         names = sorted(asked, key=lambda name: (-sum(asked[name]), name))

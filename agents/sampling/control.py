@@ -56,8 +56,8 @@ class Control:
         return self._shares.stretches(times, budgets)
 
     def allot(self, budgets: Budgets, at: int) -> None:
-        """Tell *budgets* the parts in force: those of policies that are new or restored at *at*."""
-        budgets.allot(self._shares.part, at)
+        """Tell *budgets*, which are new or restored at *at*, the parts that are in force."""
+        self._shares.allot(budgets, at)
 
     def reach(self, now: int, budgets: Budgets, outbox: Outbox) -> None:
         """Everything before *now* (ms of stream time) is decided; say what is to be said."""

@@ -13,9 +13,10 @@ Laws:
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final, Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, TypeAlias
 
+from tailrace.agents.sampling.budgets import Budget
 from tailrace.schemas.control import WHOLE, Allocation, Report
 
 REPORT_EVERY_S: Final = 5
@@ -23,20 +24,9 @@ _SECOND_MS = 1000
 _REPORT_EVERY_MS = REPORT_EVERY_S * _SECOND_MS
 _NEVER = 1 << 62
 
-Part = Callable[[str], int]
-"""The millionths of the budget of a policy, by its name."""
 
-
-class Budgets(Protocol):
-    """Policies that spend something, by name."""
-
-    def asked(self) -> Mapping[str, int]:
-        """What each was asked for, since it began: it never falls while the policy lives."""
-        ...
-
-    def allot(self, part: Part, at: int) -> None:
-        """From *at* (ms of stream time) on, each spends its part and no more."""
-        ...
+Budgets: TypeAlias = Mapping[str, Budget]
+"""By name: that of the policy, and which of its budgets it is."""
 
 
 def equal_part(partition: int, partitions: int) -> int:
@@ -57,7 +47,7 @@ class Shares:
         """What is to be told; whoever sends it empties the list."""
         self._equal = equal_part(partition, partitions)
         self._in_force: dict[str, int] = {}
-        """Of policies that are not here the part is equal."""
+        """Of budgets that are not here the part is equal."""
         self._to_come: list[tuple[int, dict[str, int]]] = []
         self._holds, self._since = 0, 0
         self._is_whole = True
@@ -67,9 +57,10 @@ class Shares:
         self._said: dict[str, int] = {}
         self._asked: dict[str, int] = {}
 
-    def part(self, name: str) -> int:
-        """The part that is in force, of the policy *name*."""
-        return self._in_force.get(name, self._equal)
+    def allot(self, budgets: Budgets, at: int) -> None:
+        """Let each of *budgets* have the part that is in force, from *at* on."""
+        for name, budget in budgets.items():
+            budget.allot(self._in_force.get(name, self._equal), WHOLE, at)
 
     def stretches(self, times: Sequence[int], budgets: Budgets) -> Iterator[slice]:
         """Yield *times* of decisions, which never fall, in pieces in which nothing changes."""
@@ -86,16 +77,16 @@ class Shares:
             reached = self.next_ms
             if self._to_come and self._to_come[0][0] * _SECOND_MS <= reached:
                 _, self._in_force = self._to_come.pop(0)
-                budgets.allot(self.part, reached)
+                self.allot(budgets, reached)
             if self._report_ms <= reached:
-                self._report(at, budgets.asked())
+                self._report(at, {name: budget.asked for name, budget in budgets.items()})
             self._look_ahead()
 
-    def _report(self, at: int, asked: Mapping[str, int]) -> None:
+    def _report(self, at: int, asked: dict[str, int]) -> None:
         """Tell of the interval that ends; when nothing was asked twice, no more until it is."""
         news = {name: _grown(self._asked.get(name, 0), now) for name, now in asked.items()}
         news = {name: amount for name, amount in sorted(news.items()) if amount}
-        self._asked = dict(asked)
+        self._asked = asked
         self._second = self._report_ms // _SECOND_MS
         if news or self._said:
             self._said = news

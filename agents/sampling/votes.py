@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias
 
+from tailrace.agents.sampling.budgets import Budget
 from tailrace.agents.sampling.chances import EVERYWHERE, NOWHERE, Box, chance
 from tailrace.agents.sampling.facts import Trace
 
@@ -85,6 +86,10 @@ class Policy(Protocol):
         """The draws with which it votes for *trace*, whatever its own are; None: nobody knows."""
         ...
 
+    def budgets(self) -> Mapping[str, Budget]:
+        """What it spends, by name; "" if that is one thing."""
+        ...
+
     def allot(self, numerator: int, denominator: int, at: int) -> None:
         """From *at* on, only so much of the cluster's budget is spent here; at first all of it."""
         ...
@@ -105,6 +110,9 @@ class Stateless:
 
     may_drop: ClassVar[bool] = False
     is_stateful: ClassVar[bool] = False
+
+    def budgets(self) -> Mapping[str, Budget]:
+        return {}
 
     def allot(self, numerator: int, denominator: int, at: int) -> None:
         """Nothing is spent here."""
@@ -154,6 +162,12 @@ class Panel:
         self.seats = tuple(
             Seat(name, policy, Verdict("dropped", name, None, None)) for name, policy in named
         )
+        self.budgets: Mapping[str, Budget] = {
+            f"{name}/{which}" if which else name: budget
+            for name, policy in named
+            for which, budget in policy.budgets().items()
+        }
+        """What the policies spend, by their names."""
         self.has_state = any(seat.policy.is_stateful for seat in self.seats)
         self._sampled: dict[tuple[str, float | None, float | None], Verdict] = {}
         self._chances: dict[tuple[tuple[Box, ...], tuple[Box, ...]], float | None] = {}

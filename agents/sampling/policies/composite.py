@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from tailrace.agents.sampling.budgets import Budget, numbered
 from tailrace.agents.sampling.chances import Box
 from tailrace.agents.sampling.facts import Facts, Trace
 from tailrace.agents.sampling.policies.second_budgets import SecondBudget
@@ -55,6 +56,9 @@ class Composite:
 
     def chance(self, trace: Trace) -> Box | None:  # that depends on what came before
         return None
+
+    def budgets(self) -> dict[str, Budget]:
+        return numbered([{**policy.budgets(), "own": budget} for policy, budget in self.parts])
 
     def allot(self, numerator: int, denominator: int, at: int) -> None:
         for policy, budget in self.parts:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from tailrace.agents.sampling.budgets import Budget, numbered
 from tailrace.agents.sampling.chances import EVERYWHERE, NOWHERE, Box, box, volume
 from tailrace.agents.sampling.facts import Facts, Trace
 from tailrace.agents.sampling.votes import SAMPLED, Policy, Vote
@@ -50,6 +51,9 @@ class Conjunction:
 
     def chance(self, trace: Trace) -> Box | None:
         return _common([part.chance(trace) for part in self.parts])
+
+    def budgets(self) -> dict[str, Budget]:
+        return numbered([part.budgets() for part in self.parts])
 
     def allot(self, numerator: int, denominator: int, at: int) -> None:
         for part in self.parts:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from tailrace.agents.sampling.budgets import Budget
 from tailrace.agents.sampling.chances import Box
 from tailrace.agents.sampling.facts import Trace
 from tailrace.agents.sampling.policies.token_buckets import TokenBucket
@@ -34,6 +35,9 @@ class Limited:
 
     def chance(self, trace: Trace) -> Box | None:  # that depends on what came before
         return None
+
+    def budgets(self) -> dict[str, Budget]:
+        return {"": self.bucket}
 
     def allot(self, numerator: int, denominator: int, at: int) -> None:
         self.bucket.allot(numerator, denominator, at)

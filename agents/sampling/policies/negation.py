@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from tailrace.agents.sampling.budgets import Budget
 from tailrace.agents.sampling.chances import EVERYWHERE, NOWHERE, Box, complement, volume
 from tailrace.agents.sampling.facts import Facts, Trace
 from tailrace.agents.sampling.votes import ERROR, NOT_SAMPLED, SAMPLED, Policy, Vote
@@ -39,6 +40,9 @@ class Negation:
             return NOWHERE
         box = self.part.chance(trace)
         return None if box is None else complement(box)
+
+    def budgets(self) -> Mapping[str, Budget]:
+        return self.part.budgets()
 
     def allot(self, numerator: int, denominator: int, at: int) -> None:
         self.part.allot(numerator, denominator, at)

@@ -25,9 +25,12 @@ class SecondBudget:
         self._part = (1, 1)
         self._second: int | None = None
         self._spent = 0
+        self.asked = 0
+        """All that anybody wanted here, but for what no second has room for."""
 
     def take(self, count: int, at: int) -> bool:
         """Whether *count* fits into the budget of the second of *at*, in ms."""
+        self.asked += count if count <= self._whole else 0
         second = at // _SECOND_MS
         if self._second is not None:
             second = max(second, self._second)
@@ -46,15 +49,17 @@ class SecondBudget:
         self._part = (numerator, denominator)
 
     def state(self) -> dict[str, Any]:
-        return {"second": self._second, "spent": self._spent, "part": [*self._part]}
+        part = [*self._part]
+        return {"second": self._second, "spent": self._spent, "part": part, "asked": self.asked}
 
     def load(self, state: Any) -> None:
         """Go on from *state*; anew if it is none of a budget."""
-        if not isinstance(state, dict) or state.keys() != {"second", "spent", "part"}:
+        if not isinstance(state, dict) or state.keys() != {"second", "spent", "part", "asked"}:
             return
         numerator, denominator = state["part"]
         self._part = (numerator, denominator)
         self._second, self._spent = state["second"], state["spent"]
+        self.asked = state["asked"]
 
     def _spent_before(self, second: int) -> int:
         """Return what is spent of *second*, so far or by those before it."""

@@ -30,12 +30,15 @@ class TokenBucket:
         self._part = (1, 1)
         self._level = self._capacity = burst * _TOKEN
         self._at: int | None = None
+        self.asked = 0
+        """All tokens that anybody wanted here, but for what no bucket holds."""
 
     def take(self, count: int, at: int) -> bool:
         """Whether *count* tokens could be taken at *at*, in ms; an earlier time than before is as
         if it were that time.
         """
         level, cost = self._level_at(at), count * _TOKEN
+        self.asked += count if count <= self._burst else 0
         if cost > level and not self._may_owe(level, count):
             return False
         self._level = level - cost
@@ -44,8 +47,10 @@ class TokenBucket:
 
     def allot(self, numerator: int, denominator: int, at: int) -> None:
         """Have that part of the budget from *at* on. No tokens come with a larger part, and those
-        that a smaller one does not hold are lost.
+        that a smaller one does not hold are lost. The same part again changes nothing.
         """
+        if numerator * self._part[1] == self._part[0] * denominator:
+            return
         level, is_new = self._level_at(at), self._at is None
         self._part = (numerator, denominator)
         self._capacity = self._burst * _TOKEN * numerator // denominator
@@ -53,16 +58,17 @@ class TokenBucket:
         self._at = at if self._at is None else max(self._at, at)
 
     def state(self) -> dict[str, Any]:
-        return {"level": self._level, "at": self._at, "part": [*self._part]}
+        part = [*self._part]
+        return {"level": self._level, "at": self._at, "part": part, "asked": self.asked}
 
     def load(self, state: Any) -> None:
         """Go on from *state*, perhaps that of a bucket of another size; anew if it is none."""
-        if not isinstance(state, dict) or state.keys() != {"level", "at", "part"}:
+        if not isinstance(state, dict) or state.keys() != {"level", "at", "part", "asked"}:
             return
         numerator, denominator = state["part"]
         self._part = (numerator, denominator)
         self._capacity = self._burst * _TOKEN * numerator // denominator
-        self._at = state["at"]
+        self._at, self.asked = state["at"], state["asked"]
         self._level = self._capacity if self._at is None else min(state["level"], self._capacity)
 
     def _may_owe(self, level: int, count: int) -> bool:

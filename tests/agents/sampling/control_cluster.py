@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 
 from tailrace.agents.sampling.control import Control, ControlSettings
-from tailrace.agents.sampling.shares import Part
-from tailrace.schemas.control import ControlRecord, Heard, decode
+from tailrace.schemas.control import WHOLE, ControlRecord, Heard, decode
 from tailrace.schemas.records import Outbox, Totals
 from tailrace.tables.store import MemoryDisk, PartitionStore
 
@@ -16,23 +15,20 @@ TOPIC = "control"
 
 
 class Spending:
-    """Budgets that count what they are asked for, and remember which part was theirs when."""
+    """A budget that counts what it is asked for, and remembers which part was its own when."""
 
-    def __init__(self, names: Sequence[str]) -> None:
-        self.counts = dict.fromkeys(names, 0)
-        self.history: list[tuple[int, dict[str, int]]] = []
+    def __init__(self) -> None:
+        self.asked = 0
+        self.history: list[tuple[int, int]] = []
 
-    def asked(self) -> Mapping[str, int]:
-        return self.counts
-
-    def allot(self, part: Part, at: int) -> None:
+    def allot(self, numerator: int, denominator: int, at: int) -> None:
         assert at % 1000 == 0, "parts change between two seconds"
-        self.history.append((at // 1000, {name: part(name) for name in self.counts}))
+        assert denominator == WHOLE
+        self.history.append((at // 1000, numerator))
 
-    def part(self, name: str, second: int) -> int:
+    def part(self, second: int) -> int:
         """The part that was in force in *second*."""
-        row = bisect_right([each for each, _ in self.history], second) - 1
-        return self.history[row][1][name]
+        return self.history[bisect_right(self.history, (second, WHOLE)) - 1][1]
 
 
 class Partition:
@@ -42,7 +38,7 @@ class Partition:
         self.settings = settings
         self.store = PartitionStore(MemoryDisk())
         self.totals = Totals()
-        self.budgets = Spending(names)
+        self.budgets = {name: Spending() for name in names}
         self.now = 0
         self._begin()
         self.control.allot(self.budgets, 0)
@@ -59,7 +55,7 @@ class Partition:
         if asked:
             for _ in self.control.stretches([self.now], self.budgets):
                 for name, amount in asked.items():
-                    self.budgets.counts[name] += amount
+                    self.budgets[name].asked += amount
         self.control.reach(self.now, self.budgets, self.outbox)
 
     def hear(self, records: Sequence[Heard]) -> list[bytes]:
@@ -117,4 +113,4 @@ class Cluster:
 
     def part(self, name: str, second: int) -> list[int]:
         """The part of each partition in *second*."""
-        return [each.budgets.part(name, second) for each in self.partitions]
+        return [each.budgets[name].part(second) for each in self.partitions]

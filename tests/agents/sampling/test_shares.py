@@ -63,11 +63,10 @@ def test_in_every_second_the_parts_are_the_whole_or_less(
     cluster = Cluster(partitions, NAMES)
     for step in steps:
         _happen(cluster, step)
-    spending = [each.budgets for each in cluster.partitions]
-    seconds = {second for each in spending for second, _ in each.history}
-    for second in seconds:
-        for name in NAMES:
-            assert sum(each.part(name, second) for each in spending) <= WHOLE, (second, name)
+    for name in NAMES:
+        spending = [each.budgets[name] for each in cluster.partitions]
+        for second in {second for each in spending for second, _ in each.history}:
+            assert sum(each.part(second) for each in spending) <= WHOLE, (second, name)
 
 
 @settings(max_examples=100, deadline=None)
@@ -148,11 +147,11 @@ def test_where_nothing_is_asked_for_nothing_is_said() -> None:
 @pytest.mark.parametrize("cuts", [[], [4], [1, 2, 3], [2, 5, 6]])
 def test_reports_are_the_same_however_decisions_are_cut(cuts: list[int]) -> None:
     times = [1_000, 4_999, 5_000, 5_000, 26_000, 26_001, 90_000]
-    shares, spending = Shares(1, 2), Spending(("rate",))
+    shares, spending = Shares(1, 2), {"rate": Spending()}
     edges = [0, *cuts, len(times)]
     for begin, end in pairwise(edges):
         for piece in shares.stretches(times[begin:end], spending):
-            spending.counts["rate"] += len(times[begin:end][piece])
+            spending["rate"].asked += len(times[begin:end][piece])
         if end:
             shares.reach(times[end - 1], spending)
     shares.reach(200_000, spending)
@@ -172,8 +171,10 @@ def test_an_allocation_of_another_number_of_partitions_is_not_heard() -> None:
     allocation = Allocation(7, 3, {"rate": [WHOLE, 0, 0]}, 5)
     assert not shares.is_news(allocation)
     shares.hear(allocation, 9_000)
-    shares.reach(20_000, Spending(("rate",)))
-    assert shares.part("rate") == WHOLE // 2
+    spending = Spending()
+    shares.allot({"rate": spending}, 9_000)
+    shares.reach(20_000, {"rate": spending})
+    assert spending.history == [(9, WHOLE // 2)]
 
 
 def test_after_the_number_of_partitions_has_changed_all_agree_again() -> None:
