@@ -16,13 +16,14 @@ kept, and whether a trace with a rate is kept is drawn at random.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar, Final, NamedTuple
 
 from tailrace.agents.sampling.chances import EVERYWHERE, NOWHERE, Box, box, volume
-from tailrace.agents.sampling.facts import Facts, SpanFact
+from tailrace.agents.sampling.facts import Facts
+from tailrace.agents.sampling.ottl_facts import ConditionFact
 from tailrace.agents.sampling.policies.probabilistic import fnv1a, fnv1a_many
 from tailrace.agents.sampling.rules.keys import KeyedTrace, Keys
 from tailrace.agents.sampling.rules.samplers import Sampler
@@ -30,6 +31,7 @@ from tailrace.agents.sampling.rules.samplers.configured import build_sampler
 from tailrace.agents.sampling.votes import DROPPED, NOT_SAMPLED, SAMPLED, Vote
 from tailrace.schemas.config.rules import RuleConfig
 from tailrace.schemas.config.trace_fields import trace_field
+from tailrace.schemas.ottl import parse_conditions
 
 PREFIX: Final = "rules/"
 """Before the name of a rule where decisions name a policy."""
@@ -139,12 +141,13 @@ class Rules:
             for rule, sampled in self._samplers()
         }
 
-    def load(self, state: Mapping[str, Any]) -> None:
+    def load(self, state: Any) -> None:
         """Go on from *state*; a sampler that is not in it, or of another type, begins anew."""
+        of_rules = state if isinstance(state, dict) else {}
         for rule, sampled in self._samplers():
-            of_rule = state.get(rule.name)
-            if of_rule is not None and of_rule["type"] == sampled.kind:
-                sampled.sampler.load(of_rule["state"])
+            match of_rules.get(rule.name):
+                case {"type": kind, "state": dict(own)} if kind == sampled.kind:
+                    sampled.sampler.load(own)
 
     def _samplers(self) -> list[tuple[Rule, Sampled]]:
         return [(rule, rule.decided) for rule in self.rules if isinstance(rule.decided, Sampled)]
@@ -174,25 +177,18 @@ class Rules:
         )
 
 
-def build_rules(
-    configs: Iterable[RuleConfig],
-    facts: Facts,
-    keys: Keys,
-    condition: Callable[[str], SpanFact],
-) -> Rules:
-    """The rules that *configs* describe; *condition* makes a fact of an OTTL text."""
-    return Rules([_rule(config, facts, keys, condition) for config in configs], keys)
+def build_rules(configs: Iterable[RuleConfig], facts: Facts, keys: Keys) -> Rules:
+    """The rules that *configs* describe, which ask for *facts* and the values of *keys*."""
+    return Rules([_rule(config, facts, keys) for config in configs], keys)
 
 
-def _rule(
-    config: RuleConfig, facts: Facts, keys: Keys, condition: Callable[[str], SpanFact]
-) -> Rule:
+def _rule(config: RuleConfig, facts: Facts, keys: Keys) -> Rule:
     texts: Sequence[str] = config.conditions
     if config.scope == "span" and len(texts) > 1:
         texts = [" and ".join(f"({text})" for text in texts)]
     mask = 0
     for text in texts:
-        mask |= facts.bit(condition(text))
+        mask |= facts.bit(ConditionFact(parse_conditions([text], "span")))
     return Rule(config.name, mask, _decided(config, keys))
 
 

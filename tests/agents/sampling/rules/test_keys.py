@@ -122,6 +122,16 @@ def test_of_more_values_than_a_field_may_have_the_least_are_kept_and_it_is_said(
     assert "…" not in keys.text(_observed(keys, _many(names[:MAX_VALUES]))[0][1], numbers)
 
 
+def test_what_says_that_there_were_more_is_no_value_that_is_too_many() -> None:
+    keys = Keys()
+    keys.numbers([trace_field("name")])
+    names = [f"{number:03}" for number in range(MAX_VALUES)]
+    [(_, some)] = _observed(keys, _many([*names[1:], "…"]))
+    [(_, first)] = _observed(keys, _many(names[:1]))
+
+    assert {text for _, text in keys.merge(some, first)} == {*names, "…"}
+
+
 def test_a_value_counts_by_how_it_begins() -> None:
     keys = Keys()
     numbers = keys.numbers([trace_field("name")])

@@ -13,14 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailrace.agents.sampling.chances import EVERYWHERE, NOWHERE, volume
-from tailrace.agents.sampling.facts import AttributeFact, Facts
+from tailrace.agents.sampling.facts import Facts
 from tailrace.agents.sampling.policies.probabilistic import fnv1a
 from tailrace.agents.sampling.rules.keys import NO_VALUES, FieldValues, Keys
 from tailrace.agents.sampling.rules.rules import NO_RULE, Rules, build_rules
 from tailrace.agents.sampling.votes import Vote
 from tailrace.schemas.config.rules import RuleConfig
-from tailrace.schemas.spans import AttributeColumn
-from tailrace.schemas.strings import AttributeValue
 
 S, N, D = Vote.SAMPLED, Vote.NOT_SAMPLED, Vote.DROPPED
 
@@ -38,33 +36,14 @@ class Seen:
     size: int = 0
 
 
-@dataclass(frozen=True)
-class Says:
-    """The condition *text*, as a question to an attribute of that name."""
-
-    text: str
-
-    def __call__(self, value: AttributeValue) -> bool:
-        return value == self.text
-
-
-def _condition(text: str) -> AttributeFact:
-    return AttributeFact(((AttributeColumn("span", text), Says(text)),))
-
-
-def _rules(*bodies: dict[str, Any], facts: Facts | None = None) -> Rules:
-    """Rules, the n-th named n, whose conditions are names of facts."""
-    configs = [
-        RuleConfig.model_validate({"name": f"{number}", **body}).model_copy(
-            update={"conditions": conditions}
-        )
-        for number, (conditions, body) in enumerate(map(_apart, bodies))
-    ]
-    return build_rules(configs, facts or Facts(), Keys(), _condition)
-
-
-def _apart(body: dict[str, Any]) -> tuple[tuple[str, ...], dict[str, Any]]:
-    return tuple(body.pop("conditions", ())), body
+def _rules(*bodies: dict[str, Any]) -> Rules:
+    """Rules, the n-th named n, whose conditions are letters: the first asked for is bit A."""
+    configs = []
+    for number, body in enumerate(bodies):
+        conditions = [f'attributes["{letter}"] == 1' for letter in body.get("conditions", "")]
+        named = {**body, "name": f"{number}", "conditions": conditions}
+        configs.append(RuleConfig.model_validate(named))
+    return build_rules(configs, Facts(), Keys())
 
 
 def _ids(count: int) -> list[bytes]:
@@ -247,6 +226,15 @@ def test_a_sampler_counts_the_traces_of_its_rule_and_no_other() -> None:
     assert state["1"]["state"]["keys"] == state["2"]["state"]["keys"] == []
 
 
+def test_the_number_of_spans_is_part_of_a_key_where_it_is_asked_for() -> None:
+    rules = _adaptive()
+    rules.votes([Seen(facts=B, spans=2), Seen(facts=B, spans=3)], [0, 0])
+    rules.votes([Seen(spans=2), Seen(spans=3)], [0, 0])
+
+    assert rules.state()["1"]["state"]["keys"] == ["[[],[],2]", "[[],[],3]"]
+    assert rules.state()["2"]["state"]["keys"] == ["[[]]"]
+
+
 def test_keys_that_are_too_many_are_counted_by_rule() -> None:
     rules = _adaptive()
     rules.votes([Seen(facts=A, keys=frozenset({(0, name)})) for name in "wxyzz"], [0] * 5)
@@ -273,6 +261,15 @@ def test_a_state_of_a_sampler_of_another_type_is_left_alone() -> None:
     other.load(rules.state())
 
     assert other.state() == _rules(*reversed([dict(body) for body in ADAPTIVE])).state()
+
+
+@pytest.mark.parametrize("state", [None, [], {"0": 1}, {"0": {"type": "ema_dynamic"}}])
+def test_a_state_that_is_none_of_rules_is_left_alone(state: Any) -> None:
+    rules = _adaptive()
+
+    rules.load(state)
+
+    assert rules.state() == _adaptive().state()
 
 
 def test_a_trace_that_meets_no_rule_changes_nothing() -> None:
