@@ -321,8 +321,8 @@ def test_a_source_says_at_once_that_it_is_not_idle_any_more() -> None:
 
 def test_calls_are_of_what_their_numbers_mean_when_they_are_counted() -> None:
     prototypes = Prototypes()
-    for service in ("foo", "bar", "baz"):
-        prototypes.number(Prototype(service, ""))
+    for service, weight in (("foo", 2), ("bar", 1), ("baz", 8)):
+        prototypes.number(Prototype(service, "", weight=weight))
     store, layout = PartitionStore(MemoryDisk()), edge_layout(BOUNDS_NS)
     sums = IntervalSums(store, b"g", layout, ROLLUPS, "service_graph-0")
     counter = EdgeSums((), prototypes, sums, layout)
@@ -332,8 +332,9 @@ def test_calls_are_of_what_their_numbers_mean_when_they_are_counted() -> None:
     prototypes.keep(np.array([1, 2]))
     counter.add(edges_of(calls, is_virtual=False))
     sums.roll(INTERVAL_MS, outbox)
-    pairs = {edge[1:3] for _, edge, _ in counted(outbox.topics)}
-    assert pairs == {("foo", "bar"), ("bar", "baz")}
+    found = counted(outbox.topics).items()
+    pairs = {edge[1:3]: calls for (_, edge, what), calls in found if what == "client bucket 1"}
+    assert pairs == {("foo", "bar"): 2, ("bar", "baz"): 8}
 
 
 def test_totals_say_what_became_of_each_half_edge() -> None:
