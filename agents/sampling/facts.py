@@ -128,12 +128,16 @@ class EnvelopeFact:
     ) -> bool:
         """Whether a span of the fragment makes it true, after the envelope before the fragment.
 
-        Before a trace's first span the envelope is (NO_START, NO_END).
+        Before a trace's first span the envelope is (NO_START, NO_END). It only grows, so the first
+        span that makes the trace long enough decides.
         """
-        first = np.minimum(np.minimum.accumulate(starts), start_so_far)
-        last = np.maximum(np.maximum.accumulate(ends), end_so_far)
-        lasted = last - first
-        return bool(((lasted >= self.shortest) & (lasted < self.limit)).any())
+        first, last = start_so_far, end_so_far
+        for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+            first, last = min(first, start), max(last, end)
+            lasted: Nanos = last - first
+            if lasted >= self.shortest:
+                return lasted < self.limit
+        return False
 
 
 class Answers:
@@ -246,22 +250,30 @@ class Facts:
 
     def after(
         self,
+        batch: SpanBatch,
+        fragment: int,
         ordered: int,
-        starts: npt.NDArray[np.int64],
-        ends: npt.NDArray[np.int64],
+        envelope: tuple[Nanos, Nanos],
         facts_so_far: int,
         start_so_far: Nanos,
         end_so_far: Nanos,
     ) -> int:
         """The bits that a fragment makes true of a trace that has those facts and that envelope.
 
-        *ordered* are its bits as `observe_ordered` has them, *starts* and *ends* are its spans'.
+        *ordered* are its bits as `observe_ordered` has them, *envelope* is that of its spans.
         """
-        bits = sum(
-            bit
-            for bit, fact in self._of_envelopes
-            if fact.observe_fragment(start_so_far, end_so_far, starts, ends)
-        )
+        bits = 0
+        lasted = max(envelope[1], end_so_far) - min(envelope[0], start_so_far)
+        for bit, fact in self._of_envelopes:
+            if facts_so_far & bit or lasted < fact.shortest:
+                continue
+            if lasted < fact.limit:
+                bits |= bit
+            elif end_so_far - start_so_far < fact.limit:
+                rows = slice(*batch.fragment_start[fragment : fragment + 2])
+                starts, ends = batch.start[rows], batch.end[rows]
+                if fact.observe_fragment(start_so_far, end_so_far, starts, ends):
+                    bits |= bit
         for yes, unknown in self._pairs.values() if ordered else ():
             if not facts_so_far & (yes | unknown):
                 bits |= ordered & (yes | unknown)

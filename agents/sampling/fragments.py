@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -36,17 +35,19 @@ def summarise(batch: SpanBatch, facts: Facts, services: ServiceNames) -> Iterato
     roots: list[Root | None] = [None] * count
     for fragment, root in _roots(batch).items():
         roots[fragment] = root
+    starts = np.minimum.reduceat(batch.start, rows).tolist()
+    ends = np.maximum.reduceat(batch.end, rows).tolist()
     return zip(
         batch.fragment_trace_id,
         batch.fragment_message.tolist(),
-        np.minimum.reduceat(batch.start, rows).tolist(),
-        np.maximum.reduceat(batch.end, rows).tolist(),
+        starts,
+        ends,
         np.diff(batch.fragment_start).tolist(),
         _facts(batch, facts, rows),
         _services(batch, services, rows),
         roots,
         batch.raw,
-        _afters(batch, facts) if facts.has_order else [None] * count,
+        _afters(batch, facts, starts, ends) if facts.has_order else [None] * count,
         strict=True,
     )
 
@@ -59,14 +60,16 @@ def _facts(batch: SpanBatch, facts: Facts, rows: npt.NDArray[np.int32]) -> list[
     return found
 
 
-def _afters(batch: SpanBatch, facts: Facts) -> list[Callable[[int, int, int], int] | None]:
-    edges = pairwise(batch.fragment_start.tolist())
+def _afters(
+    batch: SpanBatch, facts: Facts, starts: list[int], ends: list[int]
+) -> list[Callable[[int, int, int], int] | None]:
     is_always = facts.has_envelopes
+    envelopes = enumerate(zip(starts, ends, strict=True))
     return [
-        partial(facts.after, ordered, batch.start[first:last], batch.end[first:last])
-        if ordered or is_always
-        else None
-        for ordered, (first, last) in zip(facts.observe_ordered(batch), edges, strict=True)
+        partial(facts.after, batch, fragment, ordered, envelope) if ordered or is_always else None
+        for ordered, (fragment, envelope) in zip(
+            facts.observe_ordered(batch), envelopes, strict=True
+        )
     ]
 
 

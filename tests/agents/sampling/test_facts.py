@@ -1,6 +1,7 @@
 """Facts: one bit a question, asked once a value."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import ClassVar
 
 import numpy as np
@@ -147,8 +148,7 @@ def test_the_first_span_with_an_answer_or_none_decides(told: list[list[str | Non
     fragments = [part for texts in told for part in _spans(*texts)]
     batch, so_far = batch_of(fragments, facts.attributes), 0
     for number, ordered in enumerate(facts.observe_ordered(batch)):
-        rows = slice(*batch.fragment_start[number : number + 2])
-        so_far |= facts.after(ordered, batch.start[rows], batch.end[rows], so_far, NO_START, NO_END)
+        so_far |= facts.after(batch, number, ordered, (0, 1), so_far, NO_START, NO_END)
     assert so_far == expected
 
 
@@ -161,15 +161,12 @@ TIMES = st.integers(0, 50)
 def test_an_envelope_is_tested_after_each_span(
     spans: list[tuple[int, int]], shortest: int, limit: int, data: st.DataObject
 ) -> None:
-    cut = data.draw(st.integers(0, len(spans)))
-    fact = EnvelopeFact(shortest * MS, limit * MS)
-    expected, first, last = False, NO_START, NO_END
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(spans)), max_size=3)))
+    facts, expected, first, last = Facts(), False, NO_START, NO_END
+    bit = facts.bit(EnvelopeFact(shortest * MS, limit * MS))
     for start, end in spans:
         first, last = min(first, start * MS), max(last, end * MS)
         expected |= shortest * MS <= last - first < limit * MS
-    found, first, last = False, NO_START, NO_END
-    for fragment in filter(None, (spans[:cut], spans[cut:])):
-        batch = batch_of([[Span(start, end) for start, end in fragment]], ())
-        found |= fact.observe_fragment(first, last, batch.start, batch.end)
-        first, last = min(first, int(batch.start.min())), max(last, int(batch.end.max()))
-    assert found is expected
+    parts = [spans[begin:end] for begin, end in pairwise((0, *cuts, len(spans)))]
+    trace = seen([[Span(*span) for span in part] for part in parts if part], facts)
+    assert (trace.facts == bit) is expected

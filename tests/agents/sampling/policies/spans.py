@@ -97,8 +97,9 @@ def seen(fragments: Fragments, facts: Facts) -> SeenTrace:
         if bits is not None:
             trace.facts |= int(np.bitwise_or.reduce(bits))
         [ordered] = facts.observe_ordered(batch)
+        envelope = int(batch.start.min()), int(batch.end.max())
         so_far = trace.facts, trace.start, trace.end
-        trace.facts |= facts.after(ordered, batch.start, batch.end, *so_far)
+        trace.facts |= facts.after(batch, 0, ordered, envelope, *so_far)
         trace.start = min(trace.start, int(batch.start.min()))
         trace.end = max(trace.end, int(batch.end.max()))
         trace.spans += len(batch)
