@@ -55,11 +55,20 @@ class Decoder:
         self._limit_bytes = interned_limit_bytes
         self._reader = self._new_reader()
 
-    def widen(self, attributes: Sequence[AttributeColumn]) -> None:
-        """Read *attributes* too from the next batch on, which starts afresh if any are new."""
-        new = [column for column in attributes if column not in self._attributes]
-        if new:
-            self._attributes = tuple(dict.fromkeys([*self._attributes, *new]))
+    def widen(
+        self,
+        attributes: Sequence[AttributeColumn],
+        *,
+        trace_state: bool = False,
+        flags: bool = False,
+    ) -> None:
+        """Read these too from the next batch on, which starts afresh if any are new."""
+        columns = tuple(dict.fromkeys([*self._attributes, *attributes]))
+        context = TraceContext(
+            self._context.trace_state or trace_state, self._context.flags or flags
+        )
+        if (columns, context) != (self._attributes, self._context):
+            self._attributes, self._context = columns, context
             self._reader = self._new_reader()
 
     def _new_reader(self) -> Reader:

@@ -69,6 +69,23 @@ class ContextContract:
             wanted = [("k=v" * (index % 2), index) for index in range(200)]
             assert contexts(batch) == wanted, turn
 
+    def test_they_are_read_from_when_they_are_asked_for(self) -> None:
+        decoder = type(self).decoder([A])
+        value = request_of(span_of(trace_state="ot=th:8", flags=1))
+        assert len(decoder.decode([value]).trace_state) == 0
+        decoder.widen([A])
+        first = decoder.decode([value])
+        decoder.widen([], flags=True)
+        second = decoder.decode([value])
+        assert second.strings is not first.strings
+        assert (second.flags.tolist(), second.weight) == ([1], None)
+        decoder.widen([A], trace_state=True)
+        third = decoder.decode([value])
+        assert contexts(third) == [("ot=th:8", 1)]
+        assert third.weight is not None
+        decoder.widen([A], trace_state=True)
+        assert decoder.decode([value]).strings is third.strings
+
     def test_a_trace_state_that_is_not_utf8_is_malformed_only_where_it_is_read(self) -> None:
         span = span_of().SerializeToString() + field(3, b"\xff")
         value = field(1, field(2, field(2, span)))
