@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar, Final, NamedTuple
 
+from tailrace.agents.sampling.budgets import Budget
 from tailrace.agents.sampling.chances import EVERYWHERE, NOWHERE, Box, box, volume
 from tailrace.agents.sampling.facts import Facts
 from tailrace.agents.sampling.ottl_facts import ConditionFact
@@ -129,10 +130,15 @@ class Rules:
         """By rule, the traces, since the process began, whose key was one too many."""
         return {rule.name: sampled.sampler.overflowed for rule, sampled in self._samplers()}
 
+    def budgets(self) -> dict[str, Budget]:
+        """The goals of samplers that are for the cluster, by rule."""
+        goals = ((rule.name, sampled.sampler.budgets()) for rule, sampled in self._samplers())
+        return {name: budget for name, of_rule in goals for budget in of_rule.values()}
+
     def allot(self, numerator: int, denominator: int, at: int) -> None:
         """From the next adjustment on, only so much of the goals of the cluster is for here."""
-        for _, sampled in self._samplers():
-            sampled.sampler.allot(numerator, denominator)
+        for budget in self.budgets().values():
+            budget.allot(numerator, denominator, at)
 
     def state(self) -> dict[str, Any]:
         """The states of the samplers, as JSON, by rule."""

@@ -8,6 +8,8 @@ never of a clock, of how traces were cut into batches, or of when its state was 
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from tailrace.agents.sampling.budgets import Budget
+
 
 class Sampler(Protocol):
     """The rates of one rule in one partition."""
@@ -23,9 +25,9 @@ class Sampler(Protocol):
         """
         ...
 
-    def allot(self, numerator: int, denominator: int) -> None:
-        """Of a goal that is for the cluster, this partition's part; from the next time on that
-        rates are made. It is no part of the state.
+    def budgets(self) -> Mapping[str, Budget]:
+        """Its goal, if that is for the cluster: the part of it that is for here counts from the
+        next time on that rates are made, and asked for are all spans that come.
         """
         ...
 

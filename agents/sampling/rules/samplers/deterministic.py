@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from tailrace.agents.sampling.budgets import Budget
+
 
 @dataclass(frozen=True, slots=True)
 class Deterministic:
@@ -16,8 +18,9 @@ class Deterministic:
     def rate(self, key: str, spans: int, at: int) -> int:
         return self.sample_rate
 
-    def allot(self, numerator: int, denominator: int) -> None:
-        """Nothing: one in so many of each partition is one in so many of the cluster."""
+    def budgets(self) -> Mapping[str, Budget]:
+        """None: one in so many of each partition is one in so many of the cluster."""
+        return {}
 
     def state(self) -> dict[str, Any]:
         return {}

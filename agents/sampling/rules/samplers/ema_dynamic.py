@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from tailrace.agents.sampling.budgets import Budget
 from tailrace.agents.sampling.rules.samplers.moving_averages import EmaSettings, MovingAverages
 
 
@@ -20,8 +21,9 @@ class EmaDynamic:
         """Count a trace of *spans* at *at* (ms); it is kept as one of so many."""
         return self._averages.rate(key, spans, at)
 
-    def allot(self, numerator: int, denominator: int) -> None:
-        """Nothing: one in so many of each partition is one in so many of the cluster."""
+    def budgets(self) -> Mapping[str, Budget]:
+        """None: one in so many of each partition is one in so many of the cluster."""
+        return {}
 
     def state(self) -> dict[str, Any]:
         return self._averages.state()

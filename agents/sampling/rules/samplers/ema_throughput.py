@@ -3,19 +3,20 @@
 from collections.abc import Mapping
 from typing import Any
 
+from tailrace.agents.sampling.budgets import Budget
 from tailrace.agents.sampling.rules.samplers.moving_averages import EmaSettings, MovingAverages
 from tailrace.schemas.durations import SECOND
 
 
 class EmaThroughput:
-    """See `moving_averages`. The goal is the cluster's; `allot` says this partition's part of it,
-    the whole unless told otherwise.
-    """
+    """See `moving_averages`. The goal is the cluster's, all of it is for here unless told so."""
 
     def __init__(self, settings: EmaSettings, goal_throughput_per_sec: int) -> None:
         self._averages = MovingAverages(settings, self._goal)
         self._spans_x_second = goal_throughput_per_sec * settings.adjustment_interval
         self._part = (1, 1)
+        self.asked = 0
+        """The spans that ever came here."""
 
     @property
     def overflowed(self) -> int:
@@ -23,16 +24,22 @@ class EmaThroughput:
 
     def rate(self, key: str, spans: int, at: int) -> int:
         """Count a trace of *spans* at *at* (ms); it is kept as one of so many."""
+        self.asked += spans
         return self._averages.rate(key, spans, at)
 
-    def allot(self, numerator: int, denominator: int) -> None:
+    def budgets(self) -> Mapping[str, Budget]:
+        return {"": self}
+
+    def allot(self, numerator: int, denominator: int, at: int) -> None:
         """This partition's part of the goal, from the next adjustment on."""
         self._part = (numerator, denominator)
 
     def state(self) -> dict[str, Any]:
-        return self._averages.state()
+        return {**self._averages.state(), "part": [*self._part], "asked": self.asked}
 
     def load(self, state: Mapping[str, Any]) -> None:
+        numerator, denominator = state["part"]
+        self._part, self.asked = (numerator, denominator), state["asked"]
         self._averages.load(state)
 
     def _goal(self, spans: float) -> float:

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tailrace.agents.sampling.budgets import Budget
 from tailrace.agents.sampling.rules.samplers.moving_averages import OVERFLOW
 from tailrace.schemas.durations import MILLISECOND, SECOND, Nanos
 
@@ -36,7 +37,9 @@ class WindowSettings:
 
 
 class WindowedThroughput:
-    """The counts of the window by stretch, oldest first, and the rates that follow from them."""
+    """The counts of the window by stretch, oldest first, and the rates that follow from them. The
+    goal is the cluster's, all of it is for here unless told so.
+    """
 
     def __init__(self, settings: WindowSettings) -> None:
         self._settings = settings
@@ -45,10 +48,13 @@ class WindowedThroughput:
         self._window: dict[str, int] = {}  # of all stretches but the last
         self._rates: dict[str, int] = {}
         self._keys: dict[str, int] = {}  # in how many stretches each stands
+        self.asked = 0
+        """The spans that ever came here."""
         self.overflowed = 0
 
     def rate(self, key: str, spans: int, at: int) -> int:
         """Count a trace of *spans* at *at* (ms); it is kept as one of so many."""
+        self.asked += spans
         self._pass(at * MILLISECOND // self._settings.update_frequency)
         counts = self._stretches[-1][1]
         key = self._admitted(key)
@@ -57,7 +63,10 @@ class WindowedThroughput:
         counts[key] = counts.get(key, 0) + spans
         return self._rates.get(key, 1)
 
-    def allot(self, numerator: int, denominator: int) -> None:
+    def budgets(self) -> Mapping[str, Budget]:
+        return {"": self}
+
+    def allot(self, numerator: int, denominator: int, at: int) -> None:
         """This partition's part of the goal, from the next stretch on."""
         self._part = (numerator, denominator)
 
@@ -73,10 +82,14 @@ class WindowedThroughput:
                 for index, counts in self._stretches
             ],
             "update_frequency": self._settings.update_frequency,
+            "part": [*self._part],
+            "asked": self.asked,
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Go on from *state*; counts of stretches of another length are of no use."""
+        numerator, denominator = state["part"]
+        self._part, self.asked = (numerator, denominator), state["asked"]
         if state["update_frequency"] != self._settings.update_frequency:
             return
         keys = state["keys"]

@@ -207,7 +207,7 @@ def test_the_parts_of_all_partitions_make_the_goal_of_the_cluster(
 ) -> None:
     whole = Kept(make(100), zipf(120, 1000), after=60_000).kept.total()
     quarter = make(100)
-    quarter.allot(1, 4)
+    quarter.budgets()[""].allot(1, 4, 0)
 
     part = Kept(quarter, zipf(120, 250), after=60_000).kept.total()
 
@@ -215,9 +215,31 @@ def test_the_parts_of_all_partitions_make_the_goal_of_the_cluster(
 
 
 @pytest.mark.parametrize("make", [ema_throughput, windowed_throughput])
+def test_a_part_and_what_was_asked_for_are_stored(make: Callable[[int], Sampler]) -> None:
+    sampler = make(100)
+    _rates(sampler, [Seen(0, "a", 3), Seen(1, "b", 4)])
+    sampler.budgets()[""].allot(1, 4, 2)
+    other = make(100)
+
+    other.load(sampler.state())
+
+    assert other.budgets()[""].asked == 7
+    assert other.state()["part"] == [1, 4]
+
+
+def test_only_goals_of_the_cluster_are_budgets() -> None:
+    assert {kind: [*make().budgets()] for kind, make in SMALL.items()} == {
+        "deterministic": [],
+        "ema_dynamic": [],
+        "ema_throughput": [""],
+        "windowed_throughput": [""],
+    }
+
+
+@pytest.mark.parametrize("make", [ema_throughput, windowed_throughput])
 def test_a_part_of_nothing_keeps_one_span_of_what_comes(make: Callable[[int], Sampler]) -> None:
     sampler = make(100)
-    sampler.allot(0, 1)
+    sampler.budgets()[""].allot(0, 1, 0)
 
     kept = Kept(sampler, [Seen(at, "a", 1) for at in range(0, 100_000, 20)], after=60_000)
 
@@ -305,4 +327,4 @@ def test_a_window_of_other_stretches_begins_anew() -> None:
 
     new.load(old.state())
 
-    assert new.state() == windowed_throughput(1).state()
+    assert new.state() == {**windowed_throughput(1).state(), "asked": 10_000}
