@@ -69,7 +69,7 @@ def same(left: Any, right: Any) -> bool:
         if kind is not other and dict in (*map(type, left), *map(type, right)):
             return False
         return len(left) == len(right) and all(map(same, left, right))
-    if kind is not other or kind is Texts:
+    if kind is not other:
         return False
     if kind is dict:
         return left.keys() == right.keys() and all(

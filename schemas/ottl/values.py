@@ -55,7 +55,8 @@ class Written(list[Any]):
 
 
 class Texts(list[str]):
-    """The list that Split makes. It is equal to no list that is written out or in a span."""
+    """The list that Split makes. It is equal to no list that is written out or in a span, as in the
+    collector."""
 
     __slots__ = ()
 

@@ -6,7 +6,7 @@ from typing import Any, Protocol, TypeAlias
 
 from tailrace.schemas.ottl.compiled import Compiled, Getter
 from tailrace.schemas.ottl.nodes import Node
-from tailrace.schemas.ottl.problems import EvaluationError, Misread
+from tailrace.schemas.ottl.problems import EvaluationError
 
 
 class Surroundings(Protocol):
@@ -84,6 +84,8 @@ class Declared:
 
 def _evaluated(function: Callable[..., Any]) -> Make:
     def make(*arguments: Any) -> Getter:
+        if all(not isinstance(each, Compiled) or each.is_constant for each in arguments):
+            return _once(function, [_constant(each) for each in arguments])
         getters = tuple(
             each.get if isinstance(each, Compiled) else _always(each) for each in arguments
         )
@@ -98,8 +100,22 @@ def _evaluated(function: Callable[..., Any]) -> Make:
     return make
 
 
+def _once(function: Callable[..., Any], values: list[Any]) -> Getter:
+    """The result of constants, which is an error only where it is asked for."""
+    try:
+        return _always(function(*values))
+    except EvaluationError as error:
+        message = str(error)
+
+    def fail(at: Any) -> Any:
+        raise EvaluationError(message)
+
+    return fail
+
+
+def _constant(argument: Any) -> Any:
+    return argument.constant if isinstance(argument, Compiled) else argument
+
+
 def _always(value: Any) -> Getter:
     return lambda at: value
-
-
-__all__ = ["Declared", "EvaluationError", "Function", "Kind", "Misread", "Parameter"]

@@ -152,7 +152,7 @@ def _patterns(pattern: Compiled) -> Getter:
 
 
 def _readable(text: str) -> str:
-    return as_bytes(text).decode("utf-8", "replace")
+    return text if text.isascii() else as_bytes(text).decode("utf-8", "replace")
 
 
 @DECLARED.plain("IsValidLuhn", required("Target", TEXT_LIKE))
