@@ -18,8 +18,9 @@ from typing import Any, Final, Protocol
 import orjson
 
 from tailrace.agents.sampling.facts import AttributeFact, Trace
+from tailrace.agents.sampling.panels import Panel
 from tailrace.agents.sampling.policies import SamplingPolicies, build_policies
-from tailrace.agents.sampling.votes import Panel, Verdict
+from tailrace.agents.sampling.votes import Verdict
 from tailrace.schemas.config.tail_sampling import PolicySet
 from tailrace.schemas.spans import AttributeColumn
 from tailrace.schemas.strings import AttributeValue

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from tailrace.agents.sampling.facts import Facts, Trace
+from tailrace.agents.sampling.panels import Panel, decide_many
 from tailrace.agents.sampling.policies import (
     always_sample,
     boolean_attribute,
@@ -28,7 +29,7 @@ from tailrace.agents.sampling.policies import (
     trace_flags,
     trace_state,
 )
-from tailrace.agents.sampling.votes import Panel, Policy, Verdict, decide_many
+from tailrace.agents.sampling.votes import Policy, Verdict
 from tailrace.schemas.config.policies import PolicyConfig
 
 Builder: TypeAlias = Callable[[Any, Facts], Policy]

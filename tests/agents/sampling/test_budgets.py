@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tailrace.agents.sampling.panels import Panel, decide_many
 from tailrace.agents.sampling.policies import build_policies
 from tailrace.agents.sampling.policies.second_budgets import SecondBudget
 from tailrace.agents.sampling.policies.token_buckets import TokenBucket
-from tailrace.agents.sampling.votes import Panel, decide_many
 from tailrace.schemas.config.tail_sampling import PolicySet
 from tailrace.tables.traces import OpenTrace
 

@@ -9,8 +9,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tailrace.agents.sampling.panels import decide
 from tailrace.agents.sampling.policies import SamplingPolicies, build_policies
-from tailrace.agents.sampling.votes import Verdict, decide
+from tailrace.agents.sampling.votes import Verdict
 from tailrace.schemas.config import parse
 from tests.agents.sampling.policies.spans import SeenTrace
 

@@ -16,9 +16,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
 from tailrace.agents.sampling.fragments import summarise
+from tailrace.agents.sampling.panels import decide, decide_many
 from tailrace.agents.sampling.policies import SamplingPolicies, build_policies
 from tailrace.agents.sampling.services import ServiceNames
-from tailrace.agents.sampling.votes import decide, decide_many
 from tailrace.schemas.config import parse
 from tailrace.schemas.config.tail_sampling import TailSamplingConfig
 from tailrace.schemas.otlp.decoder import Decoder

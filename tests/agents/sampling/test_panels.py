@@ -1,4 +1,4 @@
-"""From votes to one outcome: precedence, the policy named, the probability."""
+"""From votes to one verdict: precedence, the policy named, the probability."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from tailrace.agents.sampling.chances import NOWHERE, Box, box
 from tailrace.agents.sampling.facts import Trace
+from tailrace.agents.sampling.panels import Panel, decide, decide_many
 from tailrace.agents.sampling.policies import build_policies
-from tailrace.agents.sampling.votes import Panel, Stateless, Verdict, Vote, decide, decide_many
+from tailrace.agents.sampling.votes import Stateless, Verdict, Vote
 from tailrace.schemas.config import load
 from tests.agents.sampling.policies.spans import SeenTrace
 
@@ -92,20 +93,48 @@ SCRIPTS = st.one_of(
 )
 
 
-@given(st.lists(st.tuples(SCRIPTS, SHARES), max_size=5), st.lists(st.integers(0, 5), max_size=12))
+@given(
+    st.lists(st.tuples(SCRIPTS, SHARES), max_size=5),
+    st.lists(st.integers(0, 5), max_size=12),
+    st.booleans(),
+)
 def test_many_are_decided_as_each_alone(
-    policies: list[tuple[list[Vote], float | None]], numbers: list[int]
+    policies: list[tuple[list[Vote], float | None]], numbers: list[int], is_first_enough: bool
 ) -> None:
-    panel = Panel(
-        (f"{index}", Scripted(script, share)) for index, (script, share) in enumerate(policies)
+    many, alone = (
+        Panel(
+            [
+                (f"{index}", Scripted(script, share))
+                for index, (script, share) in enumerate(policies)
+            ],
+            sample_on_first_match=is_first_enough,
+        )
+        for _ in range(2)
     )
     traces = [_trace(number) for number in numbers]
-    assert decide_many(panel, traces, [0] * len(traces)) == [
-        decide(panel, trace, 0) for trace in traces
+    assert decide_many(many, traces, [0] * len(traces)) == [
+        decide(alone, trace, 0) for trace in traces
+    ]
+    assert many.errors == alone.errors
+
+
+def test_errors_are_counted_of_what_is_asked() -> None:
+    named = {"d": [E, D, N], "e": [E, E, S], "f": [S, S, E], "g": [E, E, E]}
+    panel = Panel((name, Scripted(script)) for name, script in named.items())
+    decide_many(panel, [_trace(number) for number in (0, 1, 2)], [0] * 3)
+    assert panel.errors == {"d": 1, "e": 1}
+
+
+def test_the_first_match_is_enough_where_that_is_said() -> None:
+    policies = [("d", Scripted([N, D])), ("a", Scripted([S, S], 0.5)), ("b", Scripted([S, S]))]
+    panel = Panel(policies, sample_on_first_match=True)
+    assert decide_many(panel, [_trace(0), _trace(1)], [0, 0]) == [
+        Verdict("sampled", "a", 0.5, 1.0),
+        Verdict("dropped", "d", None, None),
     ]
 
 
-def test_outcomes_are_shared() -> None:
+def test_verdicts_are_shared() -> None:
     panel = Panel([("p", Scripted([S]))])
     assert decide(panel, _trace(0), 0) is decide_many(panel, [_trace(0)], [0])[0]
 
