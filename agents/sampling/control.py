@@ -55,9 +55,9 @@ class Control:
         """Yield *times* of decisions, in order, in pieces in which the parts are the same."""
         return self._shares.stretches(times, budgets)
 
-    def allot(self, budgets: Budgets, at: int) -> None:
-        """Tell *budgets*, which are new or restored at *at*, the parts that are in force."""
-        self._shares.allot(budgets, at)
+    def allot(self, budgets: Budgets) -> None:
+        """Tell *budgets*, which are new or restored, the parts that are in force."""
+        self._shares.allot(budgets, 0)
 
     def reach(self, now: int, budgets: Budgets, outbox: Outbox) -> None:
         """Everything before *now* (ms of stream time) is decided; say what is to be said."""
@@ -72,6 +72,11 @@ class Control:
             reports.clear()
 
     # Links
+
+    @property
+    def has_links(self) -> bool:
+        """True if links count."""
+        return self._links.is_on
 
     def is_linked(self, trace_id: bytes, now: int) -> bool:
         """True if a kept trace is known to link to *trace_id*, and lately enough."""

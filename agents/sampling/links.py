@@ -17,6 +17,8 @@ from tailrace.schemas.control import MAX_LINKS, Keep
 from tailrace.schemas.records import Totals
 from tailrace.tables.linked import LinkedTraces
 
+LINKED: Final = "linked"
+"""The policy of traces that are kept because of links."""
 MAX_LINKS_A_SECOND: Final = 1000
 """Trace IDs that one partition announces in a second of stream time."""
 _SECOND_MS = 1000

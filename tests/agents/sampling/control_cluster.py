@@ -41,7 +41,7 @@ class Partition:
         self.budgets = {name: Spending() for name in names}
         self.now = 0
         self._begin()
-        self.control.allot(self.budgets, 0)
+        self.control.allot(self.budgets)
         self._committed = deepcopy((self.budgets, self.totals, self.now))
 
     def _begin(self) -> None:
