@@ -17,9 +17,10 @@ from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from tailrace.agents.sampling.facts import Answers, Bools, ContextField
 from tailrace.schemas.ottl import Conditions, EvaluationError, Subject
+from tailrace.schemas.ottl.anyvalues import ABSENT
 from tailrace.schemas.ottl.columns import Column
 from tailrace.schemas.spans import AttributeColumn, SpanBatch
-from tailrace.schemas.strings import ABSENT
+from tailrace.schemas.strings import ABSENT as NO_ID
 
 Verdicts = npt.NDArray[np.int8]
 
@@ -27,6 +28,7 @@ FALSE: Final = 0
 TRUE: Final = 1
 NO_ANSWER: Final = 2
 
+_TIMES: Final = frozenset({"start", "end"})
 _MOST_ROWS: Final = 100_000
 """As many answers to rows are kept for conditions; then they are forgotten."""
 
@@ -94,6 +96,11 @@ def _of_spans(conditions: Conditions, batch: SpanBatch, answers: Answers) -> Ver
     if not columns:
         return np.full(len(batch), _verdict(conditions.holds_of, ()), np.int8)
     ids = [_ids(batch, column) for column in columns]
+    if not _TIMES.isdisjoint(columns):  # hardly two rows are the same
+        every_row = zip(*(each.tolist() for each in ids), strict=True)
+        return np.fromiter(
+            (_of_row(conditions, batch, row) for row in every_row), np.int8, len(batch)
+        )
     firsts, which = _distinct(ids)
     rows = zip(*(each[firsts].tolist() for each in ids), strict=True)
     found = known.rows_of(conditions)
@@ -101,8 +108,7 @@ def _of_spans(conditions: Conditions, batch: SpanBatch, answers: Answers) -> Ver
     for index, row in enumerate(rows):
         verdict = found.get(row)
         if verdict is None:
-            values = [_value(batch, *each) for each in zip(columns, row, strict=True)]
-            verdict = found[row] = _verdict(conditions.holds_of, values)
+            verdict = found[row] = _of_row(conditions, batch, row)
         distinct[index] = verdict
     verdicts: Verdicts = distinct[which]
     return verdicts
@@ -128,6 +134,12 @@ def _verdict(holds: Any, asked: Any) -> int:
         return NO_ANSWER
 
 
+def _of_row(conditions: Conditions, batch: SpanBatch, row: Sequence[Any]) -> int:
+    columns = conditions.columns or ()
+    values = [_value(batch, *each) for each in zip(columns, row, strict=True)]
+    return _verdict(conditions.holds_of, values)
+
+
 def _ids(batch: SpanBatch, column: Column) -> npt.NDArray[Any]:
     if isinstance(column, AttributeColumn):
         return batch.attributes[column]
@@ -137,7 +149,7 @@ def _ids(batch: SpanBatch, column: Column) -> npt.NDArray[Any]:
 
 def _value(batch: SpanBatch, column: Column, number: Any) -> Any:
     if isinstance(column, AttributeColumn):
-        return None if number == ABSENT else batch.values[number]
+        return ABSENT if number == NO_ID else batch.values[number]
     return batch.strings[number] if column == "name" else number
 
 

@@ -1,14 +1,15 @@
 """Conditions on columns: those that ask only for what a batch of spans has as columns.
 
-An attribute's value is nil both if it is not there and if nothing is set in it, so that parts of
-attributes are not among them.
+In a row, an attribute that is not there is ABSENT, one in which nothing is set is None.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias
 
 from tailrace.schemas.ottl import nodes
+from tailrace.schemas.ottl.anyvalues import ABSENT
 from tailrace.schemas.ottl.compiled import Getter, Key
+from tailrace.schemas.ottl.indexing import part_of_attribute
 from tailrace.schemas.ottl.paths import Place
 from tailrace.schemas.ottl.readers import deprecated_kind_text, kind_text
 from tailrace.schemas.ottl.values import Moment
@@ -51,9 +52,10 @@ class ColumnReaders:
         """As `readers.read_place`, of a row; NotInColumns if no row has it."""
         if place.field == "attributes" and place.owner in ("span", "resource"):
             match place.keys:
-                case (nodes.Literal(value=str(key)),):
+                case (nodes.Literal(value=str(key)), *_):
                     scope: Final = "span" if place.owner == "span" else "resource"
-                    return self._get(AttributeColumn(scope, key), None)
+                    index = self._index(AttributeColumn(scope, key))
+                    return _attribute(index, keys[1:])
         if place.owner == "span" and place.field in _FIELDS and not keys:
             return self._get(*_FIELDS[place.field])
         raise NotInColumns
@@ -70,3 +72,13 @@ class ColumnReaders:
         if change is None:
             return lambda at: at[index]
         return lambda at: change(at[index])
+
+
+def _attribute(index: int, keys: Sequence[Key]) -> Getter:
+    def get(at: Sequence[Any]) -> Any:
+        value = at[index]
+        if value is ABSENT:
+            return None
+        return part_of_attribute(value, keys, at) if keys else value
+
+    return get

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from operator import eq, ge, gt, le, lt, ne
 from typing import Any, Final
 
-from tailrace.schemas.ottl.values import Duration, Moment, Texts, Written, as_bytes
+from tailrace.schemas.ottl.values import Duration, Moment, Written, as_bytes
 
 Operator = Callable[[Any, Any], bool]
 

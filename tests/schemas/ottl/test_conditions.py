@@ -16,6 +16,7 @@ from tailrace.schemas.ottl import (
     Subject,
     parse_conditions,
 )
+from tailrace.schemas.ottl.anyvalues import ABSENT
 from tailrace.schemas.ottl.comparison import OPERATORS, compare
 from tailrace.schemas.ottl.grammar import parse
 from tailrace.schemas.ottl.nodes import Literal
@@ -75,7 +76,8 @@ def test_conditions_are_equal_if_what_made_them_is() -> None:
         ('end_time - start_time > Duration("1s")', ("end", "start")),
         ("IsRootSpan()", ("is_root",)),
         ("1 == 1", ()),
-        ('attributes["a"]["b"] == 1', None),
+        ('attributes["a"]["b"][0] == 1', (AttributeColumn("span", "a"),)),
+        ('attributes["a"][name] == 1', ("name", AttributeColumn("span", "a"))),
         ("attributes[name] == 1", None),
         ("Len(attributes) == 1", None),
         ('scope.name == "a"', None),
@@ -113,7 +115,7 @@ def row(conditions: Conditions, subject: Subject) -> list[Any]:
             of_resource = subject.resource_spans.resource.attributes
             attributes = span.attributes if column.scope == "span" else of_resource
             values = {each.key: plain_value(each.value) for each in attributes}
-            found.append(values.get(column.key))
+            found.append(values.get(column.key, ABSENT))
         else:
             found.append(fields[column])
     return found
