@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tailrace.schemas.strings import Strings
-from tailrace.schemas.tracestate import RANDOMNESS_END, sampling
+from tailrace.schemas.tracestate import RANDOMNESS_END, threshold
 
 MOST: Final = 1 << 24
 """No span counts for more: sums of integers must hold what one span in error may claim."""
@@ -28,17 +28,13 @@ def adjusted_counts(states: npt.NDArray[np.int32], strings: Strings, traces: _Wo
     *states* are ids of *strings*, *traces* the trace ids as two words each.
     """
     numbers, places = np.unique(states, return_inverse=True)
-    kept = [RANDOMNESS_END - _threshold(strings[number]) for number in numbers.tolist()]
+    kept = [RANDOMNESS_END - (threshold(strings[number]) or 0) for number in numbers.tolist()]
     if all(each == RANDOMNESS_END for each in kept):
         return None
     kept_of_spans = np.array(kept, np.int64)[places]
     counts, remainders = np.divmod(np.int64(RANDOMNESS_END), kept_of_spans)
     counts += _uniform(traces) < remainders / kept_of_spans
     return np.minimum(counts, MOST)
-
-
-def _threshold(state: str) -> int:
-    return (sampling(state).threshold or 0) if "th:" in state else 0
 
 
 def _uniform(traces: _Words) -> npt.NDArray[np.float64]:

@@ -13,6 +13,7 @@ from tailrace.schemas.tracestate import (
     parse,
     randomness,
     sampling,
+    threshold,
 )
 
 TRACE = bytes.fromhex("00112233445566778899aabbccddeeff")
@@ -95,21 +96,25 @@ def test_a_trace_state_is_read_as_w3c_has_it(
 )
 def test_what_it_says_of_sampling_is_read(text: str, said: Sampling) -> None:
     assert sampling(text) == said
+    assert threshold(text) == said.threshold
 
 
 @pytest.mark.parametrize(
-    ("threshold", "digits"),
+    ("rejected", "digits"),
     [(0, "0"), (1 << 55, "8"), (1, "00000000000001"), (0xFD70A3D70A3D70, "fd70a3d70a3d7")],
     ids=["of nothing rejected", "of one half", "of one in 2^56", "of one in a hundred"],
 )
-def test_zeros_at_the_end_are_not_written(threshold: int, digits: str) -> None:
-    assert Sampling(threshold).written() == f"th:{digits}"
+def test_zeros_at_the_end_are_not_written(rejected: int, digits: str) -> None:
+    assert Sampling(rejected).written() == f"th:{digits}"
 
 
 @given(st.none() | numbers, st.none() | numbers)
-def test_what_is_written_is_read(threshold: int | None, drawn: int | None) -> None:
-    said = Sampling(threshold, drawn, (("p", "8"),))
-    assert sampling(f"ot={said.written()}") == said
+def test_what_is_written_is_read(rejected: int | None, drawn: int | None) -> None:
+    for others in ((), (("p", "8"),)):
+        said = Sampling(rejected, drawn, others)
+        text = f"ot={said.written()}" if said != NOTHING_SAID else ""
+        assert sampling(text) == said
+        assert threshold(text) == rejected
 
 
 def test_the_adjusted_count_is_the_reciprocal_of_the_probability() -> None:
@@ -172,26 +177,26 @@ def test_sub_keys_for_which_there_is_no_room_are_left_out() -> None:
 
 @given(numbers, numbers, chances)
 def test_the_probability_is_the_product_to_the_last_of_56_bits(
-    threshold: int, drawn: int, inclusion: float
+    rejected: int, drawn: int, inclusion: float
 ) -> None:
-    assume(drawn >= threshold)
-    said = sampling(composed(f"ot={Sampling(threshold, drawn).written()}", TRACE, inclusion))
+    assume(drawn >= rejected)
+    said = sampling(composed(f"ot={Sampling(rejected, drawn).written()}", TRACE, inclusion))
     assert said.threshold is not None
-    exact = (RANDOMNESS_END - threshold) * Fraction(inclusion)
+    exact = (RANDOMNESS_END - rejected) * Fraction(inclusion)
     assert abs(RANDOMNESS_END - said.threshold - max(exact, 1)) <= Fraction(1, 2)
 
 
 @given(numbers, numbers, trace_ids, chances, st.booleans())
 def test_randomness_agrees_with_the_threshold_and_is_one_a_trace(
-    threshold: int, other: int, trace_id: bytes, inclusion: float, is_explicit: bool
+    rejected: int, other: int, trace_id: bytes, inclusion: float, is_explicit: bool
 ) -> None:
     drawn = randomness(trace_id)
     explicit = drawn if is_explicit else None
-    states = [Sampling(each, explicit).written() for each in (threshold, other, None)]
+    states = [Sampling(each, explicit).written() for each in (rejected, other, None)]
     said = [
         sampling(composed(f"ot={each}" if each else "", trace_id, inclusion)) for each in states
     ]
-    for before, after in zip((threshold, other, 0), said, strict=True):
+    for before, after in zip((rejected, other, 0), said, strict=True):
         if drawn < before:
             assert after == Sampling(None, explicit)
         else:
