@@ -15,15 +15,12 @@ from typing import NamedTuple
 from tailrace.schemas.definitions.documents import definition_of
 from tailrace.schemas.definitions.signals import signals
 from tailrace.schemas.matches import (
-    ALL_COUNT,
-    MATCHED_COUNT,
-    MATCHES,
     SignalId,
+    are_counts,
+    decode_counts,
     decode_key,
     encode_group,
-    is_evidence,
 )
-from tailrace.schemas.sums import decode
 from tailrace_loadtest.kafka import follow
 from tailrace_loadtest.report import Report, Written
 from tailrace_loadtest.watched import Population, Watched, groups
@@ -81,20 +78,19 @@ class RollupReader:
 
     def read(self, value: bytes) -> None:
         """Add a record."""
-        if not value or value[:3] != b"TRS" or is_evidence(value):
+        if not are_counts(value):
             return
-        rollup = decode(value)
-        if rollup.layout.family != MATCHES:
-            return
-        columns = rollup.rows[:, [ALL_COUNT, MATCHED_COUNT]].tolist()
-        for key, (events, matches) in zip(rollup.keys, columns, strict=True):
-            signal, _, group = decode_key(key)
-            place = Place(signal, group)
-            self.all[place] += events
-            self.matched[place] += matches
-            self.events += events
-            self.matches += matches
-        self.rows += len(rollup.keys)
+        counts = decode_counts(value)
+        places = [Place(*decode_key(key)) for key in counts.keys]
+        rows = zip(
+            counts.series.tolist(), counts.events.tolist(), counts.matches.tolist(), strict=True
+        )
+        for series, events, matches in rows:
+            self.all[places[series]] += events
+            self.matched[places[series]] += matches
+        self.events += int(counts.events.sum())
+        self.matches += int(counts.matches.sum())
+        self.rows += len(counts.series)
 
 
 async def wait_for_matches(

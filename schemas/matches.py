@@ -2,7 +2,8 @@
 
 A *signal* is one thing that a definition counts: events, and which of them match. A definition has
 one signal, or one for each operand of its formula. The key of a signal's series begins with its
-owner and ends with the group, so that all that one alert needs comes to one partition.
+owner and ends with the group, so that all that one alert needs comes to one partition. It has no
+time in it: what it is found by is found once, and not again every second.
 """
 
 from __future__ import annotations
@@ -10,15 +11,16 @@ from __future__ import annotations
 import hashlib
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
+import numpy as np
 import orjson
 
 from tailrace.schemas import compact_json
 from tailrace.schemas.alert_events import EvidenceSpan
 from tailrace.schemas.metric_samples import SampleBatch
-from tailrace.schemas.sums import Layout, Rollup
+from tailrace.schemas.sums import Ints, Layout, Rollup
 
 MATCHES: Final = "matches"
 MATCHES_LAYOUT: Final = Layout(MATCHES, ("all", "matched"), ())
@@ -27,8 +29,13 @@ ALL_COUNT: Final = 2
 MATCHED_COUNT: Final = 5
 """Column of a row: how many of them matched."""
 
-_KEY = struct.Struct(">8s4sq")
+_SIGNAL_BYTES: Final = 12
+_OWNER_BYTES: Final = 8
 _MAGIC = b"TRE\x01"
+_COUNTS_MAGIC: Final = b"TRS\x02"
+"""As of sums, of a version later than theirs: who does not read it must not pass it over."""
+_HEAD = struct.Struct("<4s?qqII")  # magic, are counts narrow, start, end, series, rows
+_OLD_KEY = struct.Struct(">8s4sq")
 
 
 class SignalId(NamedTuple):
@@ -38,27 +45,114 @@ class SignalId(NamedTuple):
     counted: bytes
 
 
-class MatchKey(NamedTuple):
-    """A series of one signal and group, in one second of event time."""
+class Series(NamedTuple):
+    """What one signal counts in one group."""
 
     signal: SignalId
-    second: int
     group: bytes
 
     def encode(self) -> bytes:
-        """Return the key of the series in rollups."""
-        return _KEY.pack(*self.signal, self.second) + self.group
+        """Return the key of the series."""
+        return b"".join((*self.signal, self.group))
 
 
-def decode_key(key: bytes) -> MatchKey:
-    """Return what `MatchKey.encode` was called on."""
-    owner, counted, second = _KEY.unpack_from(key)
-    return MatchKey(SignalId(owner, counted), second, key[_KEY.size :])
+def decode_key(key: bytes) -> Series:
+    """Return what `Series.encode` was called on."""
+    signal = SignalId(key[:_OWNER_BYTES], key[_OWNER_BYTES:_SIGNAL_BYTES])
+    return Series(signal, key[_SIGNAL_BYTES:])
 
 
 def place(key: bytes) -> int:
     """Return the hash that decides the partition: of owner and group, not of what is counted."""
-    return zlib.crc32(key[_KEY.size :], zlib.crc32(key[:8]))
+    return zlib.crc32(key[_SIGNAL_BYTES:], zlib.crc32(key[:_OWNER_BYTES]))
+
+
+class MatchCounts(NamedTuple):
+    """What one source counted in [start, end), ms of stream time.
+
+    `events[i]` of `keys[series[i]]` were in second `seconds[i]` of event time, and `matches[i]` of
+    them matched. `series` ascend; none is there twice in one second.
+    """
+
+    start: int
+    end: int
+    keys: list[bytes]
+    series: Ints
+    seconds: Ints
+    events: Ints
+    matches: Ints
+
+
+def encode_counts(counts: MatchCounts) -> bytes:
+    """Return *counts* as bytes of version 2; version 1 were sums whose keys had the second.
+
+    Head; lengths of keys and how many rows each has (u32); keys; then by column the seconds (i32,
+    from the first of the interval), events and matches (u16 or i64). Little endian.
+    """
+    most = max(int(counts.events.max(initial=0)), int(counts.matches.max(initial=0)))
+    is_narrow = most < 1 << 16
+    width = "<u2" if is_narrow else "<i8"
+    lengths = np.fromiter(map(len, counts.keys), "<u4", len(counts.keys))
+    rows = np.bincount(counts.series, minlength=len(counts.keys)).astype("<u4")
+    head = (counts.start, counts.end, len(counts.keys), len(counts.series))
+    return b"".join(
+        (
+            _HEAD.pack(_COUNTS_MAGIC, is_narrow, *head),
+            lengths.tobytes(),
+            rows.tobytes(),
+            *counts.keys,
+            (counts.seconds - counts.start // 1000).astype("<i4").tobytes(),
+            counts.events.astype(width).tobytes(),
+            counts.matches.astype(width).tobytes(),
+        )
+    )
+
+
+def are_counts(value: bytes) -> bool:
+    """True if *value* is what `encode_counts` makes."""
+    return value[:4] == _COUNTS_MAGIC
+
+
+def decode_counts(value: bytes) -> MatchCounts:
+    """Return what `encode_counts` was given; ValueError if it is nothing that it made."""
+    try:
+        magic, is_narrow, start, end, series, rows = _HEAD.unpack_from(value)
+        if magic != _COUNTS_MAGIC:
+            raise ValueError("is no count of matches of version 2")
+        at = _HEAD.size
+        lengths = np.frombuffer(value, "<u4", series, at)
+        of_each = np.frombuffer(value, "<u4", series, at + 4 * series)
+        at += 8 * series
+        bounds = [at, *(at + np.cumsum(lengths, dtype=np.int64)).tolist()]
+        keys = [value[bounds[number] : bounds[number + 1]] for number in range(series)]
+        seconds = np.frombuffer(value, "<i4", rows, bounds[-1]).astype(np.int64) + start // 1000
+        width = np.dtype("<u2" if is_narrow else "<i8")
+        counts = np.frombuffer(value, width, 2 * rows, bounds[-1] + 4 * rows).astype(np.int64)
+        numbers = np.repeat(np.arange(series), of_each)
+        if len(numbers) != rows:
+            raise ValueError("is no count of matches: its rows are not those of its series")
+    except struct.error as error:
+        raise ValueError(f"is no count of matches: {error}") from error
+    return MatchCounts(start, end, keys, numbers, seconds, counts[:rows], counts[rows:])
+
+
+def match_counts(start: int, end: int, rows: Iterable[tuple[Series, int, int, int]]) -> MatchCounts:
+    """Return the counts of *rows*: series, second, events and matches."""
+    numbers: dict[bytes, int] = {}
+    found = [(numbers.setdefault(row[0].encode(), len(numbers)), *row[1:]) for row in rows]
+    columns = np.array(sorted(found), np.int64).reshape(-1, 4).T
+    return MatchCounts(start, end, list(numbers), *columns)
+
+
+def of_version_1(rollup: Rollup) -> MatchCounts:
+    """Return what *rollup* counts, which a tailrace before version 2 wrote."""
+    rows = []
+    columns = rollup.rows[:, [ALL_COUNT, MATCHED_COUNT]].tolist()
+    for key, counts in zip(rollup.keys, columns, strict=True):
+        owner, counted, second = _OLD_KEY.unpack_from(key)
+        series = Series(SignalId(owner, counted), key[_OLD_KEY.size :])
+        rows.append((series, second, *counts))
+    return match_counts(rollup.start, rollup.end, rows)
 
 
 def encode_group(values: Sequence[str]) -> bytes:
@@ -101,7 +195,7 @@ class EvidenceBatch(NamedTuple):
     outcomes: Sequence[TraceOutcome]
 
 
-RollupRecord: TypeAlias = Rollup | EvidenceBatch | SampleBatch | None
+RollupRecord: TypeAlias = Rollup | MatchCounts | EvidenceBatch | SampleBatch | None
 """What a record of the rollup topic holds; None: it is only a watermark."""
 
 

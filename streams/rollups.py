@@ -18,7 +18,15 @@ from tailrace.agents.metrics.logic import (
 from tailrace.schemas.config import WorkerConfig
 from tailrace.schemas.config.worker import ALERTS, RED, SERVICE_GRAPH
 from tailrace.schemas.durations import MILLISECOND, SECOND
-from tailrace.schemas.matches import RollupRecord, decode_evidence, is_evidence
+from tailrace.schemas.matches import (
+    MATCHES,
+    RollupRecord,
+    are_counts,
+    decode_counts,
+    decode_evidence,
+    is_evidence,
+    of_version_1,
+)
 from tailrace.schemas.metric_samples import are_samples, decode_samples
 from tailrace.schemas.records import DeadLetter, Record
 from tailrace.schemas.series import edge_layout, red_layout
@@ -64,7 +72,12 @@ class RollupCodec:
 def _decoded(value: bytes) -> RollupRecord:
     if are_samples(value):
         return decode_samples(value)
-    return decode_evidence(value) if is_evidence(value) else decode(value)
+    if is_evidence(value):
+        return decode_evidence(value)
+    if are_counts(value):
+        return decode_counts(value)
+    rollup = decode(value)
+    return of_version_1(rollup) if rollup.layout.family == MATCHES else rollup
 
 
 class RollupTasks:

@@ -27,7 +27,7 @@ import orjson
 
 from tailrace.schemas.matches import (
     EvidenceBatch,
-    MatchKey,
+    Series,
     SignalId,
     TraceOutcome,
     encode_evidence,
@@ -128,7 +128,7 @@ class Keeps:
         topic = self._topic
         by_partition: defaultdict[int, list[TraceOutcome]] = defaultdict(list)
         for each in outcomes:
-            key = MatchKey(each.signal, 0, each.group).encode()
+            key = Series(each.signal, each.group).encode()
             by_partition[place(key) % topic.partitions].append(each)
         for partition, mine in sorted(by_partition.items()):
             for part in _parts(mine, topic.record_bytes // 2):

@@ -11,7 +11,7 @@ from typing import Final
 
 from tailrace.agents.alerts.rules import Finding, Rule
 from tailrace.agents.alerts.transitions import Reading
-from tailrace.schemas.matches import MatchKey, SignalId, encode_group, place
+from tailrace.schemas.matches import Series, SignalId, encode_group, place
 from tailrace.tables.alert_groups import AlertGroup, AlertGroups
 from tailrace.tables.alert_states import NOTHING, AlertState, Phase
 
@@ -57,6 +57,6 @@ def unmet(
     It is in the one of *partitions* to which its first event would go.
     """
     for owner in sorted(owner for owner, rule in rules.items() if rule.is_awaited):
-        key = MatchKey(SignalId(owner, bytes(4)), 0, THE_ONLY).encode()
+        key = Series(SignalId(owner, bytes(4)), THE_ONLY).encode()
         if place(key) % partitions == partition and groups.get(owner, THE_ONLY) is None:
             yield owner

@@ -30,17 +30,9 @@ from tailrace.agents.alerts.samples import MetricSamples
 from tailrace.agents.alerts.transitions import Effect, Reading, Timing
 from tailrace.schemas.alert_events import AlertEvent, decode, encode, partition_of
 from tailrace.schemas.definitions import Definitions
-from tailrace.schemas.matches import (
-    ALL_COUNT,
-    MATCHED_COUNT,
-    MATCHES,
-    EvidenceBatch,
-    RollupRecord,
-    decode_key,
-)
+from tailrace.schemas.matches import EvidenceBatch, MatchCounts, RollupRecord, decode_key
 from tailrace.schemas.metric_samples import SampleBatch
 from tailrace.schemas.records import Arrivals, Outbox, Output, Totals
-from tailrace.schemas.sums import Rollup
 from tailrace.tables.alert_groups import AlertGroup, AlertGroups
 from tailrace.tables.alert_states import AlertState
 from tailrace.tables.store import PartitionStore
@@ -130,7 +122,7 @@ class AlertsLogic:
                 self._add_evidence(record, now)
             elif isinstance(record, SampleBatch):
                 self._samples.add(record, read.offset, totals)
-            elif record is not None and record.layout.family == MATCHES:
+            elif isinstance(record, MatchCounts):
                 self._add(record, now, totals)
             self._pass(now, outbox, totals)
 
@@ -156,11 +148,12 @@ class AlertsLogic:
 
     # Records
 
-    def _add(self, rollup: Rollup, now: int, totals: Totals) -> None:
+    def _add(self, found: MatchCounts, now: int, totals: Totals) -> None:
         added = 0
-        columns = rollup.rows[:, [ALL_COUNT, MATCHED_COUNT]].tolist()
-        for key, counts in zip(rollup.keys, columns, strict=True):
-            signal, second, name = decode_key(key)
+        keys = [decode_key(key) for key in found.keys]
+        rows = zip(*(column.tolist() for column in found[3:]), strict=True)
+        for series, second, *counts in rows:
+            signal, name = keys[series]
             rule = self.rules.get(signal.owner)
             if rule is None or signal.counted not in rule.lengths:
                 continue
@@ -174,10 +167,10 @@ class AlertsLogic:
             self.groups.mark(group)
             self._look_at(group, rule, max(self._now + 1, over_ms(second)))
             added += 1
-        totals.add("match_rows", len(rollup.keys))
+        totals.add("match_rows", len(found.series))
         totals.add("match_rows_added", added)
-        if added < len(rollup.keys):
-            totals.add("match_rows_ignored", len(rollup.keys) - added)
+        if added < len(found.series):
+            totals.add("match_rows_ignored", len(found.series) - added)
 
     def _add_evidence(self, batch: EvidenceBatch, now: int) -> None:
         for signal, name, span in batch.spans:

@@ -218,7 +218,10 @@ def _number(value: AttributeValue) -> float | None:
 
 
 class DurationClasses:
-    """Classes of durations: class n has reached n of the cuts."""
+    """Classes of durations: class n has reached n of the cuts.
+
+    A test is of the classes in (low, high]. `lows`, `highs`: of each test, then where nobody asks.
+    """
 
     def __init__(self, tests: Iterable[Range]) -> None:
         self.tests: dict[Test, int] = {}
@@ -228,18 +231,21 @@ class DurationClasses:
         largest = np.iinfo(np.int64).max
         cuts = sorted({bound for test in ranges for bound in test if bound <= largest})
         self._cuts = np.array(cuts, np.int64)
-        self._low = np.array([bisect_left(cuts, low) for low, _ in ranges], np.int64)
-        self._high = np.array([bisect_left(cuts, high) for _, high in ranges], np.int64)
+        lows = [*(bisect_left(cuts, low) for low, _ in ranges), -1]
+        highs = [*(bisect_left(cuts, high) for _, high in ranges), len(cuts)]
+        self.lows, self.highs = np.array(lows, np.int64), np.array(highs, np.int64)
         self._truths = _Kept(self._worked_out)
 
     def __len__(self) -> int:
         """The number of classes."""
         return len(self._cuts) + 1
 
-    def cuts(self, places: npt.NDArray[np.int32]) -> Ints:
-        """Return which cuts the tests at *places* compare to, ascending."""
-        cuts = np.unique(np.concatenate([self._low[places], self._high[places]]))
-        return cuts[cuts < len(self._cuts)]
+    def ends(self, tests: Iterable[Test]) -> Ints:
+        """Return the last classes of stretches of which each of *tests* says one thing."""
+        places = [self.tests[test] for test in tests]
+        ends = np.concatenate([self.lows[places], self.highs[places], [len(self._cuts)]])
+        found: Ints = np.unique(ends).astype(np.int64)
+        return found
 
     def numbers(self, durations: Ints) -> Ints:
         """Return the class of each of *durations*."""
@@ -250,8 +256,8 @@ class DurationClasses:
         return self._truths[number]
 
     def _worked_out(self, number: int) -> Truths:
-        is_within = (self._low < number) & (self._high >= number)
-        return np.append(np.where(is_within, TRUE, FALSE), TRUE).astype(np.uint8)
+        is_within = (self.lows < number) & (self.highs >= number)
+        return np.where(is_within, TRUE, FALSE).astype(np.uint8)
 
 
 class CodeClasses:

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from tailrace.agents.matches.counters import Counters
 from tailrace.agents.matches.groups import columns_of
 from tailrace.agents.matches.relation_rules import RelationRules, is_relation
-from tailrace.agents.matches.verdicts import Question, Verdicts
+from tailrace.agents.matches.tallies import Tallies
+from tailrace.agents.matches.verdicts import Verdicts
 from tailrace.schemas.definitions import Definitions
 from tailrace.schemas.definitions.definition import ALERT, SLO
 from tailrace.schemas.definitions.signals import Signal, signals
@@ -22,28 +24,34 @@ class Compiled:
     """`signals`: those that one span tells about. `relations`: those that take more than one.
 
     `edges`: those of the service graph. `groupings`: lists of fields to group by, those of
-    relations. `verdicts` are shared: what one
-    task finds out about spans, all know.
+    relations. `verdicts` and `tallies` are shared: what one task finds out about spans, all know.
     """
 
     signals: tuple[Signal, ...]
     relations: tuple[Signal, ...]
     edges: tuple[Signal, ...]
     groupings: tuple[tuple[str, ...], ...]
-    question: Question
+    counters: Counters
     verdicts: Verdicts
+    tallies: Tallies
 
     @property
     def is_asked(self) -> bool:
         """True if anything is to be counted."""
         return bool(self.signals or self.relations or self.edges)
 
+    def current_tallies(self) -> Tallies:
+        """Return the tallies to go by from now on."""
+        if self.tallies.is_too_large:
+            self.tallies = Tallies(self.counters, self.verdicts)
+        return self.tallies
+
     @property
     def columns(self) -> list[AttributeColumn]:
         """What batches must have. Span ids too; resources come whole with every batch."""
         fields = [each.group_by for each in (*self.signals, *self.relations)]
         of_groups = [column for group_by in fields for column in columns_of(group_by)]
-        return list(dict.fromkeys([*self.question.columns, *of_groups]))
+        return list(dict.fromkeys([*self.counters.columns, *of_groups]))
 
 
 def compiled(all: Iterable[Signal]) -> Compiled:
@@ -53,8 +61,11 @@ def compiled(all: Iterable[Signal]) -> Compiled:
     relations = tuple(signal for signal in known.values() if is_relation(signal))
     alone = tuple(each for each in known.values() if each.matched and not is_relation(each))
     rules = RelationRules(relations)
-    question = Question(alone, rules.filters)
-    return Compiled(alone, relations, edges, tuple(rules.groupings), question, Verdicts(question))
+    counters = Counters(alone, rules.filters)
+    verdicts = Verdicts(counters)
+    tallies = Tallies(counters, verdicts)
+    groupings = tuple(rules.groupings)
+    return Compiled(alone, relations, edges, groupings, counters, verdicts, tallies)
 
 
 def compiled_for(definitions: Definitions) -> Compiled:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from tailrace.schemas.definitions.conditions import Condition
 from tailrace.schemas.definitions.signals import Signal
-from tailrace.schemas.matches import MatchKey, encode_group
+from tailrace.schemas.matches import Series, encode_group
 from tailrace.schemas.series import CLIENT, CLIENT_FAILED, EdgeSeries
 from tailrace.schemas.sums import Rollup, histogram
 
@@ -45,8 +45,8 @@ class EdgeCounts:
     def __bool__(self) -> bool:
         return bool(self._signals)
 
-    def of(self, rollup: Rollup, second: int) -> Iterator[tuple[MatchKey, int]]:
-        """Yield how many requests there were for each series; all of them in *second*."""
+    def of(self, rollup: Rollup) -> Iterator[tuple[Series, int]]:
+        """Yield how many requests there were for each series."""
         for key, row in zip(rollup.keys, rollup.rows, strict=True):
             wanted = self._known.get(key)
             if wanted is None:
@@ -60,7 +60,7 @@ class EdgeCounts:
                 of = signal.edges.failed
                 count = good + failed if of is None else failed if of else good
                 if count:
-                    yield MatchKey(signal.id, second, group), count
+                    yield Series(signal.id, group), count
 
     def _wanted(self, edge: EdgeSeries) -> Iterator[tuple[Signal, bytes]]:
         for signal in self._signals:

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 from tailrace.schemas.matches import (
     Evidence,
     EvidenceBatch,
-    MatchKey,
+    Series,
     SignalId,
     TraceOutcome,
     decode_evidence,
@@ -141,7 +141,7 @@ def evidence_outputs(
 
 
 def _partition(signal: SignalId, group: bytes, topic: RollupTopic) -> int:
-    return place(MatchKey(signal, 0, group).encode()) % topic.partitions
+    return place(Series(signal, group).encode()) % topic.partitions
 
 
 Said = TypeVar("Said", Evidence, TraceOutcome)

@@ -4,7 +4,8 @@ Spans of one *origin* have a service and a resource of which all conditions say 
 name; then a kind and status. Of each origin it is known which filters may hold there at all, so
 that a span meets only those: what they say of it is the lowest of what they say of each of its
 fields. Classes that these filters do not tell apart are one: only what matters there makes a span
-differ from another.
+differ from another. Durations tell spans apart last of all: of the others each filter says up to
+where it holds.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +29,7 @@ from tailrace.agents.matches.classes import (
 )
 from tailrace.agents.matches.conditions import (
     CODE,
+    DURATION,
     FALSE,
     NAME,
     SERVICE,
@@ -49,8 +51,32 @@ _SERVICE_NAME: Final = "service.name"
 _DIGEST: Final = 16
 
 
+class Piece(NamedTuple):
+    """`truth` is what a filter says of durations of the classes in (`low`, `high`]."""
+
+    truth: int
+    low: int
+    high: int
+
+
+class Said(NamedTuple):
+    """What filters say of spans that may differ in their duration alone; FALSE last.
+
+    Of the classes in (low, high] each filter says `truths`, FALSE of others. `pieces`: what those
+    say instead for which that is not enough.
+    """
+
+    truths: Truths
+    lows: Ints
+    highs: Ints
+    pieces: Mapping[int, Sequence[Piece]]
+
+
 class Filters:
-    """*clauses* by their place; `fields` are those that a span itself has, in a fixed order."""
+    """*clauses* by their place.
+
+    `fields` are those that a span itself has, but for its duration, in a fixed order.
+    """
 
     def __init__(self, clauses: Sequence[Clause]) -> None:
         self.clauses = clauses
@@ -61,11 +87,19 @@ class Filters:
         self.classes: dict[Field, AnyClasses] = {
             field: classes(tests[field]) for field in sorted(tests)
         }
-        own = [field for field in self.classes if not is_of_origin(field)]
+        own = [field for field in self.classes if not is_of_origin(field) and field != DURATION]
         self.steps = [field for field in (NAME, CODE) if field in own]
         """Fields by which an origin is refined, in this order."""
         self.fields = [*self.steps, *(field for field in own if field not in self.steps)]
         self.asked = {field: self._asked(field) for field in self.classes}
+        found = self.classes.get(DURATION)
+        self.durations = found if isinstance(found, DurationClasses) else DurationClasses(())
+        tests_of_durations = (
+            self._asked(DURATION) if found is not None else np.zeros(len(clauses), int)
+        )
+        self.has_rest = np.array([bool(each.rest) for each in clauses], np.bool_)
+        self.lows = self.durations.lows[tests_of_durations]
+        self.highs = self.durations.highs[tests_of_durations]
 
     def _asked(self, field: Field) -> _Places:
         """Return which test of *field* each filter asks, or one past the last."""
@@ -156,9 +190,19 @@ class Origin:
         self._here: dict[int, _Here] = {}
 
     @cached_property
-    def _rests(self) -> list[tuple[int, Expression]]:
-        clauses = [self._filters.clauses[place] for place in self.relevant.tolist()]
-        return [(place, Every(each.rest)) for place, each in enumerate(clauses) if each.rest]
+    def _rests(self) -> list[tuple[int, Expression, Ints]]:
+        """What is to be judged piece by piece: by which place, and the ends of these pieces."""
+        found: list[tuple[int, Expression, Ints]] = []
+        for place in np.flatnonzero(self._filters.has_rest[self.relevant]).tolist():
+            rest = Every(self._filters.clauses[int(self.relevant[place])].rest)
+            ends = self._filters.durations.ends(each.test for each in _on(DURATION, rest))
+            found.append((place, rest, ends))
+        return found
+
+    @cached_property
+    def _ranges(self) -> tuple[Ints, Ints]:
+        lows, highs = self._filters.lows[self.relevant], self._filters.highs[self.relevant]
+        return np.append(lows, 0), np.append(highs, 0)
 
     def _at(self, index: int) -> _Here:
         here = self._here.get(index)
@@ -168,7 +212,7 @@ class Origin:
             asked = self._filters.asked[field][self.relevant]
             places = set(asked.tolist()) - {len(found.tests)}
             is_asked = bool(places)
-            for _, rest in self._rests:
+            for _, rest, _ in self._rests:
                 places |= {found.tests[each.test] for each in _on(field, rest)}
             here = _Here(asked if is_asked else None, np.array(sorted(places), np.int32), found)
             self._here[index] = here
@@ -184,14 +228,10 @@ class Origin:
         here = self._at(field)
         return here.kind(number) if len(here.places) else 0
 
-    def cuts(self, field: int) -> Ints:
-        """Return by which cuts durations are told apart here, ascending: how many is the kind."""
-        return self._at(field).cuts
-
-    def said(self, kinds: Sequence[int]) -> Truths:
-        """Return what each filter in `relevant` says of a span of these *kinds* of the fields
+    def said(self, kinds: Sequence[int]) -> Said:
+        """Return what each filter in `relevant` says of spans of these *kinds* of the fields
         that are not in its origin."""
-        said = self._said.copy()
+        said = np.append(self._said, np.uint8(FALSE))
         numbers = dict(self._numbers)
         for index, kind in enumerate(kinds, len(self._filters.steps)):
             here = self._at(index)
@@ -199,20 +239,38 @@ class Origin:
                 continue
             numbers[self._filters.fields[index]] = number = here.example(kind)
             if here.asked is not None:
-                np.minimum(said, here.classes.truths(number)[here.asked], out=said)
-        if self._rests:
-            self._judge_rests(said, numbers)
-        return said
+                own = said[:-1]
+                np.minimum(own, here.classes.truths(number)[here.asked], out=own)
+        return Said(said, *self._ranges, self._judged_rests(said, numbers))
 
-    def _judge_rests(self, said: Truths, numbers: Mapping[Field, int]) -> None:
+    def _judged_rests(
+        self, said: Truths, numbers: Mapping[Field, int]
+    ) -> Mapping[int, Sequence[Piece]]:
+        """Return the pieces of the filters that have a rest, of which *said* says no more."""
+        pieces = {}
+        lows, highs = self._ranges
+        for place, rest, ends in self._rests:
+            most = int(said[place])
+            said[place] = FALSE
+            if most == FALSE:
+                continue
+            found, low = [], -1
+            for end in ends.tolist():
+                truth = min(most, self._verdict(rest, {**numbers, DURATION: end}))
+                first, last = max(low, int(lows[place])), min(end, int(highs[place]))
+                if truth > FALSE and first < last:
+                    found.append(Piece(truth, first, last))
+                low = end
+            pieces[place] = found
+        return pieces
+
+    def _verdict(self, rest: Expression, numbers: Mapping[Field, int]) -> int:
         def truth(condition: Condition) -> int:
             field, test = condition
             found = self._filters.classes[field]
             return int(found.truths(numbers[field])[found.tests[test]])
 
-        for place, rest in self._rests:
-            if said[place]:
-                said[place] = min(int(said[place]), verdict(rest, truth))
+        return verdict(rest, truth)
 
 
 def _on(field: Field, expression: Expression) -> Iterator[Condition]:
@@ -227,15 +285,12 @@ def _on(field: Field, expression: Expression) -> Iterator[Condition]:
 class _Here:
     """One field at one origin. `asked`: its test by each filter; `places`: of all tests asked."""
 
-    __slots__ = ("_examples", "_kinds", "asked", "classes", "cuts", "places")
+    __slots__ = ("_examples", "_kinds", "asked", "classes", "places")
 
     def __init__(self, asked: _Places | None, places: _Places, classes: AnyClasses) -> None:
         self.asked = asked
         self.places = places
         self.classes = classes
-        self.cuts: Ints = np.empty(0, np.int64)
-        if isinstance(classes, DurationClasses) and len(places):
-            self.cuts = classes.cuts(places)
         self._kinds: dict[bytes, int] = {}
         self._examples: list[int] = []
 
@@ -252,6 +307,4 @@ class _Here:
 
     def example(self, kind: int) -> int:
         """Return a class of that kind."""
-        if isinstance(self.classes, DurationClasses):
-            return int(self.cuts[kind - 1]) + 1 if kind else 0
         return self._examples[kind]

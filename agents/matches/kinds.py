@@ -90,30 +90,3 @@ class Kinds(dict[int, int]):
 
 def _grown(size: int, needed: int) -> int:
     return size if needed <= size else max(needed, 2 * size)
-
-
-class DurationKinds:
-    """The kinds of durations: how many of the cuts that matter at an origin a class has reached.
-
-    Cuts of all origins stand in one list, so that one search finds those of every span.
-    """
-
-    def __init__(self, origins: Origins, index: int, width: int) -> None:
-        self._origins = origins
-        self._index = index
-        self._width = width
-        self._cuts: Ints = np.empty(0, np.int64)
-        self._starts: Ints = np.empty(0, np.int64)
-
-    def of(self, origins: Ints, classes: Ints) -> Ints:
-        """Return the kind of each class at its origin."""
-        known = len(self._starts)
-        if len(self._origins) > known:
-            new = range(known, len(self._origins))
-            cuts = [self._origins[origin].cuts(self._index) for origin in new]
-            sizes = np.array([0, *map(len, cuts)])
-            self._starts = np.concatenate([self._starts, len(self._cuts) + np.cumsum(sizes)[:-1]])
-            placed = [origin * self._width + each for origin, each in zip(new, cuts, strict=True)]
-            self._cuts = np.concatenate([self._cuts, *placed])
-        places = origins * self._width + classes
-        return np.searchsorted(self._cuts, places, side="left") - self._starts[origins]

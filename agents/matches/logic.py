@@ -17,20 +17,19 @@ import numpy as np
 
 from tailrace.agents.matches.arrived import Arrived
 from tailrace.agents.matches.compiled import Compiled, compiled_for
-from tailrace.agents.matches.counting import Counting, seconds
+from tailrace.agents.matches.counting import Counting, Flagged, seconds
 from tailrace.agents.matches.edge_series import ClosedEdges, EdgeCounts
 from tailrace.agents.matches.groups import Texts, overflow
-from tailrace.agents.matches.outcome_flags import Flagged
-from tailrace.agents.matches.outcomes import Outcomes, Part
 from tailrace.agents.matches.relations import Found, Observed, Relations
-from tailrace.agents.matches.verdicts import Verdicts
+from tailrace.agents.matches.tallies import Part, Tallies
 from tailrace.agents.matches.witnesses import Marks, Witnesses
 from tailrace.schemas.definitions import Definitions
-from tailrace.schemas.matches import MATCHES_LAYOUT, MatchKey, decode_key, place
+from tailrace.schemas.matches import Series, decode_key
 from tailrace.schemas.records import Arrivals, Outbox, Totals
 from tailrace.schemas.spans import SpanBatch
 from tailrace.schemas.sums import Ints
-from tailrace.tables.interval_sums import IntervalSums, RollupTopic
+from tailrace.tables.interval_source import RollupTopic
+from tailrace.tables.match_sums import MatchSums
 from tailrace.tables.store import PartitionStore
 
 _PREFIX = b"m"
@@ -52,14 +51,13 @@ class MatchesSettings:
 
 
 class _Judged(NamedTuple):
-    """Spans, their verdicts by number, and what they bring."""
+    """Spans and what they bring. `told`: the further filters that hold of a row, as bits."""
 
     spans: Arrived
-    verdicts: Verdicts
-    numbers: Ints
     is_counted: Flagged
-    of: Outcomes
+    of: Tallies
     parts: list[Part]
+    told: dict[int, int]
 
 
 class MatchesLogic:
@@ -80,7 +78,7 @@ class MatchesLogic:
         self._store = store
         self._topic = topic
         self._settings = settings
-        self._sums = IntervalSums(store, _PREFIX, MATCHES_LAYOUT, topic, source, place)
+        self._sums = MatchSums(store, _PREFIX, topic, source)
         self._counting = Counting(self._sums)
         self._witnesses = Witnesses(
             store, _PREFIX, topic, marks, settings.tokens, settings.max_groups
@@ -88,7 +86,6 @@ class MatchesLogic:
         self._edges = edges
         self._edge_counts = EdgeCounts(())
         self._compiled: Compiled | None = None
-        self._outcomes: Outcomes | None = None
         self._relations: Relations | None = None
         self._texts: Texts | None = None
         self._interval = 0
@@ -98,7 +95,7 @@ class MatchesLogic:
         self._sums.restore(now)
         self._now = now
         self._interval = now // self._topic.interval_ms
-        self._witnesses.restore(self._interval, map(decode_key, self._sums.keys()))
+        self._witnesses.restore(self._interval)
 
     def inform(self, definitions: Definitions, outbox: Outbox, totals: Totals) -> None:
         compiled = compiled_for(definitions)
@@ -107,7 +104,8 @@ class MatchesLogic:
         self._counting.settle()
         if self._relations is not None:
             self._relations.seal()
-        self._compiled, self._outcomes = compiled, None
+        self._compiled = compiled
+        self._witnesses.reopen(compiled.current_tallies(), map(decode_key, self._sums.keys()))
         self._edge_counts = EdgeCounts(compiled.edges)
         self._relations = Relations(compiled.relations, self._store, self._settings.wait_ms)
         self._relations.restore(self._now)
@@ -176,7 +174,6 @@ class MatchesLogic:
             self._add(self._relations.advance(end, totals), end, outbox, totals)
         self._count_edges(now, outbox, totals)
         self._counting.settle()
-        self._counting.forget()
         self._interval = interval
         for output in self._witnesses.close(interval):
             outbox.send(self._topic.name, output)
@@ -188,31 +185,33 @@ class MatchesLogic:
         for rollup in self._edges.upto(now - now % self._topic.interval_ms):
             if not self._edge_counts:
                 continue  # nobody asks
-            for key, count in self._edge_counts.of(rollup, rollup.start // _SECOND_MS):
+            for series, count in self._edge_counts.of(rollup):
                 if self._sums.is_idle:
                     self._sums.roll(now, outbox)  # it has something to say yet
-                self._counting.add_alone(key, count, count)
+                self._counting.add_alone(series, rollup.start // _SECOND_MS, count, count)
                 totals.add("match_edge_requests", count)
 
     def _judged(self, spans: Arrived, totals: Totals) -> _Judged:
         """Return what *spans* are to the signals, and what they bring."""
         assert self._compiled is not None, "no definitions were told"
-        verdicts = self._compiled.verdicts
-        numbers = verdicts.of(spans.batch)
-        if self._outcomes is None or not self._outcomes.serves(verdicts):
-            self._outcomes = Outcomes(self._compiled.signals, verdicts)
+        verdicts, of = self._compiled.verdicts, self._compiled.current_tallies()
+        numbers, classes = verdicts.of(spans.batch), verdicts.durations(spans.batch)
         if self._texts is None or not self._texts.serves(spans.batch):
             self._texts = Texts(spans.batch.strings, spans.batch.values)
-        counts, failures, _ = verdicts.columns()
-        is_counted = counts[numbers]
+        parts = of.of(spans, numbers, classes)
+        is_counted = np.zeros(len(numbers), np.bool_)
+        for part in parts:
+            is_counted[part.rows] = True
         counted = int(np.count_nonzero(is_counted))
         totals.add("match_seen_spans", len(numbers))
         totals.add("match_counted_spans", counted)
         totals.add("match_uncounted_spans", len(numbers) - counted)
-        if failed := int(failures[numbers].sum()):
+        if failed := int(verdicts.failed(numbers, classes).sum()):
             totals.add("match_failures", failed)
-        of = self._outcomes
-        return _Judged(spans, verdicts, numbers, is_counted, of, of.of(spans, numbers))
+        told: dict[int, int] = {}
+        for row, bit in verdicts.told(numbers, classes):
+            told[row] = told.get(row, 0) | 1 << bit
+        return _Judged(spans, is_counted, of, parts, told)
 
     def _count(self, judged: _Judged, rows: slice, totals: Totals) -> None:
         of, spans = judged.of, judged.spans
@@ -221,10 +220,10 @@ class MatchesLogic:
         for part in judged.parts:
             within = part.within(rows)
             if len(within.rows):
-                outcomes = self._witnesses.look(of, spans, within)
-                if overflowed := of.flags.overflowed(outcomes):
+                tallies = self._witnesses.look(of, spans, within)
+                if overflowed := of.overflowed(tallies):
                     totals.add("match_overflow_spans", overflowed)
-                self._counting.add(of, outcomes, seconds[within.rows - rows.start])
+                self._counting.add(of, tallies, seconds[within.rows - rows.start])
 
     def _clamped(self, ends: Ints, is_counted: Flagged, totals: Totals) -> Ints:
         """Return the second in which each span counts, if it is counted."""
@@ -244,16 +243,18 @@ class MatchesLogic:
         relations, spans = self._relations, judged.spans
         if relations is None or not relations.signals:
             return
-        numbers, verdicts = judged.numbers[rows], judged.verdicts
-        shown = np.flatnonzero(verdicts.columns()[2][numbers] | relations.needs_every_span)
+        told = judged.told
+        shown = list(told) if not relations.needs_every_span else range(rows.start, rows.stop)
         now, together = 0, list[Observed]()
-        for row, number in zip((shown + rows.start).tolist(), numbers[shown].tolist(), strict=True):
+        for row in shown:
+            if not rows.start <= row < rows.stop:
+                continue
             time = spans.time(row)
             if time != now and together:
                 self._add(relations.observe(now, together, totals), now, outbox, totals)
                 together = []
             now = time
-            together.append(self._observed(spans, row, verdicts.verdicts[number].told))
+            together.append(self._observed(spans, row, told.get(row, 0)))
         if together:
             self._add(relations.observe(now, together, totals), now, outbox, totals)
 
@@ -295,8 +296,8 @@ class MatchesLogic:
             group = self._witnesses.admitted(found)
             if found.signal.group_by and group == overflow(found.signal.group_by):
                 totals.add("match_overflow_spans", 1)
-            key = MatchKey(found.signal.id, self._second_of(found, totals), group)
-            self._counting.add_alone(key, found.events, found.matches)
+            series, second = Series(found.signal.id, group), self._second_of(found, totals)
+            self._counting.add_alone(series, second, found.events, found.matches)
             totals.add("match_found_events", found.events)
             if found.matches:
                 self._witnesses.add_found(found, group, at_ms)

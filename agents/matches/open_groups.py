@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tailrace.schemas.matches import MatchKey, SignalId
+from tailrace.schemas.matches import Series, SignalId
 
 
 class OpenGroups:
@@ -17,7 +17,7 @@ class OpenGroups:
         self._most = most
         self._open: dict[SignalId, set[bytes]] = {}
 
-    def restore(self, keys: Iterable[MatchKey]) -> None:
+    def restore(self, keys: Iterable[Series]) -> None:
         """Open the groups of *keys*, with which the open interval goes on."""
         for key in keys:
             self._open.setdefault(key.signal, set()).add(key.group)

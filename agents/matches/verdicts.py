@@ -1,45 +1,37 @@
-"""Verdicts: what a span is to all signals together.
+"""Verdicts: what a span is to all counters together, but for how long it took.
 
 Spans are told apart by small numbers, one for each field: their classes, as far as the filters of
 their origin tell them apart. These numbers side by side are the key of a dict, so that filters are
-asked only once about spans that are alike, however many filters there are.
+asked only once about spans that are alike, however many filters there are. Durations are no part of
+it: they tell too many spans apart. A verdict has entries instead, by what durations reach them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from tailrace.agents.matches.classes import ABSENT as NOTHING
-from tailrace.agents.matches.classes import DurationClasses, ValueClasses
-from tailrace.agents.matches.conditions import (
-    CODE,
-    DURATION,
-    FAILED,
-    FALSE,
-    NAME,
-    TRUE,
-    Clause,
-    Field,
-    clause,
-)
-from tailrace.agents.matches.filters import Filters, Origin, Origins
-from tailrace.agents.matches.kinds import DurationKinds, Kinds, Table
-from tailrace.schemas.definitions.filters import STATUSES, SpanFilter
-from tailrace.schemas.definitions.signals import Signal
+from tailrace.agents.matches.classes import ValueClasses
+from tailrace.agents.matches.conditions import CODE, FAILED, FALSE, NAME, TRUE, Field
+from tailrace.agents.matches.counters import Counters
+from tailrace.agents.matches.entries import NONE, Entries, Told
+from tailrace.agents.matches.filters import Origin, Origins, Piece, Said
+from tailrace.agents.matches.kinds import Kinds, Table
+from tailrace.schemas.definitions.filters import STATUSES
 from tailrace.schemas.semconv import coalesced
 from tailrace.schemas.spans import AttributeColumn, SpanBatch
 from tailrace.schemas.strings import ABSENT, Strings, Values
 from tailrace.schemas.sums import Ints
 
 Ids = npt.NDArray[np.int32]
-Flagged = npt.NDArray[np.bool_]
 
-_KEPT: Final = 100_000
-"""With more keys or verdicts, all are forgotten."""
+_KEPT: Final = 50_000
+"""With more verdicts, all are forgotten."""
+_KEPT_ENTRIES: Final = 4_000_000
 _KEPT_ORIGINS: Final = 50_000
 
 
@@ -49,22 +41,11 @@ def codes(batch: SpanBatch) -> Ints:
     return by_kind * 2 + batch.is_root
 
 
-class Verdict(NamedTuple):
-    """Which signals count a span (ascending), and which of these it matches.
-
-    `failures`: how many could not tell. `told`: the further filters that hold, as bits.
-    """
-
-    signals: tuple[int, ...]
-    is_matched: tuple[bool, ...]
-    failures: int
-    told: int
-
-
 class Asked(NamedTuple):
-    """The signals that one origin's filters bear on; places among what the filters say there."""
+    """The counters that one origin's filters bear on, and what they ask there: places among what
+    the filters say."""
 
-    signals: Ints
+    counters: Ints
     events: Ints
     matches: Ints
     told: Ints
@@ -72,74 +53,119 @@ class Asked(NamedTuple):
 
 
 class Question:
-    """What all signals ask of spans, and *further* filters that somebody wants to know of."""
+    """What the counters ask of spans.
 
-    def __init__(self, signals: Sequence[Signal], further: Sequence[SpanFilter] = ()) -> None:
-        places: dict[str, int] = {}
-        clauses: list[Clause] = []
+    There are as many kinds of entries as they have groupings, of counters, and two more: `failed`,
+    of how many cannot tell; and `told`, of the further filters that hold.
+    """
 
-        def place(of: SpanFilter) -> int:
-            key = of.model_dump_json(by_alias=True, exclude_unset=True)
-            if key not in places:
-                places[key] = len(clauses)
-                clauses.append(clause(of))
-            return places[key]
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
+        self.filters = counters.filters
+        self.failed = len(counters.groupings)
+        self.told = self.failed + 1
+        self.kinds = self.told + 1
 
-        matches, events = [], []
-        for signal in signals:
-            assert signal.matched is not None
-            matches.append(place(signal.matched))
-            events.append(matches[-1] if signal.of is None else place(signal.of))
-        self._matches = np.array(matches, np.int64)
-        self._events = np.array(events, np.int64)
-        self._further = np.array([place(each) for each in further], np.int64)
-        self.filters = Filters(clauses)
-
-    @property
-    def columns(self) -> list[AttributeColumn]:
-        """What the filters read of spans; resources come whole with every batch."""
-        keys = [key for field in self.filters.fields for key in field.keys]
-        return [AttributeColumn("span", key) for key in dict.fromkeys(keys)]
-
-    def answer(self, asked: Asked, origin: Origin, kinds: Sequence[int]) -> Verdict:
-        """Return what a span of *origin*, of which *asked*, is to the signals."""
-        said = np.append(origin.said(kinds), np.uint8(FALSE))
-        events, matches = said[asked.events], said[asked.matches]
-        is_event, told = events == TRUE, said[asked.told_places]
-        failures = (events == FAILED) | (is_event & (matches == FAILED))
-        return Verdict(
-            tuple(asked.signals[is_event].tolist()),
-            tuple((matches[is_event] == TRUE).tolist()),
-            int(np.count_nonzero(failures)) + int(np.count_nonzero(told == FAILED)),
-            sum(1 << place for place in asked.told[told == TRUE].tolist()),
+    def answer(self, asked: Asked, origin: Origin, kinds: Sequence[int]) -> Told:
+        """Return what spans of *origin*, of which *asked*, and of these *kinds* are."""
+        said = origin.said(kinds)
+        of_events, of_matches = said.truths[asked.events], said.truths[asked.matches]
+        is_event = of_events == TRUE
+        truths = np.where(is_event, of_matches, of_events)
+        lows, highs = said.lows[asked.events], said.highs[asked.events]
+        lows = np.where(is_event, np.maximum(lows, said.lows[asked.matches]), lows)
+        highs = np.where(is_event, np.minimum(highs, said.highs[asked.matches]), highs)
+        found = self._entries(asked.counters, truths, lows, highs)
+        told = (
+            np.where(said.truths[asked.told_places] == TRUE, self.told, self.failed),
+            said.lows[asked.told_places],
+            said.highs[asked.told_places],
+            np.where(said.truths[asked.told_places] == TRUE, asked.told, 1),
+            said.truths[asked.told_places] > FALSE,
         )
+        columns = [np.concatenate(each) for each in zip(found, told, strict=True)]
+        if said.pieces:
+            pieces = np.array(list(self._pieces(asked, said)), np.int64).reshape(-1, 5)
+            columns = [np.concatenate(each) for each in zip(columns, pieces.T, strict=True)]
+        entries, is_there = columns[:4], (columns[4] != 0) & (columns[1] < columns[2])
+        return Told(*(each[is_there] for each in entries))
+
+    def _entries(
+        self, counters: Ints, truths: npt.NDArray[np.uint8], lows: Ints, highs: Ints
+    ) -> tuple[Ints, ...]:
+        """Return the entries of *counters*: kinds, lows, highs, whats, and whether there is one."""
+        is_true, weights = truths == TRUE, self._counters.weights[counters]
+        return (
+            np.where(is_true, self._counters.grouping[counters], self.failed),
+            lows,
+            highs,
+            np.where(is_true, counters, weights),
+            is_true | ((truths == FAILED) & (weights > 0)),
+        )
+
+    def _pieces(self, asked: Asked, said: Said) -> Iterator[tuple[int, int, int, int, bool]]:
+        """Yield the entries of those of which filters speak in pieces."""
+
+        def of(place: int) -> Sequence[Piece]:
+            truth = int(said.truths[place])
+            whole = Piece(truth, int(said.lows[place]), int(said.highs[place]))
+            return said.pieces.get(place, [whole] if truth else [])
+
+        places = list(said.pieces)
+        in_pieces = np.isin(asked.events, places) | np.isin(asked.matches, places)
+        for index in np.flatnonzero(in_pieces).tolist():
+            event, counter = int(asked.events[index]), int(asked.counters[index])
+            if event not in said.pieces and said.truths[event] == FAILED:
+                continue  # whatever its matches: that was said as a whole
+            grouping, weight = self._counters.grouping[counter], self._counters.weights[counter]
+            for piece in _both(of(event), of(int(asked.matches[index]))):
+                is_true = piece.truth == TRUE
+                kind, what = (grouping, counter) if is_true else (self.failed, weight)
+                yield int(kind), piece.low, piece.high, int(what), is_true or weight > 0
+        for further, place in zip(asked.told.tolist(), asked.told_places.tolist(), strict=True):
+            for piece in said.pieces.get(place, ()):
+                is_true = piece.truth == TRUE
+                kind, what = (self.told, further) if is_true else (self.failed, 1)
+                yield kind, piece.low, piece.high, what, True
 
     def asked(self, origin: Origin) -> Asked:
         """Return what is asked about spans of *origin*."""
-        never = len(origin.relevant)
+        never, counters = len(origin.relevant), self._counters
         places = np.full(len(self.filters.clauses) + 1, never, np.int64)
         places[origin.relevant] = np.arange(never)
-        signals = np.flatnonzero(places[self._events] < never)
-        told = np.flatnonzero(places[self._further] < never)
+        asked = np.flatnonzero(places[counters.event] < never)
+        told = np.flatnonzero(places[counters.further] < never)
         return Asked(
-            signals,
-            places[self._events[signals]],
-            places[self._matches[signals]],
+            asked,
+            places[counters.event[asked]],
+            places[counters.match[asked]],
             told,
-            places[self._further[told]],
+            places[counters.further[told]],
         )
+
+
+def _both(events: Sequence[Piece], matches: Sequence[Piece]) -> Iterator[Piece]:
+    """Yield what matches are where there are events, and where it cannot be told if there are."""
+    for event in events:
+        if event.truth == FAILED:
+            yield event
+            continue
+        for match in matches:
+            low, high = max(event.low, match.low), min(event.high, match.high)
+            if low < high:
+                yield Piece(match.truth, low, high)
 
 
 class Verdicts(dict[bytes, int]):
     """Verdicts by number. They outlive the ids of batches.
 
-    `generation` changes when numbers lose their meaning.
+    `entries` of all of them. `generation` changes when numbers lose their meaning.
     """
 
-    def __init__(self, question: Question) -> None:
+    def __init__(self, counters: Counters) -> None:
         super().__init__()
-        self._question = question
-        self._filters = question.filters
+        self.question = Question(counters)
+        self._filters = counters.filters
         self.generation = 0
         self._columns = [
             [AttributeColumn("span", key) for key in field.keys] for field in self._filters.fields
@@ -160,17 +186,12 @@ class Verdicts(dict[bytes, int]):
         self.generation += 1
         self._origins = Origins(self._filters)
         self._asked: dict[int, Asked] = {}
-        self._numbers: dict[Verdict, int] = {}
-        self.verdicts: list[Verdict] = []
-        self._rows = np.zeros((0, 3), np.int64)
+        self.entries = Entries(self.question.kinds, len(self._filters.durations))
         self._bind(self._strings, self._values)
-        self._kinds = [self._kinds_of(index) for index in range(len(self._columns))]
-
-    def _kinds_of(self, index: int) -> Kinds | DurationKinds:
-        classes = self._filters.classes[self._filters.fields[index]]
-        if isinstance(classes, DurationClasses):
-            return DurationKinds(self._origins, index, len(classes))
-        return Kinds(self._origins, index, is_step=index < self._steps)
+        self._kinds = [
+            Kinds(self._origins, index, is_step=index < self._steps)
+            for index in range(len(self._columns))
+        ]
 
     def _table(self, field: Field) -> Table:
         classes = self._filters.classes[field]
@@ -186,7 +207,8 @@ class Verdicts(dict[bytes, int]):
 
     def of(self, batch: SpanBatch) -> Ints:
         """Return the number of each span's verdict."""
-        if max(len(self), len(self.verdicts)) > _KEPT or len(self._origins) > _KEPT_ORIGINS:
+        is_much = len(self) > _KEPT or len(self.entries.whats) > _KEPT_ENTRIES
+        if is_much or len(self._origins) > _KEPT_ORIGINS:
             self._forget()
         if batch.values is not self._values or batch.strings is not self._strings:
             self._bind(batch.strings, batch.values)
@@ -207,31 +229,36 @@ class Verdicts(dict[bytes, int]):
             return self._classes[index].of(batch.name, len(self._strings))
         if field == CODE:
             return codes(batch)
-        if field == DURATION:
-            classes = self._filters.classes[field]
-            assert isinstance(classes, DurationClasses)
-            return classes.numbers(np.maximum(batch.end - batch.start, 0))
         ids = coalesced(batch.attributes, self._columns[index])
         return self._classes[index].of(ids, len(self._values))
 
-    def columns(self) -> tuple[Flagged, Ints, Flagged]:
-        """Return of every verdict: whether it counts, its failures, whether it tells anything."""
-        known, verdicts = len(self._rows), self.verdicts
-        if len(verdicts) > known:
-            more = [(bool(v.signals), v.failures, v.told != 0) for v in verdicts[known:]]
-            self._rows = np.concatenate([self._rows, np.array(more, np.int64)])
-        counts, failures, told = self._rows.T
-        return counts != 0, failures, told != 0
+    def durations(self, batch: SpanBatch) -> Ints:
+        """Return the class of each span's duration."""
+        return self._filters.durations.numbers(np.maximum(batch.end - batch.start, 0))
+
+    def failed(self, numbers: Ints, classes: Ints) -> Ints:
+        """Return how many could not tell of each span of these verdicts and durations."""
+        rows, failures = self._reached(self.question.failed, numbers, classes)
+        found = np.zeros(len(numbers), np.int64)
+        np.add.at(found, rows, failures)
+        return found
+
+    def told(self, numbers: Ints, classes: Ints) -> Iterator[tuple[int, int]]:
+        """Yield index and number of the further filters that hold of spans; the index ascends."""
+        rows, filters = self._reached(self.question.told, numbers, classes)
+        return zip(rows.tolist(), filters.tolist(), strict=True)
+
+    def _reached(self, kind: int, numbers: Ints, classes: Ints) -> tuple[Ints, Ints]:
+        patterns = self.entries.patterns(numbers, kind)
+        rows = np.flatnonzero(patterns != NONE)
+        owners, entries = self.entries.reached(patterns[rows], classes[rows])
+        return rows[owners], self.entries.whats.cells[entries]
 
     def __missing__(self, row: bytes) -> int:
         origin, *kinds = np.frombuffer(row, np.int32).tolist()
         asked = self._asked.get(origin)
         if asked is None:
-            asked = self._asked[origin] = self._question.asked(self._origins[origin])
-        verdict = self._question.answer(asked, self._origins[origin], kinds)
-        number = self._numbers.get(verdict)
-        if number is None:
-            number = self._numbers[verdict] = len(self.verdicts)
-            self.verdicts.append(verdict)
-        self[row] = number
+            asked = self._asked[origin] = self.question.asked(self._origins[origin])
+        self.entries.add(self.question.answer(asked, self._origins[origin], kinds))
+        number = self[row] = len(self)
         return number

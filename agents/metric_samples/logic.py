@@ -18,7 +18,7 @@ import orjson
 
 from tailrace.agents.metric_samples.watches import Watch, Watches, watches_for
 from tailrace.schemas.definitions import Definitions
-from tailrace.schemas.matches import MatchKey, SignalId, place
+from tailrace.schemas.matches import Series, SignalId, place
 from tailrace.schemas.metric_samples import (
     Meaning,
     Sample,
@@ -145,7 +145,7 @@ class MetricSamplesLogic:
         return Sample(owner, counted, group, point.stream, time_ns, meaning, start_ns, value)
 
     def _place(self, sample: Sample) -> int:
-        key = MatchKey(SignalId(sample.owner, sample.counted), 0, sample.group).encode()
+        key = Series(SignalId(sample.owner, sample.counted), sample.group).encode()
         return place(key) % self._topic.partitions
 
     def _parts(self, samples: list[Sample]) -> Iterator[list[Sample]]:

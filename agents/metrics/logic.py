@@ -11,7 +11,7 @@ from tailrace.agents.metrics.matches import MatchSeries, matches_family
 from tailrace.agents.metrics.messages import MetricsWriter
 from tailrace.agents.metrics.prometheus import exposition
 from tailrace.schemas.definitions import Definitions
-from tailrace.schemas.matches import MATCHES, RollupRecord
+from tailrace.schemas.matches import MATCHES, MatchCounts, RollupRecord
 from tailrace.schemas.records import Arrivals, Outbox, Output, Totals
 from tailrace.schemas.series import EDGES, RED
 from tailrace.schemas.sums import Layout, Rollup
@@ -103,7 +103,9 @@ class MetricsLogic:
         self, arrivals: Arrivals[Sequence[RollupRecord]], outbox: Outbox, totals: Totals
     ) -> None:
         for rollup, now in zip(arrivals.decoded, arrivals.times, strict=True):
-            if isinstance(rollup, Rollup):
+            if isinstance(rollup, MatchCounts):
+                self._add_matches(rollup, totals)
+            elif isinstance(rollup, Rollup):
                 self._add(rollup, totals)
             # The record's own sums are of the time before its watermark, so they come first.
             self._flush(now, outbox, totals)
@@ -126,12 +128,17 @@ class MetricsLogic:
                 found.append(f"{added} in rollups of {name}, but {series.table.count} in series")
         return found
 
+    def _add_matches(self, counts: MatchCounts, totals: Totals) -> None:
+        if self._match_series is None:
+            totals.add("ignored_rollups", 1)
+            return
+        rollup, unknown = self._match_series.of(counts)
+        totals.add("ignored_match_rows", unknown)
+        self._add(rollup, totals)
+
     def _add(self, rollup: Rollup, totals: Totals) -> None:
         name = rollup.layout.family
         series = self._series.get(name)
-        if name == MATCHES and self._match_series is not None:
-            rollup, unknown = self._match_series.of(rollup)
-            totals.add("ignored_match_rows", unknown)
         if series is None:
             totals.add("ignored_rollups", 1)
             return

@@ -12,7 +12,15 @@ from tailrace.schemas.definitions import Definition, Definitions
 from tailrace.schemas.definitions.definition import ALERT, SLO
 from tailrace.schemas.definitions.labels import series_labels
 from tailrace.schemas.definitions.signals import signals
-from tailrace.schemas.matches import MATCHES_LAYOUT, SignalId, decode_group, decode_key
+from tailrace.schemas.matches import (
+    ALL_COUNT,
+    MATCHED_COUNT,
+    MATCHES_LAYOUT,
+    MatchCounts,
+    SignalId,
+    decode_group,
+    decode_key,
+)
 from tailrace.schemas.series import encoded_attributes
 from tailrace.schemas.sums import Rollup
 
@@ -48,35 +56,35 @@ class MatchSeries:
 
     def __init__(self, definitions: Definitions) -> None:
         self._named = _names(definitions)
-        self._memo: dict[tuple[SignalId, bytes], bytes] = {}
+        self._memo: dict[bytes, bytes] = {}
 
     def serves(self, definitions: Definitions) -> bool:
         """True if the names of *definitions* are the same."""
         return self._named is _names(definitions)
 
-    def of(self, rollup: Rollup) -> tuple[Rollup, int]:
-        """Return the sums of *rollup* by series, whatever the second of the events.
+    def of(self, counts: MatchCounts) -> tuple[Rollup, int]:
+        """Return the sums of *counts* by series, whatever the second of the events.
 
         And how many rows there are for which no definition of now has asked.
         """
         slots: dict[bytes, int] = {}
-        rows, unknown = [], []
-        for row, key in enumerate(rollup.keys):
-            signal, _, group = decode_key(key)
-            series = self._series(signal, group)
-            if series is None:
-                unknown.append(row)
-            else:
-                rows.append((row, slots.setdefault(series, len(slots))))
-        sums = rollup.layout.empty(len(slots))
-        if rows:
-            taken, places = np.array(rows, np.int64).T
-            np.add.at(sums, places, rollup.rows[taken])
-        return rollup._replace(keys=list(slots), rows=sums), len(unknown)
+        places = np.full(len(counts.keys), -1, np.int64)
+        for number, key in enumerate(counts.keys):
+            series = self._series(key)
+            if series is not None:
+                places[number] = slots.setdefault(series, len(slots))
+        owners = places[counts.series]
+        is_known = owners >= 0
+        sums = MATCHES_LAYOUT.empty(len(slots))
+        for column, cells in ((ALL_COUNT, counts.events), (MATCHED_COUNT, counts.matches)):
+            np.add.at(sums[:, column], owners[is_known], cells[is_known])
+        rollup = Rollup(MATCHES_LAYOUT, counts.start, counts.end, list(slots), sums)
+        return rollup, int(np.count_nonzero(~is_known))
 
-    def _series(self, signal: SignalId, group: bytes) -> bytes | None:
-        found = self._memo.get((signal, group))
+    def _series(self, key: bytes) -> bytes | None:
+        found = self._memo.get(key)
         if found is None:
+            signal, group = decode_key(key)
             named = self._named.get(signal)
             if named is None:
                 return None
@@ -84,7 +92,7 @@ class MatchSeries:
             found = encoded_attributes([*named.labels, *groups])
             if len(self._memo) >= _MEMO:
                 self._memo.clear()
-            self._memo[signal, group] = found
+            self._memo[key] = found
         return found
 
 

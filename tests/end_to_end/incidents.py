@@ -18,7 +18,7 @@ from typing import Any
 import orjson
 from aiokafka import AIOKafkaProducer
 
-from tailrace.schemas.matches import MatchKey, SignalId, encode_group, owner_id, place
+from tailrace.schemas.matches import Series, SignalId, encode_group, owner_id, place
 from tailrace_loadtest.kafka import follow
 from tailrace_loadtest.processes import Process, together, total
 from tailrace_loadtest.report import Written
@@ -221,7 +221,7 @@ def has(worker: Worker, stage: str, partition: int) -> bool:
 def counted_at(name: str, service: str) -> int:
     """The partition of rollups where the alert *name* of *service* lives."""
     signal = SignalId(owner_id("Alert", TENANT, name), bytes(4))
-    return place(MatchKey(signal, 0, encode_group([service])).encode()) % ROLLUP_PARTITIONS
+    return place(Series(signal, encode_group([service])).encode()) % ROLLUP_PARTITIONS
 
 
 def notified_at() -> int:

@@ -6,19 +6,11 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from tailrace.schemas.config import WorkerConfig
-from tailrace.schemas.matches import (
-    ALL_COUNT,
-    MATCHED_COUNT,
-    MATCHES_LAYOUT,
-    MatchKey,
-    decode_group,
-)
-from tailrace.schemas.sums import Rollup, encode
+from tailrace.schemas.matches import Series, decode_group, encode_counts, match_counts
 from tailrace_loadtest.generator import records
 from tailrace_loadtest.load import Load
 from tailrace_loadtest.matches import Counted, Fault, Place, RollupReader, check_matches, expected
@@ -110,15 +102,12 @@ def counted(right: dict[Place, Counted]) -> RollupReader:
     """A reader of all that is right, in rollups of two seconds."""
     reader = RollupReader()
     for second in (1, 2):
-        table = MATCHES_LAYOUT.empty(len(right))
-        for row, (events, matches) in enumerate(right.values()):
-            share = np.array([events // 2, matches // 2])
-            both = share if second == 1 else np.array([events, matches]) - share
-            table[row, [ALL_COUNT, MATCHED_COUNT]] = both
-        keys = [MatchKey(place.signal, second, place.group).encode() for place in right]
-        reader.read(
-            encode(Rollup(MATCHES_LAYOUT, second * 1000, second * 1000 + 1000, keys, table))
-        )
+        rows = []
+        for place, (events, matches) in right.items():
+            first = events // 2, matches // 2
+            both = first if second == 1 else (events - first[0], matches - first[1])
+            rows.append((Series(*place), second, *both))
+        reader.read(encode_counts(match_counts(second * 1000, second * 1000 + 1000, rows)))
     return reader
 
 

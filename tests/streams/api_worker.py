@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from tailrace.agents.notifier.secrets import Secrets
 from tailrace.agents.notifier.sender import LaneStatus, Sender, Surroundings
 from tailrace.agents.notifier.targets import Targets
-from tailrace.schemas import alert_events, sums
+from tailrace.schemas import alert_events
 from tailrace.schemas.alert_events import AlertEvent, EvidenceSpan
 from tailrace.schemas.config import WorkerConfig, parse
 from tailrace.schemas.definitions import Definition, Definitions
@@ -21,17 +21,15 @@ from tailrace.schemas.definitions.documents import to_json, to_key
 from tailrace.schemas.definitions.files import read
 from tailrace.schemas.definitions.signals import signals
 from tailrace.schemas.matches import (
-    ALL_COUNT,
-    MATCHED_COUNT,
-    MATCHES_LAYOUT,
     Evidence,
     EvidenceBatch,
-    MatchKey,
+    Series,
+    encode_counts,
     encode_evidence,
     encode_group,
+    match_counts,
 )
 from tailrace.schemas.records import Headers
-from tailrace.schemas.sums import Rollup
 from tailrace.schemas.watermarks import Watermark
 from tailrace.streams import web
 from tailrace.streams.api.worker_state import WorkerState
@@ -167,11 +165,9 @@ class ApiWorker:
     ) -> None:
         """Let a second have *all* events of a definition's group, of which some matched."""
         signal = signals(self._definition(kind, tenant, name))[""].id
-        rows = MATCHES_LAYOUT.empty(1)
-        rows[0, [ALL_COUNT, MATCHED_COUNT]] = all, matched
-        at = BEGIN_S + second
-        key = MatchKey(signal, at, encode_group(group)).encode()
-        value = sums.encode(Rollup(MATCHES_LAYOUT, at * 1000, at * 1000 + 1000, [key], rows))
+        at, series = BEGIN_S + second, Series(signal, encode_group(group))
+        counts = match_counts(at * 1000, at * 1000 + 1000, [(series, at, all, matched)])
+        value = encode_counts(counts)
         self._rollup(partition, value, second + 1)
 
     def evidence(

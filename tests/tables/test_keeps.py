@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tailrace.schemas.matches import (
-    MatchKey,
+    Series,
     SignalId,
     TraceOutcome,
     decode_evidence,
@@ -141,7 +141,7 @@ def test_every_group_is_told_in_its_own_partition_in_records_that_fit() -> None:
     assert len(partition.told) == len(groups)
     for output in partition.sent:
         for each in decode_evidence(output.value).outcomes:
-            key = MatchKey(each.signal, 77, each.group).encode()
+            key = Series(each.signal, each.group).encode()
             assert place(key) % 3 == output.partition
         assert len(output.value) <= 4096 // 2
     assert len(partition.sent) < 20

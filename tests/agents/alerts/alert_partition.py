@@ -14,19 +14,17 @@ from tailrace.schemas.definitions.definition import ALERT, SLO, DefinitionKey
 from tailrace.schemas.definitions.signals import signals
 from tailrace.schemas.definitions.slo import SloSpec
 from tailrace.schemas.matches import (
-    ALL_COUNT,
-    MATCHED_COUNT,
-    MATCHES_LAYOUT,
     Evidence,
     EvidenceBatch,
-    MatchKey,
+    MatchCounts,
     RollupRecord,
+    Series,
     SignalId,
     TraceOutcome,
     encode_group,
+    match_counts,
 )
 from tailrace.schemas.records import Arrivals, Outbox, Output, Totals
-from tailrace.schemas.sums import Rollup
 from tailrace.tables.store import MemoryDisk, PartitionStore
 
 TOPIC = "tailrace.alerts"
@@ -63,17 +61,22 @@ class Row(NamedTuple):
     operand: str = ""
 
 
-def rollup(of: Definition[Any], rows: Sequence[Row]) -> Rollup:
+def rollup(of: Definition[Any], rows: Sequence[Row]) -> MatchCounts:
     """*rows* of *of* as a record has them."""
-    cells = MATCHES_LAYOUT.empty(len(rows))
-    for cell, row in zip(cells, rows, strict=True):
-        cell[[ALL_COUNT, MATCHED_COUNT]] = row.all, row.matched
     ids = {operand: each.id for operand, each in signals(of).items()}
-    keys = [
-        MatchKey(ids[row.operand], BEGIN + row.second, encode_group(row.group)).encode()
-        for row in rows
-    ]
-    return Rollup(MATCHES_LAYOUT, 0, 1000, keys, cells)
+    return match_counts(
+        0,
+        1000,
+        [
+            (
+                Series(ids[row.operand], encode_group(row.group)),
+                BEGIN + row.second,
+                row.all,
+                row.matched,
+            )
+            for row in rows
+        ],
+    )
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,14 @@ from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tailrace.agents.matches import agent
 from tailrace.agents.matches.compiled import compiled_for
 from tailrace.agents.matches.logic import MatchesLogic, MatchesSettings
+from tailrace.agents.matches.tallies import Tallies
 from tailrace.schemas.definitions import Definition, Definitions
 from tailrace.schemas.definitions.alert import AlertSpec
 from tailrace.schemas.definitions.definition import ALERT, SLO, DefinitionKey
@@ -21,10 +23,10 @@ from tailrace.schemas.definitions.filters import KINDS, STATUSES, SpanFilter
 from tailrace.schemas.definitions.signals import Signal, signals
 from tailrace.schemas.definitions.slo import SloSpec
 from tailrace.schemas.matches import (
-    ALL_COUNT,
-    MATCHED_COUNT,
     Evidence,
+    Series,
     SignalId,
+    decode_counts,
     decode_evidence,
     decode_group,
     decode_key,
@@ -37,11 +39,10 @@ from tailrace.schemas.records import DeadLetter, Output, Record
 from tailrace.schemas.semconv import names
 from tailrace.schemas.spans import SpanBatch
 from tailrace.schemas.strings import text_of
-from tailrace.schemas.sums import decode
 from tailrace.schemas.watermarks import read_watermark
 from tailrace.streams.batch import Batch
 from tailrace.streams.task import Task, TaskId
-from tailrace.tables.interval_sums import RollupTopic
+from tailrace.tables.interval_source import RollupTopic
 from tailrace.tables.store import MemoryDisk, PartitionStore
 from tests.agents.matches.naive_filters import FILTERS, is_of
 from tests.agents.matches.span_messages import (
@@ -269,17 +270,18 @@ def counted(sent: deaths.Sent) -> Expected:
         if is_evidence(output.value):
             assert len(output.value) <= ROLLUPS.record_bytes // 2
             for each in decode_evidence(output.value).spans:
-                assert place(b"".join(each.signal) + bytes(8) + each.group) % 3 == output.partition
+                assert place(Series(each.signal, each.group).encode()) % 3 == output.partition
                 evidence.append((output.timestamp, each))
         elif output.value:
-            rollup = decode(output.value)
-            for raw, row in zip(rollup.keys, rollup.rows.tolist(), strict=True):
-                assert place(raw) % 3 == output.partition
-                key = decode_key(raw)
-                of = key.signal, key.second, tuple(decode_group(key.group))
-                found.events[rollup.start // INTERVAL_MS, of] += row[ALL_COUNT]
-                found.matches[rollup.start // INTERVAL_MS, of] += row[MATCHED_COUNT]
-                assert sum(row) == row[ALL_COUNT] + row[MATCHED_COUNT]
+            counts = decode_counts(output.value)
+            assert all(place(key) % 3 == output.partition for key in counts.keys)
+            for number, second, events, matches in zip(
+                *(each.tolist() for each in counts[3:]), strict=True
+            ):
+                key = decode_key(counts.keys[number])
+                of = key.signal, second, tuple(decode_group(key.group))
+                found.events[counts.start // INTERVAL_MS, of] += events
+                found.matches[counts.start // INTERVAL_MS, of] += matches
     for stamp, each in evidence:
         group = tuple(decode_group(each.group))
         found.evidence.append((stamp, each.signal, group, each.span.span_id))
@@ -348,6 +350,58 @@ def test_outputs_are_those_of_one_uninterrupted_run(
     build = builder(all)
     log = deaths.interrupted(build, rows(sent), events, END_MS)
     assert by_topic(log.committed) == deaths.uninterrupted(build, rows(sent), END_MS)
+
+
+@settings(max_examples=100, deadline=None)
+@given(WITH_RELATED, st.tuples(TRAFFIC, TRAFFIC), st.sets(st.integers(0, 10)))
+def test_tasks_that_share_what_they_found_out_say_what_each_says_alone(
+    all: Definitions, sent: tuple[list[Sent], list[Sent]], forgotten: set[int]
+) -> None:
+    shared = Definitions(all.version, all.by_key)
+    compiled = compiled_for(shared)
+    tasks = []
+    for _ in sent:
+        logic = MatchesLogic(SETTINGS, PartitionStore(MemoryDisk()), ROLLUPS, "matches-0", Kept())
+        store = PartitionStore(MemoryDisk())
+        task = Task(TaskId("spans", 0), store, Codec(shared, 0), {agent.NAME: logic}, no_letter)
+        task.inform(shared)
+        tasks.append((task, logic))
+    for at in range(max(map(len, sent), default=0)):
+        for (task, _), records in zip(tasks, map(rows, sent), strict=True):
+            if at < len(records):
+                batch = Batch(deaths.TOPIC, 0, at, at + 1, records[at : at + 1])
+                assert task.process(batch, deaths.FAR)
+        if at in forgotten:
+            compiled.tallies = Tallies(compiled.counters, compiled.verdicts)
+    for (task, _), records in zip(tasks, sent, strict=True):
+        task.advance(END_MS)
+        alone = deaths.uninterrupted(builder(all), rows(records), END_MS)
+        assert dict(task.snapshot().outputs) == alone
+
+
+@pytest.mark.parametrize("is_dying", [False, True])
+def test_which_groups_are_open_is_forgotten_with_the_signals_that_opened_them(
+    is_dying: bool,
+) -> None:
+    """A signal comes while an interval is open, then the one goes whose events it shares."""
+    one, other = defined(0, alert(group_by=("name",))), defined(1, alert(group_by=("name",)))
+    last = Definitions.of_all([other], 2)
+    told = {2: Definitions.of_all([one, other], 1), 3: last}
+    sent = rows([Sent(0, (Span(name=name),)) for name in "abcbd"] + [Sent(1000, (Span(),))])
+    store = PartitionStore(MemoryDisk())
+    task = builder(Definitions.of_all([one]))(store)
+    for at in range(len(sent)):
+        if at in told:
+            task.inform(told[at])
+        assert task.process(Batch(deaths.TOPIC, 0, at, at + 1, sent[at : at + 1]), deaths.FAR)
+        if is_dying and at == 3:
+            task.snapshot()
+            store.finish_checkpoint(0)
+            task = builder(last)(store)
+    (owner,) = signals_of(last)
+    found = counted(dict(task.snapshot().outputs)).events
+    groups = sorted(group for _, (signal, _, (group,)) in found if signal == owner)
+    assert groups == ["__overflow__", "b", "d"]
 
 
 def test_evidence_stands_before_the_watermark_of_its_interval() -> None:

@@ -12,7 +12,7 @@ from tailrace.agents.metric_samples.logic import MetricSamplesLogic
 from tailrace.schemas.definitions import Definition, Definitions
 from tailrace.schemas.definitions.alert import AlertSpec
 from tailrace.schemas.definitions.definition import ALERT, DefinitionKey
-from tailrace.schemas.matches import MatchKey, SignalId, decode_group, place
+from tailrace.schemas.matches import Series, SignalId, decode_group, place
 from tailrace.schemas.metric_samples import Meaning, Sample, decode_samples
 from tailrace.schemas.otlp.metrics import parse_metrics
 from tailrace.schemas.records import Arrivals, Outbox, Output, Totals
@@ -131,7 +131,7 @@ def test_a_sample_goes_where_its_owner_and_group_are() -> None:
             where[sample] = each.partition
     assert len(where) == 20
     for sample, partition in where.items():
-        key = MatchKey(SignalId(sample.owner, sample.counted), 0, sample.group).encode()
+        key = Series(SignalId(sample.owner, sample.counted), sample.group).encode()
         assert partition == place(key) % PARTITIONS
     assert len(set(where.values())) == PARTITIONS
 
