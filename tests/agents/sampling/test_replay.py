@@ -63,7 +63,7 @@ def _built(policies: list[dict[str, Any]], *, is_first_enough: bool) -> Sampling
     return build_policies(config.tail_sampling.policies, sample_on_first_match=is_first_enough)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     POLICIES, TRACES, st.lists(st.tuples(st.integers(0, 25), st.booleans()), max_size=5),
     st.integers(1, 4), st.booleans(),
