@@ -173,7 +173,6 @@ class SloRule:
         _, last, _ = _slices(group)
         group.windows = {}
         group.notes.pop(_PERIOD, None)
-        group.notes.pop(_FROZEN, None)
         group.notes[_SLICED] = [now, last, []]
         assert self._gone_ms is not None
         text = f"Nothing came for {spell(self._gone_ms * MILLISECOND)}: the group is given up."

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 from itertools import accumulate
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pytest
@@ -273,12 +274,15 @@ def test_a_month_begins_with_a_whole_budget() -> None:
 FRESH = [{"severity": "page", "long": "5m", "short": "1m", "factor": 1.5}]
 
 
-def fresh(max_age: str, group_by: Iterable[str] = (), **freshness: str) -> Definition[Any]:
+def fresh(
+    max_age: str,
+    group_by: Iterable[str] = (),
+    spec: Mapping[str, Any] = MappingProxyType({}),
+    **freshness: str,
+) -> Definition[Any]:
     said = {"of": {"service": "backup"}, "max_age": max_age, "every": "30s", **freshness}
-    return slo(
-        sli={"freshness": said}, objective=50, tiers=FRESH, minimum_events=1, confidence=0,
-        freeze=False, group_by=[*group_by],
-    )  # fmt: skip
+    few = {"objective": 50, "tiers": FRESH, "minimum_events": 1, "confidence": 0, "freeze": False}
+    return slo(**{"sli": {"freshness": said}, "group_by": [*group_by], **few, **spec})
 
 
 def stale_slices(good: Iterable[int], max_age: int, until: int) -> dict[int, tuple[int, int]]:
@@ -344,6 +348,17 @@ def test_a_group_of_which_nothing_comes_any_more_is_given_up(
     assert not any(key.startswith(b"ag") for key, _ in partition.store.scan(b""))
 
 
+def test_a_budget_of_the_calendar_is_forgotten_with_the_group_that_spent_it() -> None:
+    spec = {"calendar": "month", "freeze": True, "objective": 90, "tiers": []}
+    definition = fresh("90s", ["service"], spec, gone_after="1h")
+    partition = AlertPartition(definition)
+    partition.count(definition, Row(0, 1, 1, ("old",)))
+    partition.advance(2 * HOUR)
+    assert of_severity(partition.events, FREEZE)[0][0] == "firing"
+    assert of_severity(partition.events, FREEZE)[-1][0] == "resolved"
+    assert len(partition.logic.groups) == 0
+
+
 def test_a_group_that_comes_back_after_it_was_given_up_begins_anew() -> None:
     definition = fresh("90s", ["service"], gone_after="1h")
     partition = AlertPartition(definition)
@@ -380,6 +395,8 @@ def test_what_never_came_is_stale_from_when_its_objective_was_first_there() -> N
         )
     )
     partition.count(definition, Row(600, 1, 1))
+    (group,) = partition.logic.groups
+    assert group.first_seen_ms == (BEGIN + 10) * 1000
     partition.advance(700)
     assert [status for status, _ in partition.told()] == ["firing", "resolved"]
 
