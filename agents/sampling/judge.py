@@ -11,13 +11,16 @@ Laws:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import orjson
 
+from tailrace.agents.sampling.budgets import Budget
+from tailrace.agents.sampling.control import Control
 from tailrace.agents.sampling.facts import AttributeFact, Trace
+from tailrace.agents.sampling.links import LINKED
 from tailrace.agents.sampling.panels import Panel
 from tailrace.agents.sampling.policies import SamplingPolicies, build_policies
 from tailrace.agents.sampling.votes import Verdict
@@ -67,12 +70,6 @@ def _is_set(value: AttributeValue) -> bool:
     return str(value).lower() not in _NOT_FORCED if isinstance(value, str) else bool(value)
 
 
-class Links(Protocol):
-    """What kept traces link to."""
-
-    def is_linked(self, trace_id: bytes, now: int) -> bool: ...
-
-
 class Judge:
     """Decides what becomes of traces, by the policies that stand."""
 
@@ -81,14 +78,14 @@ class Judge:
         policies: StandingPolicies,
         store: PartitionStore,
         keeps: Keeps | None = None,
-        links: Links | None = None,
+        control: Control | None = None,
     ) -> None:
         self.policies = policies
         self.epoch = 0
         """Changes with the policies: facts of another one are not for these."""
         self._store = store
         self._keeps = keeps
-        self._links = links
+        self._control = control
         self._restored: dict[str, Any] = {}
         """What the store had, until it is known which policies stand."""
         self._stored = b""
@@ -101,6 +98,16 @@ class Judge:
         self.epoch += 1
         self._outcomes.clear()
         self._panel.load(states)
+        self._allot()
+
+    @property
+    def budgets(self) -> Mapping[str, Budget]:
+        """What the policies that stand spend of the cluster's."""
+        return self._panel.budgets
+
+    def _allot(self) -> None:
+        if self._control is not None:
+            self._control.allot(self.budgets)
 
     @property
     def _panel(self) -> Panel:
@@ -113,7 +120,7 @@ class Judge:
 
         Marks count that were made *by_ms* before that, or earlier.
         """
-        verdicts = self.policies.sampling.decide(traces, times)
+        verdicts = self._verdicts(traces, times)
         found = []
         for trace, verdict, at, reason in zip(traces, verdicts, times, reasons, strict=True):
             outcome = self._outcomes.get((verdict, reason)) or self._outcome(verdict, reason)
@@ -122,6 +129,15 @@ class Judge:
             if self._keeps:
                 self._keeps.decided(trace.trace_id, at, is_sampled=outcome.is_sampled)
             found.append(outcome)
+        return found
+
+    def _verdicts(self, traces: Sequence[Trace], times: Sequence[int]) -> list[Verdict]:
+        """Return what the policies say; their parts of budgets may change in between."""
+        decide, found = self.policies.sampling.decide, list[Verdict]()
+        if self._control is None:
+            return decide(traces, times)
+        for piece in self._control.stretches(times, self.budgets):
+            found += decide(traces[piece], times[piece])
         return found
 
     def alone(self, trace: Trace, at: int) -> Outcome | None:
@@ -169,9 +185,11 @@ class Judge:
             if outcome.is_sampled:
                 return outcome._replace(inclusion=1.0)
             return Outcome("sampled", name, 1.0, outcome.version, outcome.reason, 1.0)
-        is_open = self._links is not None and not outcome.is_sampled
-        if is_open and self._links is not None and self._links.is_linked(trace.trace_id, at):
-            return Outcome("sampled", "linked", None, outcome.version, outcome.reason, None)
+        control = self._control
+        if outcome.is_sampled or control is None:
+            return outcome
+        if control.is_linked(trace.trace_id, at):
+            return Outcome("sampled", LINKED, None, outcome.version, outcome.reason, None)
         return outcome
 
     def restore(self) -> None:
@@ -185,6 +203,7 @@ class Judge:
                 )
             self._restored = orjson.loads(self._stored[1:])
             self._panel.load(self._restored)
+        self._allot()
 
     def seal(self) -> None:
         """Put the states of the policies into the store, if they have changed."""

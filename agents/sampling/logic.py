@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from tailrace.agents.sampling.control import Control
 from tailrace.agents.sampling.judge import StandingPolicies
+from tailrace.agents.sampling.links import LINKED
 from tailrace.agents.sampling.outputs import write
 from tailrace.agents.sampling.routes import Routes
 from tailrace.agents.sampling.sampler import Effect, Late, Sampler
+from tailrace.schemas.control import Heard
 from tailrace.schemas.definitions import Definitions
 from tailrace.schemas.records import Arrivals, Outbox, Output, Totals
 from tailrace.schemas.spans import SpanBatch
@@ -45,11 +48,14 @@ class SamplingLogic:
         outputs: SamplingOutputs,
         keeps: Keeps | None = None,
         policies: Callable[[Definitions], StandingPolicies | None] = lambda _: None,
+        control: Control | None = None,
     ) -> None:
         self._sampler = sampler
         self._outputs = outputs
         self._keeps = keeps
         self._policies = policies
+        self.control = control
+        """The partition's end of the control log, if there is one; the sampler's judge has it."""
         self._version = CONFIGURED
         self._now = 0
 
@@ -64,6 +70,11 @@ class SamplingLogic:
         return 0 if self._keeps is None else len(self._keeps)
 
     @property
+    def linked_traces(self) -> int:
+        """Traces that are wanted because kept ones link to them."""
+        return 0 if self.control is None else self.control.linked_traces
+
+    @property
     def pending_spans(self) -> int:
         """Spans of open traces."""
         return self._sampler.pending_spans
@@ -72,6 +83,8 @@ class SamplingLogic:
         self._now = now
         if self._keeps is not None:
             self._keeps.restore()
+        if self.control is not None:
+            self.control.restore()
         self._sampler.restore(now)
 
     def inform(self, definitions: Definitions, outbox: Outbox, totals: Totals) -> None:
@@ -80,6 +93,13 @@ class SamplingLogic:
         if policies is not None and policies.version != self._version:
             self._version = policies.version
             self._sampler.use(policies)
+
+    def hear(self, records: Iterable[Heard], outbox: Outbox, totals: Totals) -> None:
+        """Take what stands next on the control log."""
+        if self.control is not None:
+            wanted = self.control.hear(records, self._now, outbox, totals)
+            late = self._sampler.count_not_sampled(wanted, self._now) if wanted else 0
+            totals.add("links_too_late", late)
 
     def relieve(self, traces: int, outbox: Outbox, totals: Totals) -> None:
         """Decide the *traces* oldest traces now: memory is needed."""
@@ -100,6 +120,8 @@ class SamplingLogic:
         self._sampler.seal(self._now)
         if self._keeps is not None:
             self._keeps.seal(self._now)
+        if self.control is not None:
+            self.control.seal(self._now)
 
     def close(self) -> None:
         self._sampler.close()
@@ -114,8 +136,13 @@ class SamplingLogic:
         return [f"{decoded} spans decoded, but {kept} kept, {dropped} dropped, {pending} pending"]
 
     def _act(self, effects: Sequence[Effect], outbox: Outbox, totals: Totals) -> None:
+        outputs, control = self._outputs, self.control
         written = write(
-            effects, self._sampler.services, self._outputs.record_bytes, stamps=self._outputs.stamps
+            effects,
+            self._sampler.services,
+            outputs.record_bytes,
+            stamps=outputs.stamps,
+            links=control is not None and control.has_links,
         )
         for effect, records in zip(effects, written, strict=True):
             for kept in records.kept:
@@ -125,6 +152,10 @@ class SamplingLogic:
                 topic, letter = self._outputs.unfit(value, effect.at)
                 outbox.send(topic, letter)
                 totals.add("dead_letters.span_too_large", 1)
+            if control is not None and records.linked and effect.outcome.policy != LINKED:
+                control.kept(records.linked, effect.at, outbox, totals)
+        if control is not None:
+            control.reach(self._now, self._sampler.budgets, outbox)
         _count(effects, totals)
         if self._keeps is not None:
             self._keeps.tell(self._now, outbox)

@@ -42,12 +42,17 @@ class Written(NamedTuple):
 
 
 def write(
-    effects: Sequence[Effect], services: ServiceNames, record_bytes: int, *, stamps: bool = True
+    effects: Sequence[Effect],
+    services: ServiceNames,
+    record_bytes: int,
+    *,
+    stamps: bool = True,
+    links: bool = False,
 ) -> list[Written]:
     """Return the records of *effects*, in their order; none larger than *record_bytes*.
 
     A decision that would be larger names fewer services, and its root in fewer characters. With
-    *stamps*, kept spans say who kept them.
+    *stamps*, kept spans say who kept them; with *links*, what they link to is told.
     """
     if not effects:
         return []
@@ -55,7 +60,7 @@ def write(
     times = _rfc3339(starts + [effect.at * 1_000_000 for effect in effects])
     count = len(effects)
     return [
-        _write(effect, services, record_bytes, start, at, stamps=stamps)
+        _write(effect, services, record_bytes, start, at, stamps=stamps, links=links)
         for effect, start, at in zip(effects, times[:count], times[count:], strict=True)
     ]
 
@@ -68,9 +73,11 @@ def _write(
     at: str,
     *,
     stamps: bool,
+    links: bool,
 ) -> Written:
     trace, outcome = effect.trace, effect.outcome
-    found = _stamped(effect) if stamps and effect.raw and outcome.is_sampled else _NOTHING
+    is_kept = bool(effect.raw) and outcome.is_sampled
+    found = _stamped(effect) if is_kept and (stamps or links) else _NOTHING
     trace_id = trace.trace_id.hex()
     key = trace_id.encode()
     is_late = type(effect) is Late
@@ -96,7 +103,7 @@ def _write(
     decision = Output(key, _fitted(record, limit), effect.at)
     if not effect.raw:
         return Written(decision, [], [], set())
-    values = join(found.values or effect.raw, limit)
+    values = join(found.values if stamps and is_kept else effect.raw, limit)
     headers = _headers(outcome)
     records = [Output(key, value, effect.at, headers) for value in values if len(value) <= limit]
     unfit = [value for value in values if len(value) > limit]

@@ -12,10 +12,11 @@ Laws:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from tailrace.agents.sampling.budgets import Budget
 from tailrace.agents.sampling.due import DueTraces
 from tailrace.agents.sampling.facts import NO_END, NO_START
 from tailrace.agents.sampling.fragments import Fragment, summarise
@@ -96,6 +97,11 @@ class Sampler:
         """The number of open traces."""
         return len(self._open)
 
+    @property
+    def budgets(self) -> Mapping[str, Budget]:
+        """What the policies that stand spend of the cluster's."""
+        return self._judge.budgets
+
     def process(self, batch: SpanBatch, times: Sequence[int]) -> list[Effect]:
         """Add the fragments of *batch* and decide what is due.
 
@@ -139,6 +145,13 @@ class Sampler:
         """Decide the *traces* oldest traces at *now*, because memory is needed."""
         oldest = [self._due.oldest() for _ in range(min(traces, len(self._open)))]
         return self._decide(oldest, [now] * len(oldest), ["memory"] * len(oldest)) if oldest else []
+
+    def count_not_sampled(self, trace_ids: Sequence[bytes], now: int) -> int:
+        """Return how many of *trace_ids* are decided, and not kept."""
+        decided = [each for each in trace_ids if each not in self._open]
+        older = dict(zip(decided, self._decisions.find_older(decided), strict=True))
+        outcomes = [self._outcome(each, older, now) for each in decided]
+        return sum(each is not None and not each.is_sampled for each in outcomes)
 
     def use(self, policies: StandingPolicies) -> None:
         """Decide by *policies* from now on, also the traces that are open."""
