@@ -67,7 +67,7 @@ def _arguments(call: nodes.Call, function: Function, compiler: Surroundings) -> 
         node = places.get(index)
         if node is None:
             if not parameter.is_optional:
-                raise Misread(call.position, f"{_at(call)} without {_spelt(parameter.name)}")
+                raise Misread(call.position, f"{_at(call)} without {parameter.spelt}")
             arguments.append(None)
             continue
         try:
@@ -75,37 +75,36 @@ def _arguments(call: nodes.Call, function: Function, compiler: Surroundings) -> 
         except Misread as problem:
             raise Misread(
                 problem.position,
-                f"{_at(call)} with {_spelt(parameter.name)} at character {problem.position}: "
-                f"{problem}",
+                f"{_at(call)} with {parameter.spelt} at character {problem.position}: {problem}",
             ) from None
     return arguments
 
 
 def _places(call: nodes.Call, function: Function) -> dict[int, Node]:
     names = [parameter.name for parameter in function.parameters]
+    spelt = [parameter.spelt for parameter in function.parameters]
     count = len(call.arguments)
     if not function.required <= count <= len(names):
         most = f" to {len(names)}" if function.required < len(names) else ""
-        spelt = f": {', '.join(map(_spelt, names))}" if names else ""
+        known = f": {', '.join(spelt)}" if spelt else ""
         given = f"{count} argument{'s' * (count != 1)}"
         raise Misread(
             call.position,
-            f"{_at(call)} with {given}; it has {function.required}{most}{spelt}",
+            f"{_at(call)} with {given}; it has {function.required}{most}{known}",
         )
     places: dict[int, Node] = {}
     is_named = False
     for index, argument in enumerate(call.arguments):
         if argument.name is not None:
             is_named = True
-            name = camel(argument.name)
-            if name not in names:
-                known = ", ".join(map(_spelt, names))
+            name = argument.name if argument.name in spelt else camel(argument.name)
+            if name not in (*names, *spelt):
                 raise Misread(
                     argument.position,
                     f"{_at(call)} with {argument.name} at character {argument.position}, which "
-                    f"it has not; it has {known}",
+                    f"it has not; it has {', '.join(spelt)}",
                 )
-            index = names.index(name)
+            index = spelt.index(name) if name in spelt else names.index(name)
         elif is_named:
             raise Misread(
                 argument.position,
@@ -113,17 +112,10 @@ def _places(call: nodes.Call, function: Function) -> dict[int, Node]:
                 f"name, after one that has; name it",
             )
         if index in places:
-            raise Misread(argument.position, f"{_at(call)} with {_spelt(names[index])} twice")
+            raise Misread(argument.position, f"{_at(call)} with {spelt[index]} twice")
         places[index] = argument.value
     return places
 
 
 def _at(call: nodes.Call) -> str:
     return f"calls {call.name} at character {call.position}"
-
-
-def _spelt(name: str) -> str:
-    """How *name* is written in a condition."""
-    if name.isupper():
-        return name.lower()
-    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)[1:]

@@ -31,6 +31,14 @@ class Parameter:
     kind: Kind
     is_optional: bool = False
 
+    @property
+    def spelt(self) -> str:
+        """The name as a condition has it."""
+        if self.name.isupper():
+            return self.name.lower()
+        parts = (f"_{letter.lower()}" if letter.isupper() else letter for letter in self.name)
+        return "".join(parts).removeprefix("_")
+
 
 Make: TypeAlias = Callable[..., Getter]
 """From a function's arguments, None where an optional one is missing, to its result's getter.
