@@ -102,6 +102,11 @@ class Rules:
         """What was said of *trace*, which the last votes were about."""
         return self._answers[trace.trace_id]
 
+    def said(self, trace: KeyedTrace) -> tuple[str, float]:
+        """Which rule sampled or dropped *trace*, and with what share of those like it."""
+        answer = self.answer(trace)
+        return answer.rule or "", answer.share
+
     def chance(self, trace: KeyedTrace) -> Box | None:
         """The draws with which *trace* was to be sampled."""
         return self.answer(trace).box

@@ -42,7 +42,7 @@ def rates(averages: Mapping[str, float], goal: float) -> dict[str, int]:
         own = max(1.0, logarithms[index] * (goal / scale)) + inherited
         size = sizes[index]
         found[key] = 1 if size <= own else _rounded_up(size / own)
-        unused += own - size / found[key]
+        unused += max(0.0, own - size / found[key])
     return found
 
 

@@ -90,6 +90,7 @@ VALUES = st.frozensets(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(VALUES, min_size=1, max_size=6), st.randoms())
 def test_what_a_trace_has_does_not_depend_on_order_and_repetition(
     parts: list[FieldValues], random: Random

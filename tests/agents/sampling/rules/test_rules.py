@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tailrace.agents.sampling.chances import EVERYWHERE, NOWHERE, volume
@@ -182,6 +182,7 @@ def _adaptive() -> Rules:
     return _rules(*map(dict, ADAPTIVE))
 
 
+@settings(deadline=None)
 @given(drawn=TRACES, cuts=st.lists(st.integers(0, 80), max_size=4))
 def test_answers_do_not_depend_on_how_traces_were_cut_into_batches_or_when_states_were_stored(
     drawn: list[tuple[int, int, FieldValues, int]], cuts: list[int]
@@ -202,6 +203,7 @@ def test_answers_do_not_depend_on_how_traces_were_cut_into_batches_or_when_state
     assert parts.state() == whole.state()
 
 
+@settings(deadline=None)
 @given(drawn=TRACES)
 def test_many_traces_at_once_get_what_each_would_get_alone(
     drawn: list[tuple[int, int, FieldValues, int]],

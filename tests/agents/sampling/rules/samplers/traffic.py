@@ -1,7 +1,8 @@
 """Samplers as configs have them, and traffic to ask them about."""
 
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 from tailrace.agents.sampling.rules.samplers import Sampler
@@ -65,12 +66,11 @@ KINDS: Mapping[str, Callable[..., Sampler]] = {
 }
 
 
-def zipf(seconds: int, a_second: int, keys: int = 100, seed: int = 1) -> Iterator[Seen]:
+@cache
+def zipf(seconds: int, a_second: int, keys: int = 100) -> Sequence[Seen]:
     """*a_second* traces of one span each second; the n-th key comes 1/n times as often."""
-    source = random.Random(seed)
+    source = random.Random(1)
     names = [f"key {number:03}" for number in range(1, keys + 1)]
     shares = [1 / number for number in range(1, keys + 1)]
-    for second in range(seconds):
-        drawn = source.choices(names, shares, k=a_second)
-        for index, key in enumerate(drawn):
-            yield Seen(second * 1000 + index * 1000 // a_second, key, 1)
+    drawn = source.choices(names, shares, k=seconds * a_second)
+    return [Seen(index * 1000 // a_second, key, 1) for index, key in enumerate(drawn)]
