@@ -53,10 +53,10 @@ def main(
     load = traces(random, count)
     small = as_written(collector.rewritten(program, one_message_each(random, ordered).messages))
     for begin in range(0, len(free), _SETS_AT_ONCE):
-        group = free[begin : begin + _SETS_AT_ONCE]
-        _compare(program, group, load, report, one_a_tick=False)
-    if limited:
-        _compare(program, limited, small, report, one_a_tick=True)
+        _compare(program, free[begin : begin + _SETS_AT_ONCE], load, report)
+    for is_named in (True, False):
+        group = [each for each in limited if each.is_changed_by_names != is_named]
+        _compare(program, group, small, report, one_a_tick=True, is_named=is_named)
     typer.echo(report.text())
     for shown in report.unknown[:_SHOWN]:
         source = small if shown.policy_set.is_limited else load
@@ -65,10 +65,18 @@ def main(
 
 
 def _compare(
-    program: Path, sets: Sequence[PolicySet], load: Traces, report: Report, *, one_a_tick: bool
+    program: Path,
+    sets: Sequence[PolicySet],
+    load: Traces,
+    report: Report,
+    *,
+    one_a_tick: bool = False,
+    is_named: bool = True,
 ) -> None:
+    if not sets:
+        return
     began = time.monotonic()
-    theirs = collector.kept(program, sets, load.messages, one_a_tick=one_a_tick)
+    theirs = collector.kept(program, sets, load.messages, one_a_tick=one_a_tick, is_named=is_named)
     between = time.monotonic()
     here = ours.kept(sets, load.messages, os.cpu_count() or 1)
     typer.echo(
@@ -80,7 +88,7 @@ def _compare(
         if isinstance(other, ours.Refused):
             report.refused(each, str(other))
         else:
-            report.add(each, load, one, other)
+            report.add(each, load, one, other if is_named else other.without_names())
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ WAIT = "600s"
 _NAMING = "processor.tailsamplingprocessor.recordpolicy"
 _POLICY = "tailsampling.policy"
 """An attribute of scopes that is there with that feature gate."""
+_READY = b"Everything is ready"
 _TICK_S = 1.1
 _MODULE = Path(__file__).parent / "collector"
 _START_S = 60.0
@@ -81,16 +82,23 @@ def _version(go: str) -> tuple[int, int] | None:
 
 
 def kept(
-    program: Path, sets: Sequence[PolicySet], messages: Sequence[Message], *, one_a_tick: bool
+    program: Path,
+    sets: Sequence[PolicySet],
+    messages: Sequence[Message],
+    *,
+    one_a_tick: bool = False,
+    is_named: bool = True,
 ) -> list[Kept]:
     """What each of *sets* keeps of *messages*.
 
     Traces of one tick are decided in no certain order. With *one_a_tick*, messages come so far
-    apart that traces are decided in the order in which they began.
+    apart that traces are decided in the order in which they began. With *is_named*, it is told by
+    which policy; the collector then writes names into what it measures.
     """
     with tempfile.TemporaryDirectory() as name:
         pause = _TICK_S if one_a_tick else 0.0
-        _run(program, sets, messages, Path(name), pause, (f"--feature-gates={_NAMING}",))
+        options = (f"--feature-gates={_NAMING}",) if is_named else ()
+        _run(program, sets, messages, Path(name), pause, options)
         return [_read(Path(name) / f"{index}.pb") for index in range(len(sets))]
 
 
@@ -139,7 +147,7 @@ def _config(sets: Sequence[PolicySet], port: int, directory: Path) -> dict[str, 
             f"file/{row}": {"path": str(directory / f"{row}.pb"), "format": "proto"} for row in rows
         },
         "service": {
-            "telemetry": {"metrics": {"level": "none"}, "logs": {"level": "warn"}},
+            "telemetry": {"metrics": {"level": "none"}, "logs": {"level": "info"}},
             "pipelines": {
                 f"traces/{row}": {
                     "receivers": ["otlp"],
@@ -170,15 +178,12 @@ def _running(command: Sequence[str], log: Path, port: int) -> Iterator[http.clie
 def _connected(
     process: subprocess.Popen[bytes], log: Path, port: int
 ) -> http.client.HTTPConnection:
+    """A connection, once the collector says that it runs: before that it cannot be stopped well."""
     deadline = time.monotonic() + _START_S
     while time.monotonic() < deadline and process.poll() is None:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-        try:
-            connection.connect()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return connection
+        if _READY in log.read_bytes():
+            return http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        time.sleep(0.05)
     raise RuntimeError(f"the collector does not start:\n{log.read_text()[-3000:]}")
 
 

@@ -63,6 +63,11 @@ def _asks_for_schemas(policy_set: PolicySet, spans: Blocks) -> bool:
     return any("schema_url" in text for text in policy_set.conditions)
 
 
+def _asks_for_places(policy_set: PolicySet, spans: Blocks) -> bool:
+    asked = any("event_index" in text for text in policy_set.conditions)
+    return asked and any(span.events for _, span in spans)
+
+
 def _is_near_its_limit(policy_set: PolicySet, spans: Blocks) -> bool:
     limit: int = policy_set.section.get("maximum_trace_size_bytes", 0)
     blocks = {id(block): block for block, _ in spans}.values()
@@ -80,5 +85,6 @@ KNOWN = (
     Known("a kind or status that is unknown", "**Unknown numbers**", _has_unknown_numbers),
     Known("a span without a start", "**Spans without a start**", _has_no_start),
     Known("schema URLs are asked for", "**Schema URLs**", _asks_for_schemas),
+    Known("the place of an event is asked for", "**Places of events**", _asks_for_places),
     Known("the bytes of a trace near a limit", "**Bytes**", _is_near_its_limit),
 )

@@ -18,7 +18,13 @@ class Kept:
         if policy:
             self.policy.setdefault(trace_id, policy)
 
+    def without_names(self) -> Kept:
+        """The same, and not by which policy."""
+        return Kept(self.spans)
+
     def answer(self, trace_id: bytes) -> str:
         """What became of that trace, as a text that equals the other's if that did the same."""
         spans = self.spans.get(trace_id, 0)
-        return f"{spans} spans kept by {self.policy.get(trace_id)}" if spans else "not kept"
+        policy = self.policy.get(trace_id)
+        by = f" by {policy}" if policy else ""
+        return f"{spans} spans kept{by}" if spans else "not kept"

@@ -42,6 +42,11 @@ class PolicySet:
         return bool(self.types & LIMITED)
 
     @property
+    def is_changed_by_names(self) -> bool:
+        """Whether it measures what the collector has written the name of a policy into."""
+        return {"composite", "bytes_limiting"} <= self.types
+
+    @property
     def is_by_message(self) -> bool:
         """Whether each part of a trace is judged when it comes."""
         return self.section.get("sampling_strategy") == "span-ingest"
@@ -167,7 +172,7 @@ def _mixture(random: Random, draw: Draw, kinds: Sequence[str]) -> Body:
         section["maximum_trace_size_bytes"] = random.choice((300, 1000, 2500, 5000))
     if random.random() < 0.2:
         section["decision_cache"] = {"sampled_cache_size": 10**6, "non_sampled_cache_size": 10**6}
-    if random.random() < 0.2:
+    if random.random() < 0.2 and not is_limited:
         section["decision_wait_after_root_received"] = "500s"
     return section
 

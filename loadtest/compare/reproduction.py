@@ -42,7 +42,7 @@ def _with_one_policy(program: Path, difference: Difference, load: Traces) -> Dif
         PolicySet(f"{whole.name}-{at}", {**whole.section, "policies": [policy]})
         for at, policy in enumerate(whole.policies)
     ]
-    theirs = collector.kept(program, [*sets, whole], load.messages, one_a_tick=False)
+    theirs = collector.kept(program, [*sets, whole], load.messages)
     here = ours.kept([*sets, whole], load.messages, 2)
     for each, one, other in zip([*sets, whole], theirs, here, strict=True):
         answer = one.answer(difference.trace_id)
@@ -58,7 +58,7 @@ def _with_less(program: Path, difference: Difference, load: Traces) -> tuple[Tra
     parts = [_renamed(at, part) for at, part in enumerate(_parts(load))]
     loads = [arrived(part) for part in parts]
     messages = [message for each in loads for message in each.messages]
-    (one,) = collector.kept(program, [difference.policy_set], messages, one_a_tick=False)
+    (one,) = collector.kept(program, [difference.policy_set], messages)
     (other,) = ours.kept([difference.policy_set], messages, 1)
     if isinstance(other, ours.Refused):
         return load, difference
