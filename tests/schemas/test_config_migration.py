@@ -1,8 +1,13 @@
-"""The migration page tells of every key of the connectors what the code does with it."""
+"""The migration page tells of every key of the collector what the code does with it."""
+
+from typing import Any
+
+import yaml
 
 from tailrace.schemas.config import service_graph, span_metrics
+from tailrace.schemas.config.policies import _KINDS
 from tailrace.schemas.config.span_metrics import HistogramBody, SpanMetricsConfig
-from tests.pages import code, rows, section
+from tests.pages import FENCE, code, rows, section
 
 OURS = {"enabled"}
 
@@ -35,3 +40,35 @@ def test_every_key_of_service_graph() -> None:
     live |= {f"store.{key}" for key in service_graph.StoreBody.model_fields}
     assert _with(found, "works") == live
     assert found.keys() == live | {*service_graph.ServiceGraphConfig.refusals}
+
+
+def test_every_key_of_every_policy() -> None:
+    table = rows(section("docs/migrating.md", "Keys of policies"), 3)[1:]
+    found = {(code(kind)[0], code(key)[0]) for kind, key, _ in table if code(kind) and code(key)}
+    assert {code(key)[0] for kind, key, _ in table if kind == "every"} == {"name", "type"}
+    live = {
+        (kind, key)
+        for kind, model in _KINDS.items()
+        for name, field in model.model_fields.items()
+        if (field.alias or name) == kind and field.annotation is not None
+        for key in field.annotation.model_fields
+    }
+    assert found == live
+    bodiless = {code(kind)[0] for kind, key, _ in table if key == "none"}
+    assert bodiless == _KINDS.keys() - {kind for kind, _ in live}
+
+
+def _removed(value: Any, gone: set[str]) -> Any:
+    """*value* without the keys *gone*, wherever they stand."""
+    if isinstance(value, dict):
+        return {key: _removed(each, gone) for key, each in value.items() if key not in gone}
+    return [_removed(each, gone) for each in value] if isinstance(value, list) else value
+
+
+def test_the_config_that_moves_is_the_collectors_without_the_keys_that_are_named() -> None:
+    text = section("docs/migrating.md", "A config that moves")
+    shown = {found[1]: yaml.safe_load(found[2]) for found in FENCE.finditer(text)}
+    removed = {code(key)[0] for key, _ in rows(text, 2)[1:]}
+    assert removed == {"block_on_overflow", "drop_pending_traces_on_shutdown", "always_sample"}
+    before = shown["yaml collector"]["processors"]["tail_sampling"]
+    assert _removed(before, removed) == shown["yaml"]["tail_sampling"]
