@@ -108,8 +108,11 @@ class Rules:
         return answer.rule or "", answer.share
 
     def chance(self, trace: KeyedTrace) -> Box | None:
-        """The draws with which *trace* was to be sampled."""
-        return self.answer(trace).box
+        """The draws with which *trace* was to be sampled; None if the last votes were not about
+        it, for a policy before decided alone.
+        """
+        answer = self._answers.get(trace.trace_id)
+        return None if answer is None else answer.box
 
     def answers(self, traces: Sequence[KeyedTrace], at: Sequence[int]) -> list[Answer]:
         """What is said of each trace at its time (ms), each asked for the first and only time."""

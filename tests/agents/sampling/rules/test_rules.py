@@ -46,7 +46,7 @@ def _rules(*bodies: dict[str, Any]) -> Rules:
     return build_rules(configs, Facts(), Keys())
 
 
-def _ids(count: int) -> list[bytes]:
+def trace_ids(count: int) -> list[bytes]:
     return [fnv1a(number.to_bytes(4, "big")).to_bytes(8, "big") * 2 for number in range(count)]
 
 
@@ -95,7 +95,7 @@ def test_the_first_rule_that_is_met_decides(case: str) -> None:
 @pytest.mark.parametrize("rate", [1, 2, 3, 10, 1000])
 def test_of_rate_n_the_lowest_nth_of_hashes_is_kept_and_that_is_the_chance(rate: int) -> None:
     rules = _rules({"sampler": {"type": "deterministic", "sample_rate": rate}})
-    traces = [Seen(trace_id) for trace_id in _ids(400)]
+    traces = [Seen(trace_id) for trace_id in trace_ids(400)]
     answers = rules.answers(traces, [0] * 400)
 
     kept = [answer.vote is S for answer in answers]
@@ -109,7 +109,7 @@ def test_of_rate_n_the_lowest_nth_of_hashes_is_kept_and_that_is_the_chance(rate:
 def test_what_is_kept_at_a_rate_is_kept_at_every_lower_one() -> None:
     def kept(rate: int) -> set[bytes]:
         rules = _rules({"sampler": {"type": "deterministic", "sample_rate": rate}})
-        traces = [Seen(trace_id) for trace_id in _ids(200)]
+        traces = [Seen(trace_id) for trace_id in trace_ids(200)]
         votes = rules.votes(traces, [0] * 200)
         return {t.trace_id for t, vote in zip(traces, votes, strict=True) if vote is S}
 
@@ -119,7 +119,7 @@ def test_what_is_kept_at_a_rate_is_kept_at_every_lower_one() -> None:
 def test_rules_of_different_names_draw_independently() -> None:
     half = {"sampler": {"type": "deterministic", "sample_rate": 2}}
     rules = _rules({"conditions": "a", **half}, half)
-    ids = _ids(400)
+    ids = trace_ids(400)
     first = rules.votes([Seen(trace_id, A) for trace_id in ids], [0] * 400)
     second = rules.votes([Seen(trace_id) for trace_id in ids], [0] * 400)
 
@@ -138,6 +138,9 @@ def test_the_chance_is_that_of_the_rule_that_the_trace_met() -> None:
 
     box = rules.chance(drawn)
 
+    assert rules.said(certain) == ("rules/0", 1.0)
+    assert rules.said(drawn) == ("rules/1", 0.25)
+    assert rules.chance(Seen(b"4" * 16)) is None
     assert rules.chance(certain) == EVERYWHERE
     assert rules.chance(unmet) == NOWHERE
     assert box == ((fnv1a(b"1"), 0, (1 << 62) - 1),)
@@ -171,7 +174,7 @@ TRACES = st.lists(
 
 def _timed(drawn: Sequence[tuple[int, int, FieldValues, int]]) -> tuple[list[Seen], list[int]]:
     at, traces, times = 10**12, [], []
-    for (step, facts, keys, spans), trace_id in zip(drawn, _ids(len(drawn)), strict=True):
+    for (step, facts, keys, spans), trace_id in zip(drawn, trace_ids(len(drawn)), strict=True):
         at += step
         traces.append(Seen(trace_id, facts, keys, spans))
         times.append(at)
@@ -247,7 +250,7 @@ def test_keys_that_are_too_many_are_counted_by_rule() -> None:
 def test_parts_of_goals_reach_the_samplers() -> None:
     whole, half = _adaptive(), _adaptive()
     half.allot(1, 2, 0)
-    traces = [Seen(trace_id, keys=frozenset({(0, "x")})) for trace_id in _ids(1000)]
+    traces = [Seen(trace_id, keys=frozenset({(0, "x")})) for trace_id in trace_ids(1000)]
     times = [index * 30 for index in range(1000)]
 
     shares = [rules.answers(traces, times)[-1].share for rules in (whole, half)]
