@@ -18,9 +18,11 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 from aiokafka.structs import TopicPartition
 
+from tailrace.agents.sampling.logic import SamplingLogic
 from tailrace.schemas.control import Allocation, Heard, Keep, decode
 from tailrace.schemas.errors import EnvironmentFailed
 from tailrace.streams.patience import may_pass
+from tailrace.streams.task import Task
 from tailrace.tables.linked import MAX_LINKED
 
 log = structlog.get_logger()
@@ -85,6 +87,20 @@ class HeldRecords:
                 break
             found.append(each)
         return sorted(found, key=lambda each: each.offset)
+
+
+def tell(task: Task[Any], logic: SamplingLogic, held: HeldRecords) -> None:
+    """Between two batches: let *task*, whose sampler is *logic*, hear what is new to it."""
+    control = logic.control
+    if control is None or control.heard == held.end:
+        return
+    if control.heard > held.end:
+        control.heard = 0  # what it has heard was in a topic that is no more
+    news = [each for each in held.since(control.heard) if control.wants(each.record)]
+    if news:
+        with task.told() as (outbox, totals):
+            logic.hear(news, outbox, totals)
+    control.heard = held.end
 
 
 class ControlLog:

@@ -84,6 +84,16 @@ TASK_METRICS = (
                total("spans_dropped"), True, _OF_SAMPLING),
     TaskMetric("spans_late", "Spans that came after their trace's decision.",
                total("late_spans"), True, _OF_SAMPLING),
+    TaskMetric("allocations", "Times the parts of the cluster's budgets were told to all; only "
+               "the first partition does.", total("allocations"), True, _OF_SAMPLING),
+    TaskMetric("links_announced", "Traces that kept ones link to, told to all partitions.",
+               total("links_announced"), True, _OF_SAMPLING),
+    TaskMetric("links_left_out", "Those not told, because there were too many of a trace or in a "
+               "second.", total("links_not_kept"), True, _OF_SAMPLING),
+    TaskMetric("links_forgotten", "Linked traces forgotten before their time: there were too "
+               "many.", total("links_forgotten"), True, _OF_SAMPLING),
+    TaskMetric("links_too_late", "Linked traces that had been decided as not sampled when the "
+               "partition heard of them.", total("links_too_late"), True, _OF_SAMPLING),
     TaskMetric("red_spans", "Spans counted in RED metrics.", total("red_spans"), True, _OF_RED),
     TaskMetric("red_spans_skipped", "Spans not counted in RED metrics: their resource has no "
                "service.name.", total("red_skipped_spans"), True, _OF_RED),
@@ -115,6 +125,8 @@ TASK_METRICS = (
                lambda r: _sampler(r).pending_spans, False, _OF_SAMPLING),
     TaskMetric("traces_open", "Traces that wait for their decision.",
                lambda r: _sampler(r).open_traces, False, _OF_SAMPLING),
+    TaskMetric("links_wanted", "Linked traces that are kept if they are decided now.",
+               lambda r: _sampler(r).linked_traces, False, _OF_SAMPLING),
     TaskMetric("half_edges_waiting", "Sides of calls that wait for the other.",
                _waiting_half_edges, False, _OF_GRAPH),
     *alert_metrics.TASK_METRICS,
@@ -159,6 +171,8 @@ WORKER_METRICS = (
                  "started.", lambda around: around.spans.codec.key_mismatches),
     WorkerMetric("traces_split", "Traces that came in two partitions of this worker, since it "
                  "started.", lambda around: around.spans.splits.count),
+    WorkerMetric("control_bad_records", "Records of the control topic that could not be read, "
+                 "since the worker started.", lambda around: around.spans.control.bad_records),
     *alert_metrics.WORKER_METRICS,
 )  # fmt: skip
 

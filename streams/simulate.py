@@ -14,6 +14,8 @@ import orjson
 
 from tailrace.agents.metrics import agent as metrics_agent
 from tailrace.agents.metrics.logic import MetricsLogic
+from tailrace.agents.sampling import agent as sampling_agent
+from tailrace.agents.sampling.logic import SamplingLogic
 from tailrace.schemas import topics
 from tailrace.schemas.config import WorkerConfig
 from tailrace.schemas.config.definitions import configured
@@ -27,6 +29,7 @@ from tailrace.schemas.otlp.json import encode_json
 from tailrace.schemas.records import Output
 from tailrace.streams.batch import Batch
 from tailrace.streams.cluster import Cluster
+from tailrace.streams.control import HeldRecords, tell
 from tailrace.streams.ledger import REQUEST_BYTES
 from tailrace.streams.recordings import RecordedMessage, recorded
 from tailrace.streams.rollups import RollupTasks
@@ -37,6 +40,7 @@ from tailrace.tables.store import MemoryDisk, PartitionStore
 
 _TOPIC = "simulate"
 _BATCH_RECORDS = 4000
+_SECOND_MS = 1000
 _LATEST_MS = 9_000_000_000_000
 """Later arrivals count as this (in 2255): with a wait added, they still are times in ns."""
 _ALERTS_END_MS = 31 * 24 * 3_600_000
@@ -120,11 +124,27 @@ def simulated(
             for name in ("decisions", "sampled", "edges", "alerts", "dead_letters")
         }
         simulation = Simulation(config, results, definitions)
-        for start in range(0, len(records), _BATCH_RECORDS):
-            simulation.process(records[start : start + _BATCH_RECORDS])
+        for batch in _batches(records, by_second=config.tail_sampling.keep_linked > 0):
+            simulation.process(batch)
         simulation.run_out()
     (out / "metrics.prom").write_bytes(simulation.exposition())
     return simulation
+
+
+def _batches(
+    records: Sequence[RecordedMessage], *, by_second: bool
+) -> Iterator[Sequence[RecordedMessage]]:
+    """Yield *records* in pieces; *by_second*: so small that links are heard of in time."""
+    start = 0
+    for end in range(1, len(records) + 1):
+        is_over = end == len(records) or end - start == _BATCH_RECORDS
+        if is_over or (by_second and _second(records[end]) != _second(records[start])):
+            yield records[start:end]
+            start = end
+
+
+def _second(record: RecordedMessage) -> int:
+    return record.timestamp // _SECOND_MS
 
 
 def _on_metrics(definitions: Definitions) -> tuple[str, ...]:
@@ -176,7 +196,8 @@ class Simulation:
         self._sampled = list(dict.fromkeys([config.output.sampled, *routes]))
         self.written: Counter[str] = Counter()
         """How many bytes of each kept trace were written, by its ID as hex."""
-        tasks = SpanTasks(config, cluster)
+        self._control = HeldRecords()
+        tasks = SpanTasks(config, cluster, self._control)
         self.spans: Task[Any] = tasks.build(TaskId(SPANS, 0), PartitionStore(MemoryDisk()))
         self.spans.inform(definitions)
         self.series: Task[Any] | None = None
@@ -187,8 +208,18 @@ class Simulation:
 
     def process(self, records: Sequence[RecordedMessage]) -> None:
         """Let *records* arrive, next after those before."""
+        if self._config.tail_sampling.keep_linked:
+            self._wait_for(records[0].timestamp)
         _feed(self.spans, _TOPIC, records)
         self._pass_on()
+
+    def _wait_for(self, at_ms: int) -> None:
+        """Let time pass before *at_ms* as the clock does: what links to what is heard meanwhile."""
+        now = self.spans.stream_time
+        ends = now + self._config.tail_sampling.decision_wait // MILLISECOND
+        for step in range(now + _SECOND_MS, min(ends, at_ms) if now else 0, _SECOND_MS):
+            self.spans.advance(step)
+            self._pass_on()
 
     def run_out(self) -> None:
         """Let time pass until everything that is due has been done."""
@@ -210,6 +241,11 @@ class Simulation:
     def _pass_on(self) -> None:
         """Let what was sent arrive in the order of its time, as it would from many partitions."""
         outputs = _taken(self.spans)
+        for said in outputs.pop(topics.control(self._config.app), ()):
+            self._control.take(said.value, self._control.end)
+        sampler = self.spans.logics.get(sampling_agent.NAME)
+        if isinstance(sampler, SamplingLogic):
+            tell(self.spans, sampler, self._control)
         rollups = outputs.pop(self._rollups, ())
         self._write(outputs)
         if self.series is not None and rollups:

@@ -12,6 +12,7 @@ from tailrace.agents.matches.witnesses import NoMarks
 from tailrace.agents.red import agent as red_agent
 from tailrace.agents.red.logic import RedLogic, RedSettings
 from tailrace.agents.sampling import agent as sampling_agent
+from tailrace.agents.sampling.control import Control, ControlSettings
 from tailrace.agents.sampling.judge import Judge, StandingPolicies, standing
 from tailrace.agents.sampling.logic import SamplingLogic, SamplingOutputs
 from tailrace.agents.sampling.routes import Routes
@@ -29,12 +30,13 @@ from tailrace.schemas.otlp.decoder import Decoder
 from tailrace.schemas.semconv import names
 from tailrace.schemas.spans import AttributeColumn, SpanBatch
 from tailrace.streams.cluster import Cluster
+from tailrace.streams.control import HeldRecords, tell
 from tailrace.streams.dead_letters import DeadLetters
 from tailrace.streams.merging import MergedTime
 from tailrace.streams.pressure import MemoryPressure
 from tailrace.streams.runner import Runner
 from tailrace.streams.span_codec import SpanCodec
-from tailrace.streams.stages import MATCHES, rekey_stage, source
+from tailrace.streams.stages import MATCHES, SPANS, rekey_stage, source, stage_topics
 from tailrace.streams.stream_time import RecordTime, StreamTime
 from tailrace.streams.task import Logic, Task, TaskId
 from tailrace.tables.decisions import CONFIGURED, DecisionTable
@@ -71,7 +73,10 @@ class SpanTask(Task[SpanBatch]):
 class SpanTasks:
     """Builds the tasks of the spans stage; they share the decoder, the policies and a cache."""
 
-    def __init__(self, config: WorkerConfig, cluster: Cluster) -> None:
+    def __init__(
+        self, config: WorkerConfig, cluster: Cluster, control: HeldRecords | None = None
+    ) -> None:
+        """*control*: what this worker holds of the control log; `attend` tells it to tasks."""
         sampling = config.tail_sampling
         self._config = config
         self._cluster = cluster
@@ -98,6 +103,7 @@ class SpanTasks:
         self._cache = SegmentCache()
         self._pressure = MemoryPressure(config.engine.memory_limit)
         self.splits = SplitTraces()
+        self.control = control or HeldRecords()
 
     def _new_decoder(self) -> Decoder:
         """Return a decoder that reads what some capability asks for, and no more."""
@@ -135,7 +141,7 @@ class SpanTasks:
                 self._matches, store, topic, name, NoMarks() if keeps is None else keeps, edges
             )
         if SAMPLING in enabled:
-            logics[sampling_agent.NAME] = self._sampling(store, keeps)
+            logics[sampling_agent.NAME] = self._sampling(id, store, keeps)
         of_record = self._dead_letters.of_record
         task = SpanTask(id, store, self.codec, logics, of_record, self._time())
         task.widen, task.policies = self._decoder.widen, self._policies
@@ -143,28 +149,39 @@ class SpanTasks:
         return task
 
     def attend(self, runner: Runner) -> None:
-        """Let a task decide traces early, if memory has no room for them."""
+        """Tell a task what others said; let it decide early, if memory has no room for traces."""
         logic = runner.task.logics.get(sampling_agent.NAME)
         if isinstance(logic, SamplingLogic):
+            tell(runner.task, logic, self.control)
             traces = self._pressure.relief(str(runner.id), logic.open_traces)
             if traces:
                 with runner.task.told() as (outbox, totals):
                     logic.relieve(traces, outbox, totals)
 
-    def _sampling(self, store: PartitionStore, keeps: Keeps | None) -> SamplingLogic:
+    def _sampling(self, id: TaskId, store: PartitionStore, keeps: Keeps | None) -> SamplingLogic:
         section = self._config.tail_sampling
         cache = section.decision_cache
         newest = cache.sampled_cache_size or None, cache.non_sampled_cache_size or None
         policies = standing(section, CONFIGURED, section.force_keep)
+        control = Control(self._control_settings(id), store)
         sampler = Sampler(
             self._sampler,
-            Judge(policies, store, keeps),
+            Judge(policies, store, keeps, control),
             TraceBuffers(store, self._cache),
             DecisionTable(store, self._retention_ms, self._sampler.decision_wait_ms, newest),
             self.splits,
             self._decoder.decode,
         )
-        return SamplingLogic(sampler, self._outputs, keeps, self._policies)
+        return SamplingLogic(sampler, self._outputs, keeps, self._policies, control)
+
+    def _control_settings(self, id: TaskId) -> ControlSettings:
+        (topic, *_) = stage_topics(self._config)[SPANS]
+        return ControlSettings(
+            topics.control(self._config.app),
+            id.partition,
+            self._cluster.partitions.get(topic, 1),
+            self._config.tail_sampling.keep_linked // MILLISECOND,
+        )
 
     def _policies(self, definitions: Definitions) -> StandingPolicies:
         """Return the policies that stand, anew for each task: they have a state."""

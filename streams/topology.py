@@ -22,6 +22,7 @@ from tailrace.schemas.config.worker import ALERTS, RED, SAMPLING, SERVICE_GRAPH
 from tailrace.streams.app import AgentBuilder, BatchSchema
 from tailrace.streams.callers import Calls
 from tailrace.streams.cluster import Cluster
+from tailrace.streams.control import HeldRecords
 from tailrace.streams.engine import Engine, Stage
 from tailrace.streams.metric_input import MetricInputTasks
 from tailrace.streams.notifications import NotificationTasks
@@ -51,13 +52,18 @@ class Topology:
 
 
 def build(
-    config: WorkerConfig, cluster: Cluster, sender: Sender, calls: Callable[[], Calls]
+    config: WorkerConfig,
+    cluster: Cluster,
+    sender: Sender,
+    calls: Callable[[], Calls],
+    control: HeldRecords,
 ) -> Topology:
     """Return the stages that *config* asks for.
 
-    *sender* performs what the notifier decides; *calls* says who calls whom as of now.
+    *sender* performs what the notifier decides; *calls* says who calls whom as of now; *control*
+    is what this worker holds of the control log.
     """
-    spans = SpanTasks(config, cluster)
+    spans = SpanTasks(config, cluster, control)
     stages = []
     for name, inputs in stage_topics(config).items():
         if is_rekeyed(name):

@@ -21,12 +21,13 @@ from tailrace.schemas import topics
 from tailrace.schemas.config import WorkerConfig
 from tailrace.schemas.config.definitions import configured
 from tailrace.schemas.config.worker import NOTIFIER, SAMPLING, Capability, KafkaConfig
-from tailrace.schemas.durations import SECOND
+from tailrace.schemas.durations import MILLISECOND, SECOND
 from tailrace.schemas.errors import ConfigError, EnvironmentFailed, Problem
 from tailrace.streams import identity, membership, topology, web
 from tailrace.streams.api import worker_state
 from tailrace.streams.app import GroupSettings, build_app, connect, run
 from tailrace.streams.callers import Callers
+from tailrace.streams.control import ControlLog
 from tailrace.streams.definitions import Follower
 from tailrace.streams.engine import Engine, EngineSettings
 from tailrace.streams.identity import Identity
@@ -64,7 +65,8 @@ async def work(config: WorkerConfig) -> None:
     callers = Callers(kafka, config.output.edges)
     if NOTIFIER in config.capabilities:
         callers.start()
-    whole = topology.build(config, cluster, sender, lambda: callers.calls)
+    control = await _control(config, kafka)
+    whole = topology.build(config, cluster, sender, lambda: callers.calls, control.held)
     data_dir = place.directory / cluster.id / config.app
     engine = Engine(
         _settings(config, data_dir), whole.stages, kafka,
@@ -95,6 +97,7 @@ async def work(config: WorkerConfig) -> None:
         await server.cleanup()
         await sender.close()
         await callers.stop()
+        await control.stop()
         if policies is not None:
             await policies.stop()
         await follower.stop()
@@ -110,6 +113,15 @@ async def _followed(config: WorkerConfig, kafka: Mapping[str, Any]) -> Follower:
     follower = Follower(kafka, topics.definitions(config.app), own)
     await follower.start()
     return follower
+
+
+async def _control(config: WorkerConfig, kafka: Mapping[str, Any]) -> ControlLog:
+    """Return what holds the control log from now on, if there is anybody to tell."""
+    lookback_ms = config.tail_sampling.keep_linked // MILLISECOND
+    found = ControlLog(kafka, topics.control(config.app), lookback_ms)
+    if SAMPLING in config.capabilities:
+        await found.start()
+    return found
 
 
 def _policies_file(config: WorkerConfig, follower: Follower) -> PoliciesFile | None:
