@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from tailrace.agents.matches import agent as matches_agent
 from tailrace.agents.matches.compiled import compiled_for
@@ -52,7 +52,7 @@ _KEEPS = b"k"
 class SpanTask(Task[SpanBatch]):
     """A task whose batches have the columns that its definitions ask for."""
 
-    widen: Callable[[Sequence[AttributeColumn]], None] = staticmethod(lambda columns: None)
+    widen: Callable[..., None] = staticmethod(lambda columns, **context: None)
     policies: Callable[[Definitions], StandingPolicies]
     forget: Callable[[str], None] = staticmethod(lambda task: None)
 
@@ -61,7 +61,11 @@ class SpanTask(Task[SpanBatch]):
         if matches_agent.NAME in self.logics:
             self.widen(compiled_for(definitions).columns)
         if sampling_agent.NAME in self.logics:
-            self.widen(self.policies(definitions).sampling.facts.attributes)
+            policies = self.policies(definitions)
+            context = policies.sampling.facts.context
+            self.widen(
+                policies.columns, trace_state="trace_state" in context, flags="flags" in context
+            )
         super().inform(definitions)
 
     def close(self) -> None:
@@ -80,9 +84,7 @@ class SpanTasks:
         sampling = config.tail_sampling
         self._config = config
         self._cluster = cluster
-        self._columns = standing(
-            sampling, CONFIGURED, sampling.force_keep
-        ).sampling.facts.attributes
+        self._configured = standing(sampling, CONFIGURED, sampling.force_keep)
         self._red = _red_settings(config)
         self._graph = _service_graph_settings(config)
         self._matches = MatchesSettings(wait_ms=_judging_wait_ms(config))
@@ -107,7 +109,7 @@ class SpanTasks:
 
     def _new_decoder(self) -> Decoder:
         """Return a decoder that reads what some capability asks for, and no more."""
-        columns = [*self._columns]
+        columns = [*self._configured.columns]
         of_clients: list[AttributeColumn] = []
         if self._red is not None:
             columns += self._red.columns
@@ -115,7 +117,15 @@ class SpanTasks:
             columns += self._graph.columns
             of_clients += self._graph.client_columns
         has_ids = bool({SERVICE_GRAPH, ALERTS} & self._config.capabilities)
-        return Decoder(columns, of_clients, ids=has_ids)
+        weighs = self._red is not None or self._graph is not None
+        context = self._configured.sampling.facts.context
+        return Decoder(
+            columns,
+            of_clients,
+            ids=has_ids,
+            trace_state=weighs or "trace_state" in context,
+            flags="flags" in context,
+        )
 
     def build(self, id: TaskId, store: PartitionStore) -> Task[SpanBatch]:
         """Return the task *id* with what *store* has.

@@ -24,7 +24,7 @@ class OpenTrace:
     spans: int = 0
     size: int = 0
     facts: int = 0
-    keys: int = 0
+    keys: frozenset[tuple[int, str]] = frozenset()
     services: int = 0
     root: tuple[int, str, str] | None = None
     fragments: list[FragmentRef] = field(default_factory=list)

@@ -9,24 +9,28 @@ import numpy as np
 import numpy.typing as npt
 
 from tailrace.agents.sampling.facts import Facts
+from tailrace.agents.sampling.rules.keys import FieldValues, Keys
 from tailrace.agents.sampling.services import ServiceNames
 from tailrace.schemas.spans import SpanBatch
 
 Root = tuple[int, str, str]
 
 
+More = Callable[[int, int, int], int]
 Fragment = tuple[
-    bytes, int, int, int, int, int, int, Root | None, bytes, Callable[[int, int, int], int] | None
+    bytes, int, int, int, int, int, int, Root | None, bytes, More | None, FieldValues | None
 ]
 """Trace ID, message, start and end (ns), spans, facts and services (bit sets), root, raw bytes,
 and, if there are policies that ask, more facts from the trace's facts and envelope before this
-fragment: facts, start, end.
+fragment: facts, start, end; and what rules tell traces by, if there are any.
 
 A bare tuple, because there is one for every message.
 """
 
 
-def summarise(batch: SpanBatch, facts: Facts, services: ServiceNames) -> Iterator[Fragment]:
+def summarise(
+    batch: SpanBatch, facts: Facts, services: ServiceNames, keys: Keys | None = None
+) -> Iterator[Fragment]:
     """Yield every fragment of *batch* in order."""
     count = len(batch.fragment_trace_id)
     if not count:
@@ -48,6 +52,7 @@ def summarise(batch: SpanBatch, facts: Facts, services: ServiceNames) -> Iterato
         roots,
         batch.raw,
         _afters(batch, facts, starts, ends) if facts.has_order else [None] * count,
+        [None] * count if keys is None else keys.observe(batch),
         strict=True,
     )
 

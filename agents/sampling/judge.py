@@ -13,17 +13,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import orjson
 
 from tailrace.agents.sampling.budgets import Budget
 from tailrace.agents.sampling.control import Control
-from tailrace.agents.sampling.facts import AttributeFact, Trace
+from tailrace.agents.sampling.facts import AttributeFact, Facts, Trace
 from tailrace.agents.sampling.links import LINKED
 from tailrace.agents.sampling.panels import Panel
 from tailrace.agents.sampling.policies import SamplingPolicies, build_policies
-from tailrace.agents.sampling.votes import Verdict
+from tailrace.agents.sampling.rules.keys import Keys
+from tailrace.agents.sampling.rules.rules import build_rules
+from tailrace.agents.sampling.votes import Policy, Verdict
 from tailrace.schemas.config.tail_sampling import PolicySet
 from tailrace.schemas.spans import AttributeColumn
 from tailrace.schemas.strings import AttributeValue
@@ -34,24 +36,44 @@ from tailrace.tables.store import PartitionStore
 STATES_KEY: Final = b"p"
 """In the store: the states of the policies, by name."""
 _VERSION: Final = b"\x01"
+RULES: Final = "rules"
+"""The seat of all rules together; decisions name the rule."""
 _NOT_FORCED: Final = frozenset(("", "0", "false", "none"))
 
 
 @dataclass(frozen=True, slots=True)
 class StandingPolicies:
-    """The policies that decide, and their version. `forced`: facts that keep a trace anyway."""
+    """The policies that decide, and their version. `forced`: facts that keep a trace anyway.
+
+    `keys`: what rules tell traces by, if there are any.
+    """
 
     sampling: SamplingPolicies
     version: str = CONFIGURED
     forced: int = 0
+    keys: Keys | None = None
+
+    @property
+    def columns(self) -> tuple[AttributeColumn, ...]:
+        """The attributes that batches must have."""
+        of_keys = () if self.keys is None else self.keys.columns
+        return tuple(dict.fromkeys([*self.sampling.facts.attributes, *of_keys]))
 
 
 def standing(
     policies: PolicySet, version: str = CONFIGURED, force_keep: Sequence[str] = ()
 ) -> StandingPolicies:
     """Return *policies* as one partition goes by them; *force_keep* names attributes."""
+    keys = Keys() if policies.rules else None
+
+    def rules(facts: Facts) -> list[tuple[str, Policy]]:
+        if keys is None:
+            return []
+        # The traces that a sampler asks about have keys.
+        return [(RULES, cast("Policy", build_rules(policies.rules, facts, keys)))]
+
     sampling = build_policies(
-        policies.policies, sample_on_first_match=policies.sample_on_first_match
+        policies.policies, rules, sample_on_first_match=policies.sample_on_first_match
     )
     forced = 0
     if force_keep:
@@ -59,7 +81,7 @@ def standing(
             (AttributeColumn(scope, key), _is_set) for key in force_keep for scope in _SCOPES
         )
         forced = sampling.facts.bit(AttributeFact(questions))
-    return StandingPolicies(sampling, version, forced)
+    return StandingPolicies(sampling, version, forced, keys)
 
 
 _SCOPES: Final = ("span", "resource")

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from tailrace.agents.sampling.budgets import Budget
 from tailrace.agents.sampling.chances import EVERYWHERE, Box, chance
@@ -35,13 +35,23 @@ from tailrace.agents.sampling.votes import (
 )
 
 
+@runtime_checkable
+class Answering(Protocol):
+    """A policy whose votes have each a name and a share of their own."""
+
+    def said(self, trace: Trace) -> tuple[str, float]:
+        """Who sampled or dropped *trace*, which the last votes were about, and with what share."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """A policy of a panel, and the verdict if it drops."""
+    """A policy of a panel, and the verdict if it drops. `answers`: it is Answering."""
 
     name: str
     policy: Policy
     dropped: Verdict
+    answers: bool = False
 
 
 _MAX_KNOWN_CHANCES = 1 << 12
@@ -56,7 +66,8 @@ class Panel:
         named = sorted(policies, key=lambda item: not item[1].may_drop)
         self.sample_on_first_match = sample_on_first_match
         self.seats = tuple(
-            Seat(name, policy, Verdict("dropped", name, None, None)) for name, policy in named
+            Seat(name, policy, Verdict("dropped", name, None, None), isinstance(policy, Answering))
+            for name, policy in named
         )
         self.budgets: Mapping[str, Budget] = {
             f"{name}/{which}" if which else name: budget
@@ -71,7 +82,11 @@ class Panel:
         self._chances: dict[tuple[tuple[Box, ...], tuple[Box, ...]], float | None] = {}
         policies_in_order = [seat.policy for seat in self.seats]
         self._keeping = [each for each in policies_in_order if not each.may_drop]
-        self._drawing = [each for each in self._keeping if each.share not in (1.0, None)]
+        self._drawing = [
+            each
+            for each in self._keeping
+            if each.share not in (1.0, None) or isinstance(each, Answering)
+        ]
         self._dropping = [each for each in policies_in_order if each.may_drop and each.share != 1.0]
 
     def sampled(self, name: str, share: float | None, inclusion: float | None) -> Verdict:
@@ -141,6 +156,19 @@ def _larger(share: float | None, other: float | None) -> float | None:
     return max(share, other)
 
 
+def _said(seat: Seat, trace: Trace) -> tuple[str, float | None]:
+    """Return by whose name, and with what share, *seat* sampled or dropped *trace*."""
+    if seat.answers and isinstance(seat.policy, Answering):
+        return seat.policy.said(trace)
+    return seat.name, seat.policy.share
+
+
+def _dropped(seat: Seat, trace: Trace) -> Verdict:
+    if not seat.answers:
+        return seat.dropped
+    return Verdict("dropped", _said(seat, trace)[0], None, None)
+
+
 def decide(panel: Panel, trace: Trace, at: int) -> Verdict:
     """The verdict on *trace* at *at*."""
     first: str | None = None
@@ -152,10 +180,11 @@ def decide(panel: Panel, trace: Trace, at: int) -> Verdict:
         if vote is ERROR:
             panel.errors[seat.name] += 1
         if vote is DROPPED:
-            return seat.dropped
+            return _dropped(seat, trace)
         if vote is SAMPLED:
-            share = _larger(share, seat.policy.share)
-            first = first or seat.name
+            name, own_share = _said(seat, trace)
+            share = _larger(share, own_share)
+            first = first or name
             if panel.sample_on_first_match:
                 break
     return NOT_KEPT if first is None else panel.sampled(first, share, panel.inclusion(trace, share))
@@ -178,7 +207,7 @@ def decide_many(panel: Panel, traces: Sequence[Trace], at: Sequence[int]) -> lis
             panel.errors[seat.name] += votes.count(ERROR)
         if SAMPLED not in votes and DROPPED not in votes:
             continue
-        count.add(seat, indexes, votes)
+        count.add(seat, indexes, votes, open_traces)
         asked[False] = _still(asked[False], count.standing, _OPEN)
         if panel.has_state:
             asked[True] = _still(asked[True], count.standing, _CERTAIN)
@@ -200,17 +229,22 @@ class _Count:
         self._dropped: dict[int, Verdict] = {}
         self.standing = bytearray(traces)
 
-    def add(self, seat: Seat, indexes: Sequence[int], votes: Sequence[Vote]) -> None:
-        """Count what *seat* votes on the traces at *indexes*."""
+    def add(
+        self, seat: Seat, indexes: Sequence[int], votes: Sequence[Vote], traces: Sequence[Trace]
+    ) -> None:
+        """Count what *seat* votes on *traces*, which are those at *indexes*."""
         names, shares, standing = self._names, self._shares, self.standing
-        own_share, first_is_enough = seat.policy.share, self._panel.sample_on_first_match
-        for index, vote in zip(indexes, votes, strict=True):
+        name, own_share = seat.name, seat.policy.share
+        answers, first_is_enough = seat.answers, self._panel.sample_on_first_match
+        for index, vote, trace in zip(indexes, votes, traces, strict=True):
             if vote is SAMPLED:
-                names[index] = names[index] or seat.name
+                if answers:
+                    name, own_share = _said(seat, trace)
+                names[index] = names[index] or name
                 share = shares[index] = _larger(shares[index], own_share)
                 standing[index] = _CLOSED if first_is_enough else share == 1.0
             elif vote is DROPPED:
-                self._dropped[index] = seat.dropped
+                self._dropped[index] = _dropped(seat, trace)
                 standing[index] = _CLOSED
 
     def verdicts(self, traces: Sequence[Trace]) -> list[Verdict]:

@@ -185,18 +185,25 @@ class Sampler:
             self._splits.closed(trace_id)
 
     def _summarised(self, batch: SpanBatch) -> Sequence[Fragment]:
-        return list(summarise(batch, self._judge.policies.sampling.facts, self.services))
+        policies = self._judge.policies
+        return list(summarise(batch, policies.sampling.facts, self.services, policies.keys))
 
-    def _add(self, trace: OpenTrace, fragment: Fragment, now: int) -> None:
-        """Let *trace* know what *fragment*, which came at *now*, brings."""
-        _, _, start, end, spans, facts, services, root, raw, more = fragment
+    def _merge(self, trace: OpenTrace, fragment: Fragment) -> None:
+        """Let *trace* have what *fragment* says of it."""
+        _, _, start, end, spans, facts, services, root, raw, more, keys = fragment
         if more is not None:
             facts |= more(trace.facts, trace.start, trace.end)
         trace.merge(start, end, spans, facts, services, root)
         trace.size += len(raw)
-        if root is not None:
+        if keys and self._judge.policies.keys is not None:
+            trace.keys = self._judge.policies.keys.merge(trace.keys, keys)
+
+    def _add(self, trace: OpenTrace, fragment: Fragment, now: int) -> None:
+        """Let *trace* know what *fragment*, which came at *now*, brings."""
+        self._merge(trace, fragment)
+        if fragment[7] is not None:
             self._due.rooted(trace, now)
-        self.pending_spans += spans
+        self.pending_spans += fragment[4]
 
     def _watched(self, trace: OpenTrace, fragment: Fragment, now: int) -> list[Effect]:
         """Decide *trace* at once if what came with *fragment* is reason to."""
@@ -204,7 +211,7 @@ class Sampler:
         if settings.max_bytes and trace.size > settings.max_bytes:
             outcome = self._judge.not_sampled(trace, now, "bytes", by_ms=1)
         elif settings.judges_messages:
-            found = self._judge.alone(_alone(trace, fragment), now)
+            found = self._judge.alone(self._alone(trace, fragment), now)
             if found is None:
                 return []
             outcome = found
@@ -216,6 +223,13 @@ class Sampler:
         self._due.close(trace)
         return [self._end(trace, outcome, now)]
 
+    def _alone(self, trace: OpenTrace, fragment: Fragment) -> OpenTrace:
+        """Return *fragment* as a trace; spans and bytes are counted since its trace began."""
+        alone = OpenTrace(trace.trace_id, trace.due, NO_START, NO_END)
+        self._merge(alone, fragment)
+        alone.spans, alone.size = trace.spans, trace.size
+        return alone
+
     def _outcome(
         self, trace_id: bytes, older: dict[bytes, tuple[Outcome, int] | None], now: int
     ) -> Outcome | None:
@@ -226,10 +240,10 @@ class Sampler:
         return found[0] if found is not None and self._decisions.is_held(*found, now) else None
 
     def _late(self, fragment: Fragment, outcome: Outcome, now: int) -> Late:
-        trace_id, _, start, end, spans, facts, services, root, raw, _ = fragment
+        trace_id, raw = fragment[0], fragment[8]
         self._judge.late(trace_id, outcome, now)
         late = OpenTrace(trace_id, now, NO_START, NO_END)
-        late.merge(start, end, spans, facts, services, root)
+        self._merge(late, fragment)
         return Late(late, outcome, now, [raw] if self._forwards(outcome) else [])
 
     def _opened(self, trace_id: bytes, now: int) -> OpenTrace:
@@ -269,14 +283,8 @@ class Sampler:
         owners = [trace for trace in traces for _ in trace.fragments]
         batch = self._decode([raw for each in traces for raw in self._buffers.read(each.fragments)])
         anew = {id(trace): OpenTrace(trace.trace_id, 0, NO_START, NO_END) for trace in traces}
-        for _, message, start, end, spans, facts, services, root, raw, more in self._summarised(
-            batch
-        ):
-            seen = anew[id(owners[message])]
-            if more is not None:
-                facts |= more(seen.facts, seen.start, seen.end)
-            seen.merge(start, end, spans, facts, services, root)
-            seen.size += len(raw)
+        for fragment in self._summarised(batch):
+            self._merge(anew[id(owners[fragment[1]])], fragment)
         for trace in traces:
             trace.facts, trace.keys = anew[id(trace)].facts, anew[id(trace)].keys
             trace.epoch = self._judge.epoch
@@ -293,14 +301,3 @@ class Sampler:
 
     def _forwards(self, outcome: Outcome) -> bool:
         return outcome.is_sampled or self._settings.forwards_all
-
-
-def _alone(trace: OpenTrace, fragment: Fragment) -> OpenTrace:
-    """Return *fragment* as a trace of its own; spans and bytes are counted since it began."""
-    trace_id, _, start, end, spans, facts, services, root, _, more = fragment
-    if more is not None:
-        facts |= more(0, NO_START, NO_END)
-    alone = OpenTrace(trace_id, trace.due, NO_START, NO_END)
-    alone.merge(start, end, spans, facts, services, root)
-    alone.spans, alone.size = trace.spans, trace.size
-    return alone

@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, ValidatorFunctionWrapHandler
 from pydantic import WrapValidator as Wrap
 
 from tailrace.schemas.config.policies import PolicyConfig, policy
+from tailrace.schemas.config.rules import RulesConfig, rule_cautions
 from tailrace.schemas.config.scalars import (
     Bytes,
     Directory,
@@ -46,6 +47,8 @@ def _is_false(value: Any) -> bool:
     return value is False
 
 
+RULE_PREFIX = "rules/"
+"""Before the name of a rule where decisions name a policy."""
 OWN_POLICIES = ("alert", "forced", "linked")
 """What decisions name as the policy of traces that none of the config's sampled."""
 
@@ -81,12 +84,16 @@ class PolicySet(Section):
     """What decides: it may change while the worker runs."""
 
     policies: Policies = ()
+    rules: RulesConfig = ()
+    """Asked after the policies; the first that a trace meets decides, with a sampler of its own."""
     sample_on_first_match: Flag = False
     """The first policy that samples decides; those after it are not asked."""
 
     def cautions(self) -> Iterator[Remark]:
-        if not self.policies:
+        if not self.policies and not self.rules:
             yield ("policies",), "is empty, so no trace is ever sampled"
+        for path, text in rule_cautions(self.rules):
+            yield ("rules", *path), text
 
 
 class DecisionCacheConfig(Section):
@@ -153,9 +160,10 @@ class TailSamplingConfig(PolicySet):
     """
 
     def contradictions(self) -> Iterator[Remark]:
-        if not self.model_fields_set & {"policies", "policies_file"}:
-            yield ("policies",), "is missing; it must be set"
+        if not self.model_fields_set & {"policies", "policies_file", "rules"}:
+            yield ("policies",), "is missing; add it"
         names = {each.name for each in self.policies} | set(OWN_POLICIES)
+        names |= {f"{RULE_PREFIX}{each.name}" for each in self.rules}
         for index, route in enumerate(self.routes):
             for place, name in enumerate(route.policies):
                 if name not in names:
@@ -164,6 +172,11 @@ class TailSamplingConfig(PolicySet):
                         f'is "{name}"; {one_of(name, sorted(names))}',
                     )
         if self.sampling_strategy == "span-ingest":
+            if self.rules:
+                yield (
+                    ("rules",),
+                    "need whole traces; sampling_strategy span-ingest judges each message alone",
+                )
             for index, each in enumerate(self.policies):
                 if each.is_stateful:
                     yield (

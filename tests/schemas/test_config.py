@@ -73,6 +73,7 @@ tail_sampling:
   routes: [{topic: interesting, policies: slow}, {topic: random, kept: by_chance}]
   dry_run: true
   policies_file: policies.yaml
+  rules: [{name: rest, sampler: {type: deterministic, sample_rate: 10}}]
   policies:
     - {name: all, type: always_sample}
     - {name: slow, type: latency, latency: {threshold_ms: 5000, upper_threshold_ms: 10000}}
@@ -134,6 +135,8 @@ def test_every_key_has_its_effect() -> None:
     for name in ("contact_points", "policies", "silences"):
         dumped["notify"].pop(name)
     policies = dumped["tail_sampling"].pop("policies")
+    [rule] = dumped["tail_sampling"].pop("rules")
+    assert (rule["name"], rule["sampler"]["type"]) == ("rest", "deterministic")
     assert [policy["type"] for policy in policies] == [
         "always_sample",
         "latency",

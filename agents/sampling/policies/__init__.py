@@ -74,9 +74,13 @@ class SamplingPolicies:
 
 
 def build_policies(
-    configs: Iterable[PolicyConfig], *, sample_on_first_match: bool = False
+    configs: Iterable[PolicyConfig],
+    further: Callable[[Facts], Iterable[tuple[str, Policy]]] = lambda _: (),
+    *,
+    sample_on_first_match: bool = False,
 ) -> SamplingPolicies:
-    """The policies that *configs* describe."""
+    """The policies that *configs* describe, and after them *further* ones by name."""
     facts = Facts()
     named = [(config.name, build(config, facts)) for config in configs]
+    named += further(facts)
     return SamplingPolicies(Panel(named, sample_on_first_match=sample_on_first_match), facts)

@@ -66,7 +66,7 @@ def test_a_summary_is_what_a_loop_over_the_fragments_spans_finds(
     expected = parts(messages)
     assert len(found) == len(expected)
     for fragment, (number, spans) in zip(found, expected, strict=True):
-        trace_id, at, start, end, count, facts, bits, root, raw, after = fragment
+        trace_id, at, start, end, count, facts, bits, root, raw, after, _ = fragment
         roots = [span for span in spans if span.parent in (b"", bytes(8))]
         first = min(roots, key=lambda span: span.start, default=None)
         assert (trace_id, at, count) == (spans[0].trace_id, number, len(spans))
