@@ -21,6 +21,7 @@ from tailrace_loadtest import alerts as alarm
 from tailrace_loadtest import bench as benchmark
 from tailrace_loadtest import kill as chaos
 from tailrace_loadtest import latency as delay
+from tailrace_loadtest import open_traces as memory
 from tailrace_loadtest import recovery as restart
 from tailrace_loadtest.check import check as compare
 from tailrace_loadtest.counting import counted
@@ -169,6 +170,17 @@ def bench(
     with _measuring():
         load = _load(spans, seed, seconds, 10.0, 0.003, _past_ms(seconds))
         print(benchmark.bench(load, definitions))
+
+
+@app.command("open-traces")
+def open_traces(
+    traces: Annotated[int, typer.Option(min=200_000, help="So many are open in the end.")] = (
+        1_000_000
+    ),
+) -> None:
+    """Measure what open traces cost: memory, and a span's CPU with few and with many of them."""
+    with _measuring():
+        print(memory.open_traces(traces))
 
 
 @app.command()

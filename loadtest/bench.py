@@ -1,7 +1,7 @@
 """What a span costs: one worker on one core drains a load whose truth is known.
 
-The whole job: kept traces and decisions, RED and the service graph, flushed every second, and what
-definitions ask for, if there are any. Outputs are checked against the truth before any figure is
+The whole job: kept traces and decisions by ten policies, RED and the service graph, flushed every
+second, and what definitions ask for, if there are any. Outputs are checked against the truth before any figure is
 told. CPU time counts, not wall time.
 """
 
@@ -115,7 +115,11 @@ async def _bench(load: Load, definitions: int, directory: Path) -> Figures:
         broker_before = sum(map(cpu_seconds, pids))
         port = free_port()
         config = write_config(
-            directory, load.decision_wait_s, Sampling(), {**sums_sections(load), **sections(asked)}
+            directory,
+            load.decision_wait_s,
+            Sampling(),
+            {**sums_sections(load), **sections(asked)},
+            idle_policies=True,
         )
         worker = Process(
             ["worker", "-c", str(config), "--bootstrap", bootstrap,

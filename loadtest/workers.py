@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -33,28 +33,80 @@ class Topics(NamedTuple):
     edges: str = EDGES
 
 
+def policies(sampling: Sampling, *, idle: bool = False) -> list[dict[str, Any]]:
+    """The policies of *sampling*; with seven *idle* ones, which nothing in a load ever meets."""
+    rest = {"sampling_percentage": sampling.percentage, "hash_salt": sampling.salt}
+    found = [
+        {"name": "errors", "type": "status_code", "status_code": {"status_codes": ["ERROR"]}},
+        {"name": "slow", "type": "latency", "latency": {"threshold_ms": sampling.slow_ms}},
+        {"name": "rest", "type": "probabilistic", "probabilistic": rest},
+    ]
+    return [*_IDLE, *found] if idle else found
+
+
+_PLATINUM = {"key": "enduser.tier", "values": ["platinum"]}
+_IDLE: list[dict[str, Any]] = [
+    {"name": "tier", "type": "string_attribute", "string_attribute": _PLATINUM},
+    {
+        "name": "route",
+        "type": "string_attribute",
+        "string_attribute": {
+            "key": "http.route",
+            "values": ["^/admin/.*"],
+            "enabled_regex_matching": True,
+        },
+    },
+    {
+        "name": "code",
+        "type": "numeric_attribute",
+        "numeric_attribute": {"key": "http.response.status_code", "min_value": 900},
+    },
+    {
+        "name": "debug",
+        "type": "boolean_attribute",
+        "boolean_attribute": {"key": "app.debug", "value": True},
+    },
+    {"name": "large", "type": "span_count", "span_count": {"min_spans": 100_000}},
+    {
+        "name": "database",
+        "type": "ottl_condition",
+        "ottl_condition": {
+            "error_mode": "ignore",
+            "span": ['attributes["db.system"] == "mongodb" and status.code == STATUS_CODE_ERROR'],
+        },
+    },
+    {
+        "name": "some",
+        "type": "and",
+        "and": {
+            "and_sub_policy": [
+                {"name": "tier", "type": "string_attribute", "string_attribute": _PLATINUM},
+                {
+                    "name": "few",
+                    "type": "rate_limiting",
+                    "rate_limiting": {"spans_per_second": 100},
+                },
+            ]
+        },
+    },
+]
+
+
 def write_config(
     directory: Path,
     decision_wait_s: float,
     sampling: Sampling,
     sections: Mapping[str, object] | None = None,
+    *,
+    idle_policies: bool = False,
 ) -> Path:
     """A config that decides as *sampling* does, *decision_wait_s* after a trace's first span."""
-    policies = [
-        {"name": "errors", "type": "status_code", "status_code": {"status_codes": ["ERROR"]}},
-        {"name": "slow", "type": "latency", "latency": {"threshold_ms": sampling.slow_ms}},
-        {
-            "name": "rest",
-            "type": "probabilistic",
-            "probabilistic": {
-                "sampling_percentage": sampling.percentage,
-                "hash_salt": sampling.salt,
-            },
-        },
-    ]
     path = directory / "config.json"
-    wait = f"{decision_wait_s:g}s"
-    content = {"tail_sampling": {"decision_wait": wait, "policies": policies}, **(sections or {})}
+    section = {
+        "decision_wait": f"{decision_wait_s:g}s",
+        "policies": policies(sampling, idle=idle_policies),
+    }
+    content = {"tail_sampling": section, **(sections or {})}
     path.write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2))
     return path
 
