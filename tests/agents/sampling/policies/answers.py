@@ -85,15 +85,15 @@ def seen(trace: Mapping[str, Any], number: int, policies: SamplingPolicies) -> S
     decoder = Decoder(
         facts.attributes, trace_state="trace_state" in context, flags="flags" in context
     )
-    for raw in messages(trace, number):
-        for fragment in summarise(decoder.decode([raw]), facts, ServiceNames()):
-            _, _, start, end, spans, bits, _, _, size, after = fragment
+    for sent in messages(trace, number):
+        for fragment in summarise(decoder.decode([sent]), facts, ServiceNames()):
+            _, _, start, end, spans, bits, _, _, raw, after, *_ = fragment
             whole.facts |= bits
             if after is not None:
                 whole.facts |= after(whole.facts, whole.start, whole.end)
             whole.start, whole.end = min(whole.start, start), max(whole.end, end)
             whole.spans += spans
-            whole.size += len(size)
+            whole.size += len(raw)
     return whole
 
 
