@@ -1,8 +1,8 @@
 """What a span costs: one worker on one core drains a load whose truth is known.
 
 The whole job: kept traces and decisions by ten policies, RED and the service graph, flushed every
-second, and what definitions ask for, if there are any. Outputs are checked against the truth before any figure is
-told. CPU time counts, not wall time.
+second, and what definitions ask for, if there are any. Outputs are checked against the truth before
+any figure is told. CPU time counts, not wall time.
 """
 
 import asyncio

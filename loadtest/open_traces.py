@@ -26,7 +26,6 @@ from tailrace_loadtest.processes import (
     total,
     wait_until,
 )
-
 from tailrace_loadtest.sampling import Sampling
 from tailrace_loadtest.workers import SPANS, create_topic, policies
 
