@@ -18,6 +18,7 @@ from tailrace.agents.service_graph.logic import ServiceGraphLogic
 from tailrace.streams import alert_metrics
 from tailrace.streams.engine import Engine
 from tailrace.streams.metric_kinds import (
+    Around,
     Family,
     Split,
     SplitMetric,
@@ -60,6 +61,22 @@ def _traces(engine: Engine, runner: Runner) -> Split:
         if name.startswith("traces.")
         for _, decision, policy in [name.split(".", 2)]
     }
+
+
+def _policy_version(engine: Engine, runner: Runner) -> Split:
+    return {(_sampler(runner).policy_version,): 1}
+
+
+def _policy_errors(engine: Engine, runner: Runner) -> Split:
+    return {(policy,): count for policy, count in _sampler(runner).policy_errors.items()}
+
+
+def _overflowed(engine: Engine, runner: Runner) -> Split:
+    return {(rule,): count for rule, count in _sampler(runner).overflowed.items()}
+
+
+def _bad_policies(around: Around) -> float:
+    return 0 if around.policies is None else around.policies.bad_versions
 
 
 def _cpu(engine: Engine, runner: Runner) -> Split:
@@ -147,6 +164,16 @@ TASK_METRICS = (
 SPLIT_METRICS = (
     SplitMetric("lag_records", "Offsets from the task's position to the log's end.", (), _lag),
     SplitMetric("traces", "Traces decided.", ("decision", "policy"), _traces, True, _OF_SAMPLING),
+    SplitMetric("traces_decided", "Traces decided, by why it was then.", ("reason",),
+                parts("decided"), True, _OF_SAMPLING),
+    SplitMetric("policy_version", "1 for the version of the policies that decide.", ("version",),
+                _policy_version, False, _OF_SAMPLING),
+    SplitMetric("policy_errors", "Traces of which a policy could say nothing because of an error, "
+                "which is no vote, since the partition was assigned.", ("policy",),
+                _policy_errors, True, _OF_SAMPLING),
+    SplitMetric("rule_keys_overflowed", "Traces that share a key because their rule had max_keys, "
+                "since the partition was assigned or its policies changed.", ("rule",),
+                _overflowed, True, _OF_SAMPLING),
     SplitMetric("half_edges", "Sides of calls that came.", ("side",), parts("half_edges"), True,
                 _OF_GRAPH),
     SplitMetric("edges", "Calls counted in the service graph: by two sides, by a client of a "
@@ -173,6 +200,8 @@ WORKER_METRICS = (
                  "started.", lambda around: around.spans.splits.count),
     WorkerMetric("control_bad_records", "Records of the control topic that could not be read, "
                  "since the worker started.", lambda around: around.spans.control.bad_records),
+    WorkerMetric("policies_file_bad_versions", "Versions of policies_file that could not be read, "
+                 "since the worker started; the last good one stays.", _bad_policies),
     *alert_metrics.WORKER_METRICS,
 )  # fmt: skip
 

@@ -11,6 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from tailrace.agents.notifier.sender import LaneStatus, Sender
 from tailrace.streams.definitions import Follower
 from tailrace.streams.engine import Engine
+from tailrace.streams.policies_file import PoliciesFile
 from tailrace.streams.runner import Runner
 from tailrace.streams.spans import SpanTasks
 
@@ -52,6 +53,7 @@ class Around:
     spans: SpanTasks
     definitions: Follower
     sender: Sender
+    policies: PoliciesFile | None = None
 
 
 @dataclass(frozen=True, slots=True)

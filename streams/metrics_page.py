@@ -31,9 +31,13 @@ Values of labels:
 
 - `stage`: `spans`, `rollups`, `notifications`, `metrics-TOPIC` of metrics that come
   in, or `rekey-TOPIC` where input is re-keyed. `partition`: the partition's number.
-- `decision`: `sampled` or `not_sampled`. `policy`: the policy that sampled it, else empty.
-- `reason`: `malformed`, `invalid_trace_id`, `invalid_span_id`, `invalid_parent_span_id`,
-  `invalid_time` or `span_too_large`.
+- `decision`: `sampled`, `not_sampled` or `dropped`. `policy`: the policy that sampled or dropped
+  it, or `alert`, `forced` or `linked`, else empty.
+- `reason` of `traces_decided`: `wait`, `root`, `spans`, `bytes`, `traces`, `memory` or `ingest`;
+  [what they mean](sampling.md#when-a-trace-is-decided).
+- `version`: as on [decisions](sampling.md#versions).
+- `reason` of `dead_letters`: `malformed`, `invalid_trace_id`, `invalid_span_id`,
+  `invalid_parent_span_id`, `invalid_time` or `span_too_large`.
 - `part`: `decode`, `sampling`, `red`, `service_graph`, `matches`, `metrics`, `alerts`, `notifier`,
   `rekey`, `metric_samples`, `checkpoint` or `idle`.
 - `side` and `missing`: `client` (producers too) or `server` (consumers too).

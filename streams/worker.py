@@ -80,7 +80,7 @@ async def work(config: WorkerConfig) -> None:
     connect(app, engine)
     background.append(asyncio.create_task(_tell_splits(whole.spans.splits)))
     background.append(asyncio.create_task(_look_around(ready, engine, config, kafka)))
-    metrics = Metrics(Around(engine, whole.spans, follower, sender))
+    metrics = Metrics(Around(engine, whole.spans, follower, sender, policies))
     state = worker_state.of_worker(config, cluster, engine, follower, sender)
     server = await web.serve(config.web, engine, metrics, state)
     _calm_collector()

@@ -24,7 +24,7 @@ from tailrace.agents.sampling.links import LINKED
 from tailrace.agents.sampling.panels import Panel
 from tailrace.agents.sampling.policies import SamplingPolicies, build_policies
 from tailrace.agents.sampling.rules.keys import Keys
-from tailrace.agents.sampling.rules.rules import build_rules
+from tailrace.agents.sampling.rules.rules import Rules, build_rules
 from tailrace.agents.sampling.votes import Policy, Verdict
 from tailrace.schemas.config.tail_sampling import PolicySet
 from tailrace.schemas.spans import AttributeColumn
@@ -116,6 +116,7 @@ class Judge:
     def use(self, policies: StandingPolicies) -> None:
         """Go by *policies* from now on."""
         states, self._restored = self._restored | self._panel.state(), {}
+        policies.sampling.panel.errors.update(self._panel.errors)
         self.policies = policies
         self.epoch += 1
         self._outcomes.clear()
@@ -126,6 +127,17 @@ class Judge:
     def budgets(self) -> Mapping[str, Budget]:
         """What the policies that stand spend of the cluster's."""
         return self._panel.budgets
+
+    @property
+    def errors(self) -> Mapping[str, int]:
+        """Votes that were errors since the partition was assigned, by policy."""
+        return self._panel.errors
+
+    @property
+    def overflowed(self) -> Mapping[str, int]:
+        """Traces whose key was one too many for its rule, by rule, since these policies stand."""
+        seated: list[object] = [seat.policy for seat in self._panel.seats]
+        return next((each.overflowed for each in seated if isinstance(each, Rules)), {})
 
     def _allot(self) -> None:
         if self._control is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tailrace.agents.sampling.control import Control
@@ -78,6 +78,21 @@ class SamplingLogic:
     def pending_spans(self) -> int:
         """Spans of open traces."""
         return self._sampler.pending_spans
+
+    @property
+    def policy_version(self) -> str:
+        """The version of the policies that decide."""
+        return self._version
+
+    @property
+    def policy_errors(self) -> Mapping[str, int]:
+        """Votes that were errors since the partition was assigned, by policy."""
+        return self._sampler.judge.errors
+
+    @property
+    def overflowed(self) -> Mapping[str, int]:
+        """Traces whose key was one too many for its rule, by rule, since these policies stand."""
+        return self._sampler.judge.overflowed
 
     def restore(self, now: int) -> None:
         self._now = now
@@ -155,7 +170,7 @@ class SamplingLogic:
             if control is not None and records.linked and effect.outcome.policy != LINKED:
                 control.kept(records.linked, effect.at, outbox, totals)
         if control is not None:
-            control.reach(self._now, self._sampler.budgets, outbox)
+            control.reach(self._now, self._sampler.judge.budgets, outbox)
         _count(effects, totals)
         if self._keeps is not None:
             self._keeps.tell(self._now, outbox)

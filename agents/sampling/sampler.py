@@ -12,11 +12,10 @@ Laws:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from tailrace.agents.sampling.budgets import Budget
 from tailrace.agents.sampling.due import DueTraces
 from tailrace.agents.sampling.facts import NO_END, NO_START
 from tailrace.agents.sampling.fragments import Fragment, summarise
@@ -98,9 +97,9 @@ class Sampler:
         return len(self._open)
 
     @property
-    def budgets(self) -> Mapping[str, Budget]:
-        """What the policies that stand spend of the cluster's."""
-        return self._judge.budgets
+    def judge(self) -> Judge:
+        """Who decides."""
+        return self._judge
 
     def process(self, batch: SpanBatch, times: Sequence[int]) -> list[Effect]:
         """Add the fragments of *batch* and decide what is due.

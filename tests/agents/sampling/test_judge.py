@@ -1,0 +1,44 @@
+"""What is told of the policies that decide, beside what they decide."""
+
+from __future__ import annotations
+
+from tailrace.agents.sampling.judge import Judge, standing
+from tailrace.agents.sampling.rules.rules import Rules
+from tailrace.schemas.definitions.tail_sampling import TailSamplingSpec, of_file
+from tailrace.tables.store import MemoryDisk, PartitionStore
+from tests.agents.sampling.rules.test_rules import Seen
+
+ALL = "policies: [{name: all, type: always_sample}]"
+ONE_KEY = """
+rules:
+  - name: rest
+    sampler: {type: ema_dynamic, goal_sample_rate: 10, fields: [name], max_keys: 1}
+"""
+
+
+def _policies(text: str) -> TailSamplingSpec:
+    return of_file(text, "policies.yaml").spec
+
+
+def _judge(text: str) -> Judge:
+    return Judge(standing(_policies(text)), PartitionStore(MemoryDisk()))
+
+
+def test_errors_go_on_counting_when_policies_change() -> None:
+    judge = _judge(ALL)
+    judge.policies.sampling.panel.errors["broken"] += 2
+    judge.use(standing(_policies(ALL), "1"))
+    judge.policies.sampling.panel.errors["broken"] += 1
+    assert judge.errors == {"broken": 3}
+
+
+def test_keys_that_are_too_many_are_told_of_each_rule() -> None:
+    judge = _judge(ONE_KEY)
+    [rules] = [seat.policy for seat in judge.policies.sampling.panel.seats]
+    assert isinstance(rules, Rules)
+    rules.votes([Seen(keys=frozenset({(0, name)})) for name in "xyz"], [0] * 3)
+    assert judge.overflowed == {"rest": 2}
+
+
+def test_without_rules_no_keys_are_too_many() -> None:
+    assert _judge(ALL).overflowed == {}
