@@ -16,8 +16,9 @@ from typing import Annotated
 import typer
 
 from tailrace_loadtest.compare import collector, ours
-from tailrace_loadtest.compare.messages import Traces, as_written
+from tailrace_loadtest.compare.messages import as_written
 from tailrace_loadtest.compare.policies import TYPES, PolicySet, policy_sets
+from tailrace_loadtest.compare.recording import Recording
 from tailrace_loadtest.compare.report import Report
 from tailrace_loadtest.compare.reproduction import reproduction
 from tailrace_loadtest.compare.spans import one_message_each, traces
@@ -38,6 +39,9 @@ def main(
     program: Annotated[
         Path | None, typer.Option("--collector", help="One that is built already.")
     ] = None,
+    record: Annotated[
+        Path | None, typer.Option(help="Where to write what the collector kept, for tests.")
+    ] = None,
 ) -> None:
     """Give random traces and policies to a collector and to `simulate`; compare what they keep."""
     try:
@@ -47,36 +51,38 @@ def main(
         raise typer.Exit(3) from None
     random = Random(seed)
     drawn = policy_sets(random, sets, types.split(","))
-    report = Report()
     free = [each for each in drawn if not each.is_limited]
     limited = [each for each in drawn if each.is_limited]
     load = traces(random, count)
     small = as_written(collector.rewritten(program, one_message_each(random, ordered).messages))
+    report, recording = Report(), Recording(load, small)
     for begin in range(0, len(free), _SETS_AT_ONCE):
-        _compare(program, free[begin : begin + _SETS_AT_ONCE], load, report)
+        _compare(program, free[begin : begin + _SETS_AT_ONCE], recording, report)
     for is_named in (True, False):
         group = [each for each in limited if each.is_changed_by_names != is_named]
-        _compare(program, group, small, report, one_a_tick=True, is_named=is_named)
+        _compare(program, group, recording, report, is_named=is_named)
+    if record is not None:
+        recording.write(record)
     typer.echo(report.text())
     for shown in report.unknown[:_SHOWN]:
-        source = small if shown.policy_set.is_limited else load
-        typer.echo(reproduction(program, shown, source))
+        typer.echo(reproduction(program, shown, recording.load_of(shown.policy_set)))
     raise typer.Exit(0 if report.is_right else 1)
 
 
 def _compare(
     program: Path,
     sets: Sequence[PolicySet],
-    load: Traces,
+    recording: Recording,
     report: Report,
     *,
-    one_a_tick: bool = False,
     is_named: bool = True,
 ) -> None:
+    """Add what both make of the load of *sets*, which is one for all of them."""
     if not sets:
         return
+    load, is_limited = recording.load_of(sets[0]), sets[0].is_limited
     began = time.monotonic()
-    theirs = collector.kept(program, sets, load.messages, one_a_tick=one_a_tick, is_named=is_named)
+    theirs = collector.kept(program, sets, load.messages, one_a_tick=is_limited, is_named=is_named)
     between = time.monotonic()
     here = ours.kept(sets, load.messages, os.cpu_count() or 1)
     typer.echo(
@@ -85,6 +91,7 @@ def _compare(
         err=True,
     )
     for each, one, other in zip(sets, theirs, here, strict=True):
+        recording.add(each, one)
         if isinstance(other, ours.Refused):
             report.refused(each, str(other))
         else:

@@ -99,7 +99,7 @@ def arrived(requests: Sequence[ExportTraceServiceRequest]) -> Traces:
 
 
 def as_written(values: Sequence[bytes]) -> Traces:
-    """Return *values*, byte by byte, each a message of one trace."""
+    """Return *values* as messages, byte by byte."""
     found = arrived([ExportTraceServiceRequest.FromString(value) for value in values])
     return Traces(
         [

@@ -62,10 +62,11 @@ def _kept(policy_set: PolicySet, load: Path) -> Kept | Refused:
         )
         if done.returncode:
             return Refused(done.stderr.strip()[-600:])
-        return _read(directory / "out" / "decisions.jsonl")
+        return decided(directory / "out" / "decisions.jsonl")
 
 
-def _read(decisions: Path) -> Kept:
+def decided(decisions: Path) -> Kept:
+    """What a file of decisions says was kept."""
     found = Kept()
     with decisions.open("rb") as lines:
         for line in lines:

@@ -140,7 +140,7 @@ def policy_sets(random: Random, count: int, types: Sequence[str] = TYPES) -> lis
     """Return *count* sets: each type alone three times, if there is room; then mixtures."""
     draw = Draw(random, types)
     kinds = [each for each in TYPES if each in types]
-    alone = [(kind, at) for at in range(3) for kind in kinds][: count * 2 // 3]
+    alone = [(kind, at) for at in range(3) for kind in kinds][: count * 2 // 5]
     found = [
         PolicySet(f"{kind}-{at + 1}", {"policies": _beside_drop(draw, kind)}) for kind, at in alone
     ]
