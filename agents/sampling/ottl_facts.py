@@ -1,7 +1,8 @@
 """Facts that conditions of OTTL tell.
 
 Conditions that look at columns only are asked once for each distinct row of those columns. Others
-are asked of spans decoded from `SpanBatch.raw`, which is done once for all facts of a batch.
+are asked of spans decoded from `SpanBatch.raw`, which is done once for all facts of a batch. Spans
+that cannot be decoded, for a part that no column has, have no answer.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
+from google.protobuf.message import DecodeError
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from tailrace.agents.sampling.facts import Answers, Bools, ContextField
@@ -117,7 +119,9 @@ def _of_spans(conditions: Conditions, batch: SpanBatch, answers: Answers) -> Ver
 def _of_events(
     conditions: Conditions, batch: SpanBatch, rows: npt.NDArray[np.intp], answers: Answers
 ) -> list[int]:
-    def verdict(subject: Subject) -> int:
+    def verdict(subject: Subject | None) -> int:
+        if subject is None:
+            return NO_ANSWER
         for index, event in enumerate(subject.span.events):
             found = _verdict(conditions.holds, subject._replace(event=event, event_index=index))
             if found != FALSE:
@@ -128,6 +132,9 @@ def _of_events(
 
 
 def _verdict(holds: Any, asked: Any) -> int:
+    """What *holds* says; there is no answer about what could not be decoded."""
+    if asked is None:
+        return NO_ANSWER
     try:
         return TRUE if holds(asked) else FALSE
     except EvaluationError:
@@ -179,8 +186,11 @@ class _Known:
             found.clear()
         return found
 
-    def subjects(self, batch: SpanBatch, rows: Sequence[int]) -> Iterator[Subject]:
-        """The spans of those rows of *batch*, which rise; only their fragments are decoded."""
+    def subjects(self, batch: SpanBatch, rows: Sequence[int]) -> Iterator[Subject | None]:
+        """The spans of those rows of *batch*, which rise; only their fragments are decoded.
+
+        None for what cannot be decoded.
+        """
         if self.batch is not batch:
             self.batch, self.decoded = batch, {}
         starts = batch.fragment_start.tolist()
@@ -190,15 +200,22 @@ class _Known:
                 fragment += 1
             spans = self.decoded.get(fragment)
             if spans is None:
-                spans = self.decoded[fragment] = list(_subjects(batch.raw[fragment]))
-            yield spans[row - starts[fragment]]
+                spans = self.decoded[fragment] = _subjects(batch.raw[fragment])
+            yield spans[row - starts[fragment]] if spans else None
 
 
-def _subjects(raw: bytes) -> Iterator[Subject]:
-    for resource_spans in TracesData.FromString(raw).resource_spans:
-        for scope_spans in resource_spans.scope_spans:
-            for span in scope_spans.spans:
-                yield Subject(resource_spans, scope_spans, span)
+def _subjects(raw: bytes) -> list[Subject]:
+    """The spans of a fragment; none if a part that no column has cannot be decoded."""
+    try:
+        data = TracesData.FromString(raw)
+    except DecodeError:
+        return []
+    return [
+        Subject(resource_spans, scope_spans, span)
+        for resource_spans in data.resource_spans
+        for scope_spans in resource_spans.scope_spans
+        for span in scope_spans.spans
+    ]
 
 
 _KNOWN: Final[WeakKeyDictionary[Answers, _Known]] = WeakKeyDictionary()

@@ -12,7 +12,7 @@ from typing import Any, Final
 from lark import Lark, Token, Transformer, v_args
 from lark.exceptions import UnexpectedCharacters, UnexpectedToken, VisitError
 
-from tailrace.schemas.ottl.literals import NotALiteral, bytes_of, integer_of, text_of
+from tailrace.schemas.ottl.literals import NotALiteral, bytes_of, double_of, integer_of, text_of
 from tailrace.schemas.ottl.nodes import (
     Argument,
     Call,
@@ -158,7 +158,7 @@ _LITERALS: Final[dict[str, Any]] = {
     "BOOLEAN": lambda written: written == "true",
     "TEXT": text_of,
     "BYTES": bytes_of,
-    "FLOAT": float,
+    "FLOAT": double_of,
     "INTEGER": integer_of,
 }
 

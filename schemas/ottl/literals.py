@@ -1,5 +1,6 @@
 """How texts, integers and bytes are written in a condition."""
 
+import math
 import re
 from typing import Final
 
@@ -12,6 +13,7 @@ _ESCAPE: Final = re.compile(
 )
 _SIMPLE: Final = dict(zip('abfnrtv\\"', '\a\b\f\n\r\t\v\\"', strict=True))
 _BASES: Final = {"x": 16, "u": 16, "U": 16, "octal": 8}
+_MOST_DIGITS: Final = 19
 
 
 class NotALiteral(ValueError):
@@ -40,9 +42,18 @@ def text_of(written: str) -> str:
 
 def integer_of(written: str) -> int:
     """The integer that *written* means; it has 64 bits."""
-    number = int(written)
+    digits = written.lstrip("0") or "0"
+    number = int(digits) if len(digits) <= _MOST_DIGITS else MAX_INT + 1
     if number > MAX_INT:
         raise NotALiteral(f"is larger than the largest integer, {MAX_INT}")
+    return number
+
+
+def double_of(written: str) -> float:
+    """The double that *written* means."""
+    number = float(written)
+    if math.isinf(number):
+        raise NotALiteral("is larger than any double")
     return number
 
 

@@ -17,7 +17,7 @@ _UNITS: Final = {
     "h": 3600 * 10**9,
 }
 _PART: Final = re.compile(r"([0-9]*)(?:\.([0-9]*))?(ns|us|µs|μs|ms|s|m|h)")
-_LARGEST: Final = 1 << 63
+_WHOLE_DIGITS: Final = 19
 _FRACTION_DIGITS: Final = 18
 
 
@@ -44,7 +44,10 @@ def _nanos(rest: str) -> int | None:
         if part is None or not (part[1] or part[2]):
             return None
         unit = _UNITS[part[3]]
-        nanos += int(part[1] or 0) * unit
+        whole = part[1].lstrip("0") or "0"
+        if len(whole) > _WHOLE_DIGITS:
+            return None
+        nanos += int(whole) * unit
         if part[2]:
             digits = part[2][:_FRACTION_DIGITS]
             nanos += int(float(int(digits)) * (unit / 10.0 ** len(digits)))

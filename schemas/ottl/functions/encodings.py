@@ -1,6 +1,7 @@
 """Functions that read and write formats: base64, character sets, JSON, pairs, URLs, networks."""
 
 import base64
+import math
 import re
 from collections.abc import Callable
 from typing import Any, Final
@@ -46,6 +47,7 @@ _CHARACTER_SETS: Final = {
     "utf-16be": "utf-16-be",
     "iso-8859-1": "latin-1",
 }
+_DEEPEST: Final = 100
 _AS_IT_IS: Final = frozenset({"utf8-raw", "utf-8-raw", "nop"})
 
 
@@ -122,17 +124,19 @@ def parse_json(target: str) -> Any:
         raise EvaluationError(f"a text is no JSON: {error}") from None
     if not isinstance(parsed, list | dict):
         raise EvaluationError("JSON is neither a list nor a map")
-    return _with_doubles(parsed)
+    return _with_doubles(parsed, _DEEPEST)
 
 
-def _with_doubles(parsed: Any) -> Any:
+def _with_doubles(parsed: Any, depth: int) -> Any:
+    if not depth:
+        raise EvaluationError(f"JSON is nested deeper than {_DEEPEST}")
     if isinstance(parsed, dict):
-        return {key: _with_doubles(value) for key, value in parsed.items()}
+        return {key: _with_doubles(value, depth - 1) for key, value in parsed.items()}
     if isinstance(parsed, list):
-        return [_with_doubles(value) for value in parsed]
+        return [_with_doubles(value, depth - 1) for value in parsed]
     if type(parsed) is int or type(parsed) is float:
         number = float(parsed)
-        if number - number != 0:
+        if not math.isfinite(number):
             raise EvaluationError("a number in JSON is larger than any double")
         return number
     return parsed

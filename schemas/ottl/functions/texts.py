@@ -29,24 +29,31 @@ _CASES: Final[dict[str, Callable[[str], str]]] = {
 }
 
 
+# What is no UTF-8 may end or begin within a letter: such texts are taken as bytes.
+
+
 @DECLARED.plain("HasPrefix", required("Target"), required("Prefix"))
 def has_prefix(target: str, prefix: str) -> bool:
-    return target.startswith(prefix)
+    if prefix.isascii():
+        return target.startswith(prefix)
+    return as_bytes(target).startswith(as_bytes(prefix))
 
 
 @DECLARED.plain("HasSuffix", required("Target"), required("Suffix"))
 def has_suffix(target: str, suffix: str) -> bool:
-    return target.endswith(suffix)
+    if suffix.isascii():
+        return target.endswith(suffix)
+    return as_bytes(target).endswith(as_bytes(suffix))
 
 
 @DECLARED.plain("TrimPrefix", required("Target"), required("Prefix"))
 def trim_prefix(target: str, prefix: str) -> str:
-    return target.removeprefix(prefix)
+    return as_text(as_bytes(target).removeprefix(as_bytes(prefix)))
 
 
 @DECLARED.plain("TrimSuffix", required("Target"), required("Suffix"))
 def trim_suffix(target: str, suffix: str) -> str:
-    return target.removesuffix(suffix)
+    return as_text(as_bytes(target).removesuffix(as_bytes(suffix)))
 
 
 @DECLARED.plain("Trim", required("Target"), optional("Replacement", WRITTEN_TEXT))
@@ -56,7 +63,11 @@ def trim(target: str, replacement: str | None) -> str:
 
 @DECLARED.plain("Split", required("Target"), required("Delimiter"))
 def split(target: str, delimiter: str) -> Texts:
-    return Texts(target.split(delimiter) if delimiter else target)
+    if not delimiter:
+        return Texts(target)
+    if delimiter.isascii():
+        return Texts(target.split(delimiter))
+    return Texts(map(as_text, as_bytes(target).split(as_bytes(delimiter))))
 
 
 @DECLARED.made("Concat", required("Vals", Several(TEXT_LIKE)), required("Delimiter"))
@@ -66,7 +77,8 @@ def concat(values: list[Compiled], delimiter: Compiled) -> Getter:
     def get(at: Any) -> str:
         between = delimiter.get(at)
         parts = [each(at) for each in getters]
-        return str(between).join("<nil>" if part is None else part for part in parts)
+        joined = str(between).join("<nil>" if part is None else part for part in parts)
+        return joined if joined.isascii() else as_text(as_bytes(joined))
 
     return get
 

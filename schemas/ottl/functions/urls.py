@@ -18,6 +18,7 @@ _LEFT_ALONE: Final = frozenset(b"!$&'()*+,;=:@[]%")
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(.*)", re.DOTALL)
 _USER: Final = re.compile(r"[A-Za-z0-9\-._:~!$&'()*+,;=%@]*")
 _PORT: Final = re.compile(r"(?::[0-9]*)?")
+_PORT_DIGITS: Final = 19
 _ESCAPE: Final = re.compile(rb"%([0-9a-fA-F]{2})?")
 
 
@@ -164,9 +165,9 @@ def _of_host(host: str) -> dict[str, Any]:
         name = name[1:-1]
     found: dict[str, Any] = {"url.domain": name}
     if digits:
-        if int(digits) > MAX_INT:
+        if len(digits.lstrip("0")) > _PORT_DIGITS or int(digits.lstrip("0") or 0) > MAX_INT:
             raise NotAUrl("its port is too large")
-        found["url.port"] = int(digits)
+        found["url.port"] = int(digits.lstrip("0") or 0)
     return found
 
 

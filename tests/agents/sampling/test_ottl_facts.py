@@ -96,6 +96,17 @@ def test_spans_of_other_traces_in_a_message_are_told_apart() -> None:
         assert signs(fact, batch_of(fact, message(*spans))) == expected
 
 
+def test_rows_of_several_columns_are_told_apart() -> None:
+    fact = PolicyFact(conditions(OF_COLUMNS.replace(" or ", " and not ")), None)
+    rows = [
+        Span(TRACE, attributes={"k": key}, service=service)
+        for key in ("a", "b")
+        for service in ("api", "shop")
+    ]
+    assert signs(fact, batch_of(fact, message(*rows))) == "ynnn"
+    assert signs(fact, batch_of(fact, message(*reversed(rows)))) == "nnny"
+
+
 def test_a_claim_is_true_where_a_condition_is_and_nowhere_else() -> None:
     fact = ConditionFact(conditions(WITHOUT_ANSWER, OF_TIMES))
     batch = batch_of(fact, encoded("shop"))
@@ -159,6 +170,15 @@ def test_only_fragments_with_a_span_that_is_in_doubt_are_decoded() -> None:
     batch = batch_of(fact, message(Span(TRACE, attributes={"k": "a"})))
     batch.raw[0] = b"what cannot be decoded"
     assert signs(fact, batch) == "y"
+
+
+def test_what_cannot_be_decoded_has_no_answer() -> None:
+    broken = encoded("shop").replace(b"exception", b"\xffxception", 1)
+    for fact in (PolicyFact(conditions(OF_SPANS), None), PolicyFact(None, of_events("true"))):
+        batch = batch_of(fact, broken, message(Span(TRACE, scope="kafka")))
+        assert len(batch) == 7
+        assert signs(fact, batch)[:6] == "??????"
+    assert signs(PolicyFact(conditions(OF_SPANS), None), batch) == "??????y"
 
 
 SPANS = st.lists(

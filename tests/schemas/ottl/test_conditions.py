@@ -20,7 +20,7 @@ from tailrace.schemas.ottl.anyvalues import ABSENT
 from tailrace.schemas.ottl.comparison import OPERATORS, compare
 from tailrace.schemas.ottl.grammar import parse
 from tailrace.schemas.ottl.nodes import Literal
-from tailrace.schemas.ottl.values import MAX_INT, MIN_INT, Duration, Moment
+from tailrace.schemas.ottl.values import MAX_INT, MIN_INT, Duration, Moment, wrapped
 from tailrace.schemas.spans import AttributeColumn
 from tests.schemas.ottl.told import cases, spans
 
@@ -105,16 +105,16 @@ def row(conditions: Conditions, subject: Subject) -> list[Any]:
         "name": span.name,
         "kind": span.kind,
         "status": span.status.code,
-        "start": span.start_time_unix_nano,
-        "end": span.end_time_unix_nano,
-        "is_root": not span.parent_span_id,
+        "start": wrapped(span.start_time_unix_nano),
+        "end": wrapped(span.end_time_unix_nano),
+        "is_root": not any(span.parent_span_id),
     }
     found: list[Any] = []
     for column in conditions.columns or ():
         if isinstance(column, AttributeColumn):
             of_resource = subject.resource_spans.resource.attributes
             attributes = span.attributes if column.scope == "span" else of_resource
-            values = {each.key: plain_value(each.value) for each in attributes}
+            values = {each.key: plain_value(each.value) for each in reversed(attributes)}
             found.append(values.get(column.key, ABSENT))
         else:
             found.append(fields[column])
