@@ -31,7 +31,7 @@ TRUE: Final = 1
 NO_ANSWER: Final = 2
 
 _TIMES: Final = frozenset({"start", "end"})
-_MOST_ROWS: Final = 100_000
+_MOST_ROWS: Final = 20_000
 """As many answers to rows are kept for conditions; then they are forgotten."""
 
 

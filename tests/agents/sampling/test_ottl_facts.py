@@ -23,6 +23,7 @@ OTHER = bytes(15) + b"\2"
 
 OF_COLUMNS = 'IsMatch(attributes["k"], "a") or resource.attributes["service.name"] == "shop"'
 OF_SPANS = 'scope.name == "kafka" or attributes["peer"]["name"] == "pg"'
+OF_PARTS = 'attributes["peer"]["ports"][1] == 5433 or attributes["job.tags"][0] == "slow"'
 OF_TIMES = 'end_time - start_time >= Duration("1s")'
 WITHOUT_ANSWER = 'Len(attributes["job.tags"]) == 4'
 OF_EVENTS = 'name == "retry"'
@@ -65,7 +66,9 @@ def sign(fact: PolicyFact, subject: Subject) -> str:
     return "n"
 
 
-@pytest.mark.parametrize("spans", [OF_COLUMNS, OF_SPANS, OF_TIMES, WITHOUT_ANSWER, "false", None])
+@pytest.mark.parametrize(
+    "spans", [OF_COLUMNS, OF_SPANS, OF_PARTS, OF_TIMES, WITHOUT_ANSWER, "false", None]
+)
 @pytest.mark.parametrize("events", [OF_EVENTS, 'attributes["attempt"] + 1 == 3', None])
 def test_a_span_says_what_its_conditions_say(spans: str | None, events: str | None) -> None:
     fact = PolicyFact(
