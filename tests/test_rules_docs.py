@@ -8,9 +8,10 @@ import yaml
 
 from tailrace.agents.sampling.rules.samplers import Sampler
 from tailrace.schemas import durations
-from tailrace.schemas.config.rules import RuleConfig, RulesConfig, rule_cautions
+from tailrace.schemas.config import parse
+from tailrace.schemas.config.rules import RuleConfig
 from tailrace.schemas.config.samplers import SamplerConfig
-from tailrace.schemas.config.section import Section, cautions
+from tailrace.schemas.config.section import cautions
 from tests.agents.sampling.rules.samplers.traffic import KINDS, Seen, zipf
 from tests.pages import blocks, code, rows, section
 
@@ -18,18 +19,16 @@ PAGE = "docs/rules.md"
 SECOND = 1000
 
 
-class Host(Section):
-    """A section with rules."""
-
-    rules: RulesConfig
-
-
 def test_the_example_is_read_without_a_warning() -> None:
-    [example] = [block for block in blocks("yaml rules") if block.name.startswith(PAGE)]
-    host = Host.model_validate({"rules": yaml.safe_load(example.text)})
+    [example] = [block for block in blocks("yaml") if block.name.startswith(PAGE)]
+    config = parse(example.text, example.name)
 
-    assert [rule.name for rule in host.rules] == ["keep-errors", "no-probes", "rest"]
-    assert [*cautions(host), *rule_cautions(host.rules)] == []
+    assert [rule.name for rule in config.tail_sampling.rules] == [
+        "keep-errors",
+        "no-probes",
+        "rest",
+    ]
+    assert [*cautions(config.tail_sampling)] == []
 
 
 def _default(cell: str) -> Any:
