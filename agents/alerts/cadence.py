@@ -58,4 +58,5 @@ class Cadence:
 
     def tick_from(self, due: int, level: int = 0) -> int:
         """Return the tick at which that is done which is due at *due* (ms)."""
-        return self.next_tick(due - 1, level)
+        period = self.period_ms(level)
+        return due + (self.seed * SECOND_MS - due) % period

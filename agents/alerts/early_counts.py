@@ -1,18 +1,21 @@
-"""Counts that came before their second was over: in the group's notes, until time has come so far.
+"""Counts that wait in the group's notes until it is looked at: then it is known what they are for.
 
 A source may be ahead of the others, and after a pause a record has seconds of both its ends. An
-evaluation is of the seconds that are over at its time, whichever source was faster.
+evaluation is of the seconds that are over at its time, whichever source was faster. Between two of
+them nobody asks for the windows; what all sources say of one second goes there together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from tailrace.agents.alerts.counts import Counts
 from tailrace.tables.alert_groups import AlertGroup
 
-_AHEAD = "ahead"
+_AHEAD: Final = "ahead"
+_LATEST_CELLS: Final = 3 * 8
+"""Sources are rarely further apart; a second that is not among the latest may be there twice."""
 
 
 class Early(NamedTuple):
@@ -28,14 +31,20 @@ def over_ms(second: int) -> int:
     return (second + 1) * 1000
 
 
-def wait(group: AlertGroup, early: Early) -> None:
-    """Let *early* wait in *group*."""
-    waiting = group.notes.setdefault(_AHEAD, {}).setdefault(early.counted.hex(), [])
-    if waiting[-3:-2] == [early.second]:
-        waiting[-2] += early.counts.all
-        waiting[-1] += early.counts.matched
-    else:
-        waiting += (early.second, *early.counts)
+def waiting(group: AlertGroup, counted: str) -> list[int]:
+    """Return what waits of *counted*, in hex: second, events and matches in turns; for `wait`."""
+    found: list[int] = group.notes.setdefault(_AHEAD, {}).setdefault(counted, [])
+    return found
+
+
+def wait(waiting: list[int], second: int, events: int, matches: int) -> None:
+    """Let events and matches of *second* wait among *waiting*."""
+    for at in range(len(waiting) - 3, max(0, len(waiting) - _LATEST_CELLS) - 1, -3):
+        if waiting[at] == second:
+            waiting[at + 1] += events
+            waiting[at + 2] += matches
+            return
+    waiting += (second, events, matches)
 
 
 def taken(group: AlertGroup, now: int) -> Iterator[Early]:

@@ -13,24 +13,24 @@ changed: events came, a bucket of a window begins or leaves, or the alert's own 
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from heapq import heapify, heappop, heappush
 
+import numpy as np
+
 from tailrace.agents.alerts import early_counts, instances, states
-from tailrace.agents.alerts.cadence import Cadence
-from tailrace.agents.alerts.counts import Counts
 from tailrace.agents.alerts.early_counts import Early, over_ms
 from tailrace.agents.alerts.events import ending, event, news_of
 from tailrace.agents.alerts.instances import THE_ONLY
+from tailrace.agents.alerts.places import Places, cadence_of
 from tailrace.agents.alerts.rulebook import Marks, has_other_groups, mark_of, rules_of
 from tailrace.agents.alerts.rules import Finding, Moment, Rule
 from tailrace.agents.alerts.samples import MetricSamples
 from tailrace.agents.alerts.transitions import Effect, Reading, Timing
 from tailrace.schemas.alert_events import AlertEvent, decode, encode, partition_of
 from tailrace.schemas.definitions import Definitions
-from tailrace.schemas.matches import EvidenceBatch, MatchCounts, RollupRecord, decode_key
+from tailrace.schemas.matches import EvidenceBatch, MatchCounts, RollupRecord
 from tailrace.schemas.metric_samples import SampleBatch
 from tailrace.schemas.records import Arrivals, Outbox, Output, Totals
 from tailrace.tables.alert_groups import AlertGroup, AlertGroups
@@ -73,6 +73,7 @@ class AlertsLogic:
         self._heap: list[tuple[int, bytes, bytes]] = []
         self._due: dict[tuple[bytes, bytes], int] = {}
         self._unmet: list[bytes] = []
+        self._places = Places(self.groups)
         self._store = store
         self._now = 0
         self.has_input = False
@@ -99,6 +100,7 @@ class AlertsLogic:
         """Go by *definitions*; whoever was told of what is gone is told that it is over."""
         self._mark_owners()
         before, self.rules = self.rules, rules_of(definitions, self.rules)
+        self._places.clear()
         for owner in self._marks.owners():
             rule = self.rules.get(owner)
             if rule is None or rule is not before.get(owner):
@@ -149,28 +151,27 @@ class AlertsLogic:
     # Records
 
     def _add(self, found: MatchCounts, now: int, totals: Totals) -> None:
+        """Let what was counted wait in its groups until they are looked at."""
         added = 0
-        keys = [decode_key(key) for key in found.keys]
-        rows = zip(*(column.tolist() for column in found[3:]), strict=True)
-        for series, second, *counts in rows:
-            signal, name = keys[series]
-            rule = self.rules.get(signal.owner)
-            if rule is None or signal.counted not in rule.lengths:
-                continue
-            group = self.groups.meet(signal.owner, name, now)
-            early = Early(signal.counted, second, Counts(*counts))
-            due = self._due.get((signal.owner, name), now)
-            if over_ms(second) <= min(now, due):
-                _count(group, rule, early)
-            else:
-                early_counts.wait(group, early)
-            self.groups.mark(group)
-            self._look_at(group, rule, max(self._now + 1, over_ms(second)))
-            added += 1
-        totals.add("match_rows", len(found.series))
+        ends = np.searchsorted(found.series, np.arange(len(found.keys)), side="right").tolist()
+        seconds, events, matches = (column.tolist() for column in found[4:])
+        first, last = 0, 0
+        for key, last in zip(found.keys, ends, strict=True):
+            place = self._places.of(key, self.rules, now)
+            if place is not None:
+                waiting = early_counts.waiting(place.group, place.counted)
+                for row in range(first, last):
+                    early_counts.wait(waiting, seconds[row], events[row], matches[row])
+                self.groups.mark(place.group)
+                at = max(self._now + 1, over_ms(seconds[first]))
+                if place.group.due_ms == 0 or place.group.due_ms > at:
+                    self._be_due(place.group, place.cadence.tick_from(at, self.level))
+                added += last - first
+            first = last
+        totals.add("match_rows", last)
         totals.add("match_rows_added", added)
-        if added < len(found.series):
-            totals.add("match_rows_ignored", len(found.series) - added)
+        if added < last:
+            totals.add("match_rows_ignored", last - added)
 
     def _add_evidence(self, batch: EvidenceBatch, now: int) -> None:
         for signal, name, span in batch.spans:
@@ -188,7 +189,9 @@ class AlertsLogic:
 
     def _look_at(self, group: AlertGroup, rule: Rule, at: int) -> None:
         """Let *group* be due on the first tick at or after *at*, if it is not before."""
-        due = _cadence(group, rule).tick_from(at, self.level)
+        self._be_due(group, cadence_of(group, rule).tick_from(at, self.level))
+
+    def _be_due(self, group: AlertGroup, due: int) -> None:
         place = group.owner, group.group
         known = self._due.get(place)
         if known is None or due < known:
@@ -254,6 +257,7 @@ class AlertsLogic:
             self._look_at(group, rule, max(at + 1, min(later)))
         elif instances.is_over(group):
             totals.add("alert_groups_forgotten", 1)
+            self._places.forget(group, rule)
             self.groups.delete(group)
             return
         self.groups.mark(group)
@@ -364,7 +368,3 @@ def _count(group: AlertGroup, rule: Rule, early: Early) -> None:
     group.saw(counted, second * 1000)
     for length in rule.lengths.get(counted, ()):
         group.window(counted, length).add(second, *wanted)
-
-
-def _cadence(group: AlertGroup, rule: Rule) -> Cadence:
-    return Cadence(rule.every_ms, zlib.crc32(group.owner + group.group))
