@@ -79,6 +79,11 @@ def _bad_policies(around: Around) -> float:
     return 0 if around.policies is None else around.policies.bad_versions
 
 
+def _budget_parts(engine: Engine, runner: Runner) -> Split:
+    control = _sampler(runner).control
+    return {} if control is None else {(name,): part for name, part in control.parts.items()}
+
+
 def _cpu(engine: Engine, runner: Runner) -> Split:
     return {(part,): seconds for part, seconds in runner.cpu_seconds.items()}
 
@@ -174,6 +179,9 @@ SPLIT_METRICS = (
     SplitMetric("rule_keys_overflowed", "Traces that share a key because their rule had max_keys, "
                 "since the partition was assigned or its policies changed.", ("rule",),
                 _overflowed, True, _OF_SAMPLING),
+    SplitMetric("budget_share", "Part of a budget of the cluster that the partition has, from 0 to "
+                "1; equal parts are not shown before they first move.", ("budget",),
+                _budget_parts, False, _OF_SAMPLING),
     SplitMetric("half_edges", "Sides of calls that came.", ("side",), parts("half_edges"), True,
                 _OF_GRAPH),
     SplitMetric("edges", "Calls counted in the service graph: by two sides, by a client of a "

@@ -36,6 +36,8 @@ Values of labels:
 - `reason` of `traces_decided`: `wait`, `root`, `spans`, `bytes`, `traces`, `memory` or `ingest`;
   [what they mean](sampling.md#when-a-trace-is-decided).
 - `version`: as on [decisions](sampling.md#versions).
+- `budget`: the policy or rule, and after a slash which of its [budgets](budgets.md), if it has
+  several.
 - `reason` of `dead_letters`: `malformed`, `invalid_trace_id`, `invalid_span_id`,
   `invalid_parent_span_id`, `invalid_time` or `span_too_large`.
 - `part`: `decode`, `sampling`, `red`, `service_graph`, `matches`, `metrics`, `alerts`, `notifier`,

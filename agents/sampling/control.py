@@ -15,7 +15,7 @@ import orjson
 from tailrace.agents.sampling.allocator import Allocator
 from tailrace.agents.sampling.links import Links
 from tailrace.agents.sampling.shares import Budgets, Shares
-from tailrace.schemas.control import Allocation, ControlRecord, Heard, Keep, Report, encode
+from tailrace.schemas.control import WHOLE, Allocation, ControlRecord, Heard, Keep, Report, encode
 from tailrace.schemas.records import Outbox, Output, Totals
 from tailrace.tables.linked import LinkedTraces
 from tailrace.tables.store import PartitionStore
@@ -54,6 +54,11 @@ class Control:
     def stretches(self, times: Sequence[int], budgets: Budgets) -> Iterator[slice]:
         """Yield *times* of decisions, in order, in pieces in which the parts are the same."""
         return self._shares.stretches(times, budgets)
+
+    @property
+    def parts(self) -> Mapping[str, float]:
+        """Which part of each budget is this partition's, of those that were ever divided."""
+        return {name: part / WHOLE for name, part in self._shares.parts.items()}
 
     def allot(self, budgets: Budgets) -> None:
         """Tell *budgets*, which are new or restored, the parts that are in force."""

@@ -57,6 +57,11 @@ class Shares:
         self._said: dict[str, int] = {}
         self._asked: dict[str, int] = {}
 
+    @property
+    def parts(self) -> Mapping[str, int]:
+        """The parts that are in force, where they are not equal by default."""
+        return self._in_force
+
     def allot(self, budgets: Budgets, at: int) -> None:
         """Let each of *budgets* have the part that is in force, from *at* on."""
         for name, budget in budgets.items():
