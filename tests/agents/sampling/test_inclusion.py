@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailrace.agents.sampling.policies import SamplingPolicies, build_policies
-from tailrace.agents.sampling.votes import Verdict
+from tailrace.agents.sampling.votes import Verdict, Vote
 from tailrace.schemas.config import parse
 from tests.agents.sampling.policies.spans import SeenTrace
 
@@ -159,6 +159,33 @@ def test_beside_a_budget_the_others_say_it(last: dict[str, Any], is_first_enough
 def test_what_a_budget_might_have_dropped_is_not_known() -> None:
     [found] = _built([ALL, _drop(_not(LIMIT))]).decide(_many(1, 1, 2), [0])
     assert found == Verdict("sampled", "all", 1.0, None)
+
+
+def test_what_a_budget_would_not_have_dropped_is_known() -> None:
+    [found] = _built([ALL, _drop(BIG, LIMIT)]).decide(_many(1, 1, 2), [0])
+    assert found == Verdict("sampled", "all", 1.0, 1.0)
+
+
+def test_asking_for_a_chance_spends_nothing() -> None:
+    built = _built([ALL, _drop(_not(LIMIT)), {**_not(LIMIT), "name": "other"}])
+    before = built.panel.state()
+    [trace] = _many(1, 1, 2)
+    assert built.panel.inclusion(trace, 1.0) is None
+    assert built.panel.state() == before
+
+
+def test_a_policy_without_an_answer_keeps_nothing() -> None:
+    condition = {"error_mode": "propagate", "span": ['ParseInt("x", 10) == 1']}
+    asking = {"name": "asking", "type": "ottl_condition", "ottl_condition": condition}
+    built = _built([_share("a", 99.99999), _not(asking)], is_first_enough=True)
+    [trace] = _many(1, 1, 2)
+    trace.facts = 2  # no answer
+    assert [seat.policy.vote(trace, 0) for seat in built.panel.seats] == [
+        Vote.SAMPLED,
+        Vote.ERROR,
+    ]
+    [found] = built.decide([trace], [0])
+    assert found.inclusion == found.probability
 
 
 def test_the_reciprocals_of_what_is_kept_estimate_what_came() -> None:

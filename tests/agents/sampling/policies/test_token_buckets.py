@@ -145,6 +145,17 @@ def test_a_smaller_bucket_goes_on_with_what_it_holds() -> None:
     assert _passed(small, [(0, 21), (0, 20), (0, 1)]) == [False, True, False]
 
 
+def test_no_tokens_come_with_a_larger_part_and_a_smaller_one_loses_some() -> None:
+    bucket = TokenBucket(10, 20)
+    bucket.allot(1, 2, 0)
+    assert _passed(bucket, [(0, 8)]) == [True]
+    bucket.allot(1, 1, 0)
+    assert _passed(bucket, [(0, 3), (0, 2)]) == [False, True]
+    bucket.allot(1, 4, 9000)
+    bucket.allot(1, 1, 9000)
+    assert _passed(bucket, [(9000, 6), (9000, 5), (9000, 1)]) == [False, True, False]
+
+
 def test_without_a_part_nothing_passes() -> None:
     bucket = TokenBucket(10, 20)
     bucket.allot(0, 4, 0)
