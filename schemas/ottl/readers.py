@@ -1,4 +1,7 @@
-"""What each path reads of a span that came as OTLP messages."""
+"""What each path reads of a span that came as OTLP messages.
+
+Kinds and statuses that OTLP does not know are 0, as in batches.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
@@ -14,17 +17,28 @@ from tailrace.schemas.tracestate import parse
 
 Reader = Callable[[Subject], Any]
 
+_STATUSES: Final = 3
 KINDS: Final = ("Unspecified", "Internal", "Server", "Client", "Producer", "Consumer")
 
 
 def kind_text(kind: int) -> str:
-    """The name of a span's kind; empty for an unknown one."""
-    return KINDS[kind] if 0 <= kind < len(KINDS) else ""
+    """The name of a span's kind."""
+    return KINDS[kind]
 
 
 def deprecated_kind_text(kind: int) -> str:
-    """The name of a span's kind as its enum has it; empty for an unknown one."""
-    return f"SPAN_KIND_{KINDS[kind].upper()}" if 0 <= kind < len(KINDS) else ""
+    """The name of a span's kind as its enum has it."""
+    return f"SPAN_KIND_{KINDS[kind].upper()}"
+
+
+def _kind(span: Any) -> int:
+    kind: int = span.kind
+    return kind if 0 <= kind < len(KINDS) else 0
+
+
+def _status(span: Any) -> int:
+    code: int = span.status.code
+    return code if 0 <= code < _STATUSES else 0
 
 
 def _id(data: bytes, size: int) -> bytes:
@@ -40,9 +54,9 @@ _SPAN: Final[Mapping[str, Reader]] = {
     "parent_span_id": lambda at: SpanId(_id(at.span.parent_span_id, 8)),
     "parent_span_id.string": lambda at: _id(at.span.parent_span_id, 8).hex(),
     "name": lambda at: at.span.name,
-    "kind": lambda at: at.span.kind,
-    "kind.string": lambda at: kind_text(at.span.kind),
-    "kind.deprecated_string": lambda at: deprecated_kind_text(at.span.kind),
+    "kind": lambda at: _kind(at.span),
+    "kind.string": lambda at: kind_text(_kind(at.span)),
+    "kind.deprecated_string": lambda at: deprecated_kind_text(_kind(at.span)),
     "start_time": lambda at: Moment(wrapped(at.span.start_time_unix_nano)),
     "start_time_unix_nano": lambda at: wrapped(at.span.start_time_unix_nano),
     "end_time": lambda at: Moment(wrapped(at.span.end_time_unix_nano)),
@@ -54,7 +68,7 @@ _SPAN: Final[Mapping[str, Reader]] = {
     "links": lambda at: Part("a list of links", len(at.span.links)),
     "dropped_links_count": lambda at: at.span.dropped_links_count,
     "status": lambda at: Part("a status"),
-    "status.code": lambda at: at.span.status.code,
+    "status.code": lambda at: _status(at.span),
     "status.message": lambda at: at.span.status.message,
     "flags": lambda at: at.span.flags,
     "cache": lambda at: {},

@@ -110,6 +110,17 @@ def test_rows_of_several_columns_are_told_apart() -> None:
     assert signs(fact, batch_of(fact, message(*reversed(rows)))) == "nnny"
 
 
+def test_a_kind_that_nobody_knows_is_none_wherever_it_is_read() -> None:
+    span = message(Span(TRACE, kind=77, status=9))
+    for asked in ('kind == 0 and kind.string == "Unspecified"', "status.code == 0"):
+        of_columns = conditions(asked)
+        decoded = conditions(f"({asked}) and flags == 0")
+        assert (of_columns.columns is None, decoded.columns is None) == (False, True)
+        for each in (of_columns, decoded):
+            fact = PolicyFact(each, None)
+            assert signs(fact, batch_of(fact, span)) == "y"
+
+
 def test_a_claim_is_true_where_a_condition_is_and_nowhere_else() -> None:
     fact = ConditionFact(conditions(WITHOUT_ANSWER, OF_TIMES))
     batch = batch_of(fact, encoded("shop"))
