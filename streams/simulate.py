@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,7 +22,7 @@ from tailrace.schemas.config.definitions import configured
 from tailrace.schemas.config.source import read_text
 from tailrace.schemas.config.worker import ALERTS, InputConfig
 from tailrace.schemas.definitions import Definitions, files, tail_sampling
-from tailrace.schemas.definitions.definition import ALERT
+from tailrace.schemas.definitions.definition import ALERT, TAIL_SAMPLING, Definition
 from tailrace.schemas.definitions.signals import signals
 from tailrace.schemas.durations import MILLISECOND
 from tailrace.schemas.otlp.json import encode_json
@@ -159,14 +159,18 @@ def _on_metrics(definitions: Definitions) -> tuple[str, ...]:
 def defined(config: WorkerConfig, paths: Iterable[Path]) -> Definitions:
     """Return the definitions of *config* and of the files *paths*; raises ConfigError."""
     own = configured(config.alerts, config.slos, config.notify)
-    read = {
-        definition.key: definition
-        for path in paths
-        for definition in files.read(read_text(path), str(path)).definitions
-    }
+    found = [each for path in paths for each in files.read(read_text(path), str(path)).definitions]
+    read = {each.key: _as_applied(each, at) for at, each in enumerate(found, 1)}
     policies = config.tail_sampling.policies_file
     watched = [] if policies is None else [tail_sampling.at(policies)]
     return Definitions.of_all([*watched, *{**own.by_key, **read}.values()])
+
+
+def _as_applied(definition: Definition[Any], version: int) -> Definition[Any]:
+    """Return *definition* with *version* if it decides by that: the last to be applied stands."""
+    return (
+        replace(definition, version=version) if definition.key.kind == TAIL_SAMPLING else definition
+    )
 
 
 class Simulation:

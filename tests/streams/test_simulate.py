@@ -180,6 +180,23 @@ def test_what_alerts_do_not_see_as_it_was_is_told(tmp_path: Path, arrivals: str,
     assert plain.left_out == ()
 
 
+POLICIES = """
+apiVersion: tailrace/v1
+kind: TailSampling
+metadata: {name: all}
+spec: {policies: [{name: all, type: always_sample}]}
+"""
+
+
+def test_policies_in_a_file_decide_as_if_they_were_applied(tmp_path: Path) -> None:
+    (tmp_path / "policies.yaml").write_text(POLICIES)
+    definitions = defined(CONFIG, [tmp_path / "policies.yaml"])
+    source = as_json(tmp_path / "in.jsonl", [message(Span(A))])
+    simulate(CONFIG, [source], "at-once", tmp_path / "out", definitions)
+    [decision] = lines(tmp_path / "out" / "decisions.jsonl")
+    assert (decision["policy"], decision["policy_version"]) == ("all", "1")
+
+
 @pytest.mark.parametrize("arrivals", ["at-once", "event"])
 def test_a_span_that_ends_at_the_end_of_time_is_decided(tmp_path: Path, arrivals: str) -> None:
     values = [message(Span(A, end=2**63 - 1, status=ERROR)), at(0, B)]
