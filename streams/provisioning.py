@@ -191,7 +191,9 @@ def planned(config: WorkerConfig, there: Mapping[str, int]) -> Plan:
         spans = there.get(name, spans)
         internal.append(Wanted(name, spans, _PASSING | _LARGE))
     if SAMPLING in enabled:
-        outputs += [Wanted(config.output.sampled, spans), Wanted(config.output.decisions, spans)]
+        kept = [config.output.sampled, *(each.topic for each in config.tail_sampling.routes)]
+        outputs += [Wanted(name, spans) for name in dict.fromkeys(kept)]
+        outputs.append(Wanted(config.output.decisions, spans))
         control = topics.control(config.app)
         internal.append(Wanted(control, topics.CONTROL_PARTITIONS, _PASSING, MAX_BYTES))
     rollups = there.get(topics.rollups(config.app), topics.ROLLUP_PARTITIONS)

@@ -26,7 +26,7 @@ from tailrace.agents.sampling.policies import SamplingPolicies, build_policies
 from tailrace.agents.sampling.rules.keys import Keys
 from tailrace.agents.sampling.rules.rules import Rules, build_rules
 from tailrace.agents.sampling.votes import Policy, Verdict
-from tailrace.schemas.config.tail_sampling import PolicySet
+from tailrace.schemas.config.tail_sampling import RULES, PolicySet
 from tailrace.schemas.spans import AttributeColumn
 from tailrace.schemas.strings import AttributeValue
 from tailrace.tables.decisions import CONFIGURED, Outcome
@@ -36,8 +36,7 @@ from tailrace.tables.store import PartitionStore
 STATES_KEY: Final = b"p"
 """In the store: the states of the policies, by name."""
 _VERSION: Final = b"\x01"
-RULES: Final = "rules"
-"""The seat of all rules together; decisions name the rule."""
+_MAX_KNOWN_OUTCOMES: Final = 1 << 12
 _NOT_FORCED: Final = frozenset(("", "0", "false", "none"))
 
 
@@ -201,6 +200,8 @@ class Judge:
     def _outcome(self, verdict: Verdict, reason: str) -> Outcome:
         decision, policy, probability, inclusion = verdict
         found = Outcome(decision, policy, probability, self.policies.version, reason, inclusion)
+        if len(self._outcomes) >= _MAX_KNOWN_OUTCOMES:
+            self._outcomes.clear()
         self._outcomes[verdict, reason] = found
         return found
 

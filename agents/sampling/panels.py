@@ -138,7 +138,8 @@ class Panel:
         stateless = [policy for policy in self._keeping if not policy.is_stateful]
         if share is None and not any(each.vote(trace, 0) is SAMPLED for each in stateless):
             return None
-        known = (policy.chance(trace) for policy in stateless)
+        answering = [policy for policy in self._keeping if isinstance(policy, Answering)]
+        known = (policy.chance(trace) for policy in (*stateless, *answering))
         return [each for each in known if each is not None]
 
     def _chance(self, kept: tuple[Box, ...], dropped: tuple[Box, ...]) -> float | None:

@@ -47,7 +47,8 @@ def _is_false(value: Any) -> bool:
     return value is False
 
 
-RULE_PREFIX = "rules/"
+RULES = "rules"
+RULE_PREFIX = f"{RULES}/"
 """Before the name of a rule where decisions name a policy."""
 OWN_POLICIES = ("alert", "forced", "linked")
 """What decisions name as the policy of traces that none of the config's sampled."""
@@ -85,9 +86,17 @@ class PolicySet(Section):
 
     policies: Policies = ()
     rules: RulesConfig = ()
-    """Asked after the policies; the first that a trace meets decides, with a sampler of its own."""
+    """Asked before all policies but those that drop. The first that a trace meets decides it."""
     sample_on_first_match: Flag = False
     """The first policy that samples decides; those after it are not asked."""
+
+    def contradictions(self) -> Iterator[Remark]:
+        for index, each in enumerate(self.policies if self.rules else ()):
+            if each.name == RULES:
+                yield (
+                    ("policies", index, "name"),
+                    f'is "{RULES}", as the state of all rules is called; name the policy otherwise',
+                )
 
     def cautions(self) -> Iterator[Remark]:
         if not self.policies and not self.rules:
@@ -160,6 +169,7 @@ class TailSamplingConfig(PolicySet):
     """
 
     def contradictions(self) -> Iterator[Remark]:
+        yield from super().contradictions()
         if not self.model_fields_set & {"policies", "policies_file", "rules"}:
             yield ("policies",), "is missing; add it"
         names = {each.name for each in self.policies} | set(OWN_POLICIES)

@@ -155,7 +155,7 @@ class WorkerConfig(Section):
 
     def contradictions(self) -> Iterator[Remark]:
         for path, topic in self._topics():
-            if path[0] == "output" and topic in (*self.input.topics, *self.input.metrics):
+            if path[0] != "input" and topic in (*self.input.topics, *self.input.metrics):
                 yield (
                     path,
                     f'is "{topic}", which is an input topic too; the worker would read what it '
@@ -175,6 +175,8 @@ class WorkerConfig(Section):
             yield ("input", "metrics", index), topic
         for name in OutputConfig.model_fields:
             yield ("output", name), getattr(self.output, name)
+        for index, route in enumerate(self.tail_sampling.routes):
+            yield ("tail_sampling", "routes", index, "topic"), route.topic
 
     def _is_internal(self, topic: str) -> bool:
         own, rekeyed = (topics.rollups, topics.definitions, topics.control), topics.rekeyed_spans

@@ -34,6 +34,7 @@ class TailSamplingSpec(PolicySet):
     """The policies that decide, instead of the config's. The newest definition stands."""
 
     def contradictions(self) -> Iterator[Remark]:
+        yield from super().contradictions()
         if not self.policies and not self.rules:
             yield ("policies",), "is empty, so no trace would ever be sampled; name one at least"
 

@@ -141,3 +141,14 @@ def test_the_notifier_has_as_many_tasks_as_the_alerts_have_partitions() -> None:
         "tailrace.alerts": 3,
         "pager-notifications-changelog": 3,
     }
+
+
+def test_topics_of_routes_are_made_as_that_of_all_other_kept_traces() -> None:
+    routes = "routes: [{topic: random, kept: by_chance}, {topic: otlp_sampled, policies: [alert]}]"
+    config = parse(f"tail_sampling: {{policies: [{{name: a, type: always_sample}}], {routes}}}")
+    plan = planned(config, {"otlp_spans": 6})
+    assert [(each.name, each.partitions) for each in plan.outputs][:3] == [
+        ("otlp_sampled", 6),
+        ("random", 6),
+        ("tailrace.decisions", 6),
+    ]

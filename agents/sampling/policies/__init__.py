@@ -79,8 +79,8 @@ def build_policies(
     *,
     sample_on_first_match: bool = False,
 ) -> SamplingPolicies:
-    """The policies that *configs* describe, and after them *further* ones by name."""
+    """The policies that *configs* describe, and before them *further* ones by name."""
     facts = Facts()
     named = [(config.name, build(config, facts)) for config in configs]
-    named += further(facts)
+    named = [*further(facts), *named]
     return SamplingPolicies(Panel(named, sample_on_first_match=sample_on_first_match), facts)
