@@ -115,7 +115,7 @@ class Shares:
         return not self._is_whole
 
     def hear(self, allocation: Allocation, now: int) -> None:
-        """Go by *allocation* from the next second after *now* (ms of stream time) on."""
+        """Go by *allocation* from the next second after *now* on, which has been reached."""
         if not self.is_news(allocation):
             return
         mine = {name: parts[self.partition] for name, parts in allocation.parts.items()}
@@ -131,12 +131,8 @@ class Shares:
         self._look_ahead()
 
     def _give_up(self, mine: dict[str, int], second: int) -> None:
-        """From *second* on, spend no more than *mine*, nor than what was to come."""
-        before = [each for each in self._to_come if each[0] <= second]
-        last = before[-1][1] if before else self._in_force
-        later = [(second, last), *self._to_come[len(before) :]]
-        before = [each for each in before if each[0] < second]
-        self._to_come = before + [(at, self._lesser(parts, mine)) for at, parts in later]
+        """From *second* on, spend no more than *mine*, nor than now; more than now may be late."""
+        self._to_come = [(second, self._lesser(self._in_force, mine))]
 
     def _take(self, mine: dict[str, int], second: int) -> None:
         """From *second* on, spend *mine*."""

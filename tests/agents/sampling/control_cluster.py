@@ -102,15 +102,15 @@ class Cluster:
     def checkpoint(self, number: int) -> None:
         self.log += self.partitions[number].checkpoint()
 
-    def second(self, now_ms: int, asked: Sequence[Mapping[str, int]]) -> None:
-        """Let all partitions come to *now_ms*, be asked, write and hear of each other."""
+    def second(self, asked: Sequence[Mapping[str, int]]) -> None:
+        """Let all partitions come a second further, be asked, write and hear of each other."""
         for partition, amounts in zip(self.partitions, asked, strict=True):
-            partition.advance(now_ms, amounts)
+            partition.advance(partition.now + 1000, amounts)
         for number in range(len(self.partitions)):
             self.checkpoint(number)
         for number in range(len(self.partitions)):
             self.hear(number)
 
-    def part(self, name: str, second: int) -> list[int]:
-        """The part of each partition in *second*."""
-        return [each.budgets[name].part(second) for each in self.partitions]
+    def part(self, name: str) -> list[int]:
+        """The part that each partition has now."""
+        return [each.budgets[name].history[-1][1] for each in self.partitions]
