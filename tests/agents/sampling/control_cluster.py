@@ -99,6 +99,10 @@ class Cluster:
         records = self.log[start:] if count is None else self.log[start : start + count]
         partition.hear([Heard(start + row, each) for row, each in enumerate(records)])
 
+    def miss(self, number: int) -> None:
+        """Let a partition never hear what it has not heard yet: its worker begins to read late."""
+        self.partitions[number].control.heard = len(self.log)
+
     def checkpoint(self, number: int) -> None:
         self.log += self.partitions[number].checkpoint()
 

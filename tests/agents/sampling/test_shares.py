@@ -32,6 +32,7 @@ def histories(draw: st.DrawFn) -> tuple[int, list[tuple[Any, ...]]]:
         st.tuples(st.just("hear"), number, st.sampled_from([None, None, 1, 2])),
         st.tuples(st.just("checkpoint"), number),
         st.tuples(st.just("crash"), number),
+        st.tuples(st.just("miss"), number),
         st.tuples(st.just("all"), st.integers(6, 20), number),
         st.tuples(st.just("all"), st.integers(6, 20), number),
     )
@@ -45,6 +46,8 @@ def _happen(cluster: Cluster, step: tuple[Any, ...]) -> None:
             partition.advance(partition.now + by, asked)
         case "hear", number, count:
             cluster.hear(number, count)
+        case "miss", number:
+            cluster.miss(number)
         case "checkpoint", number:
             cluster.checkpoint(number)
         case "crash", number:
