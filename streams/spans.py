@@ -22,6 +22,7 @@ from tailrace.agents.service_graph import agent as service_graph_agent
 from tailrace.agents.service_graph.logic import ServiceGraphLogic, ServiceGraphSettings
 from tailrace.schemas import topics
 from tailrace.schemas.config import WorkerConfig
+from tailrace.schemas.config.tail_sampling import PolicySet
 from tailrace.schemas.config.worker import ALERTS, RED, SAMPLING, SERVICE_GRAPH
 from tailrace.schemas.definitions import Definitions
 from tailrace.schemas.definitions.tail_sampling import standing as standing_definition
@@ -84,7 +85,7 @@ class SpanTasks:
         sampling = config.tail_sampling
         self._config = config
         self._cluster = cluster
-        self._configured = standing(sampling, CONFIGURED, sampling.force_keep)
+        self._configured = self._standing(CONFIGURED, sampling)
         self._red = _red_settings(config)
         self._graph = _service_graph_settings(config)
         self._matches = MatchesSettings(wait_ms=_judging_wait_ms(config))
@@ -172,7 +173,7 @@ class SpanTasks:
         section = self._config.tail_sampling
         cache = section.decision_cache
         newest = cache.sampled_cache_size or None, cache.non_sampled_cache_size or None
-        policies = standing(section, CONFIGURED, section.force_keep)
+        policies = self._standing(CONFIGURED, section)
         control = Control(self._control_settings(id), store)
         sampler = Sampler(
             self._sampler,
@@ -197,7 +198,14 @@ class SpanTasks:
         """Return the policies that stand, anew for each task: they have a state."""
         section = self._config.tail_sampling
         version, policies = standing_definition(definitions) or (CONFIGURED, section)
-        return standing(policies, version, section.force_keep)
+        return self._standing(version, policies)
+
+    def _standing(self, version: str, policies: PolicySet) -> StandingPolicies:
+        section = self._config.tail_sampling
+        return standing(
+            policies, version, section.force_keep,
+            judges_messages=section.sampling_strategy == "span-ingest",
+        )  # fmt: skip
 
     def _time(self) -> StreamTime:
         """Re-keyed records are put in the order of their sources' time."""

@@ -60,9 +60,16 @@ class StandingPolicies:
 
 
 def standing(
-    policies: PolicySet, version: str = CONFIGURED, force_keep: Sequence[str] = ()
+    policies: PolicySet,
+    version: str = CONFIGURED,
+    force_keep: Sequence[str] = (),
+    *,
+    judges_messages: bool = False,
 ) -> StandingPolicies:
-    """Return *policies* as one partition goes by them; *force_keep* names attributes."""
+    """Return *policies* as one partition goes by them; *force_keep* names attributes.
+
+    Where messages are judged alone, nobody is asked after the first who samples.
+    """
     keys = Keys() if policies.rules else None
 
     def rules(facts: Facts) -> list[tuple[str, Policy]]:
@@ -72,7 +79,9 @@ def standing(
         return [(RULES, cast("Policy", build_rules(policies.rules, facts, keys)))]
 
     sampling = build_policies(
-        policies.policies, rules, sample_on_first_match=policies.sample_on_first_match
+        policies.policies,
+        rules,
+        sample_on_first_match=policies.sample_on_first_match or judges_messages,
     )
     forced = 0
     if force_keep:
