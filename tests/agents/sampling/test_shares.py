@@ -153,9 +153,10 @@ def test_a_partition_that_is_ahead_gives_up_before_one_that_is_behind_takes() ->
     assert_never_more_than_the_whole(cluster, ("rate",))
 
 
-def test_an_older_allocation_that_is_heard_again_changes_nothing() -> None:
+@pytest.mark.parametrize("since", [None, 5])
+def test_an_older_allocation_that_is_heard_again_changes_nothing(since: int | None) -> None:
     shares, spending = Shares(0, 2), {"rate": Spending()}
-    shares.hear(Allocation(2, 2, {"rate": [100, WHOLE - 100]}, 5), 9_000)
+    shares.hear(Allocation(2, 2, {"rate": [100, WHOLE - 100]}, since), 9_000)
     older = Allocation(1, 2, {"rate": [WHOLE, 0]}, 5)
     assert not shares.is_news(older)
     shares.hear(older, 9_000)
