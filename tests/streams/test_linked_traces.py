@@ -144,6 +144,19 @@ def test_what_was_heard_is_known_after_a_restart_and_not_before_it_is_heard() ->
     assert outcome(cluster, CAUSE) == ("sampled", "linked")
 
 
+def test_when_the_topic_was_made_anew_what_is_in_it_is_heard() -> None:
+    cluster = SamplingCluster(CONFIG, 2)
+    first, second = cluster.partitions
+    second.read(BEGIN_MS, [linking(Span(EFFECT, status=ERROR), CAUSE)])
+    second.task.advance(BEGIN_MS + 10_001)
+    cluster.commit(1)
+    assert first.logic.control is not None
+    first.logic.control.heard = cluster.held.end + 5
+    first.hear(cluster.held)
+    assert first.logic.linked_traces == 1
+    assert first.logic.control.heard == cluster.held.end
+
+
 @pytest.mark.parametrize("stamp", [True, False])
 @pytest.mark.parametrize("arrivals", ["event", "at-once"])
 def test_a_simulation_keeps_linked_traces(tmp_path: Path, arrivals: str, stamp: bool) -> None:
