@@ -129,7 +129,7 @@ class Draw:
             if random.random() < 0.8
         ]
         return {
-            "max_total_spans_per_second": random.choice((0, 5, 20, 60, 1000)),
+            "max_total_spans_per_second": random.choice((0, 7, 20, 40, 60, 100)),
             "policy_order": random.sample(names, len(names)),
             "composite_sub_policy": subs,
             "rate_allocation": allocations,
@@ -156,11 +156,15 @@ def _beside_drop(draw: Draw, kind: str) -> list[Body]:
 
 
 def _mixture(random: Random, draw: Draw, kinds: Sequence[str]) -> Body:
-    is_limited = random.random() < 0.2
+    limits = [kind for kind in kinds if kind in LIMITED]
+    is_limited = bool(limits) and random.random() < 0.35
     is_by_message = not is_limited and random.random() < 0.2
-    may_be = [kind for kind in kinds if is_limited or kind not in LIMITED]
-    weights = [_SELDOM.get(kind, 1.0) for kind in may_be]
-    chosen = random.choices(may_be, weights, k=random.choice((2, 3, 3, 4, 6)))
+    others = [kind for kind in kinds if kind not in LIMITED]
+    weights = [_SELDOM.get(kind, 1.0) for kind in others]
+    chosen = random.choices(others, weights, k=random.choice((2, 3, 3, 4, 6)))
+    if is_limited:  # few others, so that it is the budgets that decide
+        chosen = [random.choice(limits), *chosen[: random.choice((0, 0, 1, 2))]]
+        random.shuffle(chosen)
     section: Body = {"policies": [draw.of(kind, limited=is_limited) for kind in chosen]}
     if random.random() < 0.3:
         section["sample_on_first_match"] = True
@@ -168,7 +172,7 @@ def _mixture(random: Random, draw: Draw, kinds: Sequence[str]) -> Body:
         section["sampling_strategy"] = "span-ingest"
         section["policies"] = [each for each in section["policies"] if _is_stateless([each])]
         section["policies"] = section["policies"] or [draw.of("status_code")]
-    if random.random() < 0.1:
+    if random.random() < 0.1 and not is_limited:
         section["maximum_trace_size_bytes"] = random.choice((300, 1000, 2500, 5000))
     if random.random() < 0.2:
         section["decision_cache"] = {"sampled_cache_size": 10**6, "non_sampled_cache_size": 10**6}

@@ -18,8 +18,6 @@ from tailrace_loadtest.compare.recording import read
 from tailrace_loadtest.files import length_prefixed
 
 RECORDING = read(Path(__file__).parent / "against_collector")
-OPEN = {"mixture-36": "with span-ingest, a drop policy that has an error holds nothing back"}
-"""Sets that differ for what is to be mended, with what it is."""
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +43,7 @@ def test_the_same_is_kept(
     answers: list[str | None],
     inputs: dict[bool, Path],
     tmp_path: Path,
-    request: pytest.FixtureRequest,
 ) -> None:
-    if policy_set.name in OPEN:
-        request.applymarker(pytest.mark.xfail(reason=OPEN[policy_set.name]))
     config = tmp_path / "tailrace.yaml"
     config.write_text(ours.config(policy_set))
     simulate(load(config, {}), [inputs[policy_set.is_limited]], "at-once", tmp_path / "out")
