@@ -12,6 +12,7 @@ from tailrace_loadtest.edge_check import EdgeRecords, check_edges
 from tailrace_loadtest.metric_check import check_metrics
 from tailrace_loadtest.points import CumulativeSeries
 from tailrace_loadtest.report import Report, Written
+from tailrace_loadtest.stamps import attributes, header_values, read_stamp
 from tailrace_loadtest.truth import TraceTruth, Truth
 from tailrace_loadtest.wire import SentSpan, spans
 
@@ -31,6 +32,7 @@ class Fault(StrEnum):
     WRONG_DECISION = "a decision with a wrong field"
     EARLY_OR_LATE_DECISION = "a decision that was due at another time"
     WRONG_LATE_DECISION = "a late record with another decision than the trace's"
+    LATE_BEFORE_DECISION = "a late record that stands before the trace's decision"
     WRONG_LATE_SPANS = "a trace whose late records count other spans than came late"
     FOREIGN_TRACE = "a span of a trace that was never sent"
     DROPPED_TRACE = "a span of a trace that should have been dropped"
@@ -38,7 +40,11 @@ class Fault(StrEnum):
     CHANGED_SPAN = "a span that is not, to the byte, what was sent"
     DUPLICATED_SPAN = "a span of a kept trace that was written again"
     MISSING_SPAN = "a span of a kept trace that was not written"
-    WRONG_HEADER = "a kept record with a wrong header"
+    WRONG_HEADER = "a kept record whose headers name another decision than the trace's"
+    WRONG_STAMP = "a kept span whose attributes name another decision than the trace's"
+    WRONG_THRESHOLD = "a kept span whose threshold is not that of the trace's probability"
+    WRONG_RANDOMNESS = "a kept span whose randomness its threshold does not sample"
+    SECOND_RANDOMNESS = "a kept trace whose spans have two tracestates"
 
 
 def check(
@@ -74,6 +80,7 @@ def _check_decisions(
 ) -> None:
     decided: set[str] = set()
     late_spans: Counter[str] = Counter()
+    early: dict[str, dict[str, Any]] = {}
     for written in decisions:
         decision = _decision(written, report)
         if decision is None:
@@ -84,6 +91,8 @@ def _check_decisions(
             report.add(Fault.FOREIGN_DECISION, f"{decision}")
         elif decision["late"]:
             report.late_decisions += 1
+            if trace.trace_id not in decided:
+                early.setdefault(trace.trace_id, decision)
             late_spans[trace.trace_id] += decision["spans"]
             _compare(report, Fault.WRONG_LATE_DECISION, trace, decision, _outcome(trace))
         else:
@@ -94,6 +103,14 @@ def _check_decisions(
             _compare(report, Fault.WRONG_DECISION, trace, decision, _expected(trace))
             if slack_ms is not None:
                 _check_due(truth, trace, decision, report, slack_ms)
+    for trace_id in early.keys() & decided:
+        report.add(Fault.LATE_BEFORE_DECISION, f"{early[trace_id]}")
+    _check_completeness(truth, decided, late_spans, report)
+
+
+def _check_completeness(
+    truth: Truth, decided: set[str], late_spans: Counter[str], report: Report
+) -> None:
     for trace in truth.traces.values():
         if trace.trace_id not in decided:
             report.add(Fault.MISSING_DECISION, f"{trace.trace_id}, expected {trace.expected}")
@@ -129,6 +146,8 @@ def _outcome(trace: TraceTruth) -> dict[str, Any]:
         "decision": trace.expected.decision,
         "policy": trace.expected.policy,
         "probability": trace.expected.probability,
+        "policy_version": trace.expected.policy_version,
+        "reason": trace.expected.reason,
     }
 
 
@@ -140,6 +159,7 @@ def _expected(trace: TraceTruth) -> dict[str, Any]:
         "spans": trace.spans,
         "services": list(trace.services),
         "root": root,
+        "missing_root": root is None,
         "start": f"{np.datetime64(trace.start_ns, 'ns')}Z",
         "duration_ns": trace.duration_ns,
     }
@@ -171,6 +191,7 @@ def _check_due(
 
 def _check_sampled(truth: Truth, sampled: Iterable[Written], report: Report) -> None:
     seen: Counter[str] = Counter()
+    states: dict[str, str] = {}
     for written in sampled:
         report.sampled_records += 1
         try:
@@ -182,6 +203,7 @@ def _check_sampled(truth: Truth, sampled: Iterable[Written], report: Report) -> 
             report.add(Fault.UNREADABLE, f"sampled {written.key!r}: no span in it")
         for span in found:
             _check_span(truth, span, seen, report)
+            _check_stamp(truth, span, states, report)
             if written.key != span.trace_id.encode():
                 report.add(Fault.WRONG_KEY, f"sampled {written.key!r}: {span.trace_id} in it")
         if found and found[0].trace_id in truth.traces:
@@ -210,16 +232,34 @@ def _check_span(truth: Truth, span: SentSpan, seen: Counter[str], report: Report
             report.add(Fault.CHANGED_SPAN, example)
 
 
+def _check_stamp(truth: Truth, span: SentSpan, states: dict[str, str], report: Report) -> None:
+    """Compare what the sampler wrote on *span*; *states*: the tracestates of traces so far."""
+    trace = truth.traces.get(span.trace_id)
+    if trace is None or not trace.kept:
+        return
+    example = f"{span.trace_id} {span.span_id}"
+    expected, stamp = trace.expected, read_stamp(span.stamp)
+    if stamp.attributes != attributes(
+        expected.policy, expected.probability, expected.policy_version
+    ):
+        report.add(Fault.WRONG_STAMP, f"{example}: {stamp.attributes}, expected {expected}")
+    if not stamp.has_threshold_of(expected.probability):
+        report.add(Fault.WRONG_THRESHOLD, f"{example}: {stamp.trace_state!r}, {expected}")
+    if not stamp.is_consistent(trace.trace_id):
+        report.add(Fault.WRONG_RANDOMNESS, f"{example}: {stamp.trace_state!r}")
+    state = states.setdefault(trace.trace_id, stamp.trace_state)
+    if state != stamp.trace_state:
+        report.add(Fault.SECOND_RANDOMNESS, f"{example}: {stamp.trace_state!r} after {state!r}")
+
+
 def _check_headers(trace: TraceTruth, written: Written, report: Report) -> None:
-    if trace.expected.policy is None or trace.expected.probability is None:
+    if trace.expected.policy is None:
         return
     headers = dict(written.headers)
-    expected = {
-        "tailrace.policy": trace.expected.policy,
-        "tailrace.probability": f"{trace.expected.probability:g}",
-    }
-    for name, right in expected.items():
-        if headers.get(name) != right.encode():
+    for name, right in header_values(
+        trace.expected.policy, trace.expected.probability, trace.expected.policy_version
+    ).items():
+        if headers.get(name) != right:
             report.add(
                 Fault.WRONG_HEADER,
                 f"{trace.trace_id}: {name} is {headers.get(name)!r}, expected {right!r}",

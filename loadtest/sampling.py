@@ -22,11 +22,16 @@ _MASK = (1 << 64) - 1
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """The decision of a trace; `policy` is the first that samples it."""
+    """The decision of a trace; `policy` is the first that samples it.
+
+    `policy_version`: that of the worker's config. `reason`: its wait was over.
+    """
 
     decision: Decision
     policy: str | None
     probability: float | None
+    policy_version: str = "0"
+    reason: str = "wait"
 
 
 @dataclass(frozen=True, slots=True)

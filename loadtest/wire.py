@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 from hashlib import blake2b
+from operator import itemgetter
 from typing import NamedTuple
 
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
-_TRACE_STATE, _ATTRIBUTES = 3, 9
+_TRACE_ID, _SPAN_ID, _TRACE_STATE, _ATTRIBUTES = 1, 2, 3, 9
 _STAMP = b"tailrace."
 
 
@@ -15,6 +16,8 @@ class SentSpan(NamedTuple):
     trace_id: str
     span_id: str
     digest: str
+    stamp: bytes
+    """What a sampler wrote on it, encoded as a span of nothing else."""
 
 
 def digest(resource: bytes, resource_schema: bytes, scope_rest: bytes, span: bytes) -> str:
@@ -33,21 +36,6 @@ def spans(message: bytes) -> Iterator[SentSpan]:
 def fields(message: bytes) -> Iterator[tuple[int, bytes]]:
     """Number and payload of each field; that of a number is its bytes."""
     return ((number, message[start:end]) for number, _, start, end in _places(message))
-
-
-def unstamped(span: bytes) -> bytes:
-    """*span* without what a sampler writes on it; it came without a trace state.
-
-    Who writes on a span may put its fields into another order, which means the same.
-    """
-    if _STAMP not in span:
-        return span
-    own = [
-        (number, span[first:end])
-        for number, first, start, end in _places(span)
-        if number != _TRACE_STATE and not (number == _ATTRIBUTES and _STAMP in span[start:end])
-    ]
-    return b"".join(field for _, field in sorted(own, key=lambda each: each[0]))
 
 
 def _places(message: bytes) -> Iterator[tuple[int, int, int, int]]:
@@ -88,12 +76,35 @@ def _resource_spans(block: bytes) -> Iterator[SentSpan]:
         rest = b"\x00".join(payload for number, payload in inside if number != 2)
         for number, span in inside:
             if number == 2:
-                ids = dict(field for field in fields(span) if field[0] in (1, 2))
+                ids, own, stamp = _parts(span)
                 yield SentSpan(
-                    ids.get(1, b"").hex(),
-                    ids.get(2, b"").hex(),
-                    digest(resource, schema, rest, unstamped(span)),
+                    ids.get(_TRACE_ID, b"").hex(),
+                    ids.get(_SPAN_ID, b"").hex(),
+                    digest(resource, schema, rest, own),
+                    stamp,
                 )
+
+
+def _parts(span: bytes) -> tuple[dict[int, bytes], bytes, bytes]:
+    """Return the IDs of *span*, what was sent of it, and what a sampler wrote on it.
+
+    It came without a trace state. Who writes on a span may put its fields into another order, which
+    means the same.
+    """
+    ids: dict[int, bytes] = {}
+    own: list[tuple[int, bytes]] = []
+    stamp: list[bytes] = []
+    for number, first, start, end in _places(span):
+        if number <= _SPAN_ID:
+            ids[number] = span[start:end]
+        if number == _TRACE_STATE or (number == _ATTRIBUTES and _STAMP in span[start:end]):
+            stamp.append(span[first:end])
+        else:
+            own.append((number, span[first:end]))
+    if not stamp:
+        return ids, span, b""
+    own.sort(key=itemgetter(0))
+    return ids, b"".join(field for _, field in own), b"".join(stamp)
 
 
 def _varint(message: bytes, at: int) -> tuple[int, int]:

@@ -5,10 +5,14 @@ from typing import Any
 
 import numpy as np
 import orjson
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from tailrace_loadtest.generator import records
 from tailrace_loadtest.report import Written
 from tailrace_loadtest.truth import TraceTruth, Truth
+
+REST = "ot=rv:fffffffffffffe;th:e6666666666666"
+"""Kept with a tenth; the last of 2^56 but one is the randomness."""
 
 
 def sampled(truth: Truth) -> list[Written]:
@@ -21,13 +25,30 @@ def sampled(truth: Truth) -> list[Written]:
         if trace.expected.policy is None:
             continue
         if record.timestamp_ms < trace.first_ms + wait_ms:
-            on_time[trace.trace_id] += record.value
+            on_time[trace.trace_id] += stamped(trace, record.value)
         else:
-            late.append(Written(record.key, record.value, headers(trace)))
+            late.append(Written(record.key, stamped(trace, record.value), headers(trace)))
     return [
         Written(trace_id.encode(), value, headers(truth.traces[trace_id]))
         for trace_id, value in on_time.items()
     ] + late
+
+
+def stamped(trace: TraceTruth, value: bytes) -> bytes:
+    """*value* with what a sampler writes on each of its spans."""
+    message = ExportTraceServiceRequest.FromString(value)
+    expected = trace.expected
+    for block in message.resource_spans:
+        for scope in block.scope_spans:
+            for span in scope.spans:
+                add = span.attributes.add
+                add(key="tailrace.policy").value.string_value = expected.policy
+                add(key="tailrace.probability").value.double_value = expected.probability
+                add(key="tailrace.policy_version").value.string_value = "0"
+                if expected.policy == "rest":
+                    span.trace_state = REST
+    encoded: bytes = message.SerializeToString(deterministic=True)
+    return encoded
 
 
 def headers(trace: TraceTruth) -> list[tuple[str, bytes]]:
@@ -35,6 +56,7 @@ def headers(trace: TraceTruth) -> list[tuple[str, bytes]]:
     return [
         ("tailrace.policy", f"{expected.policy}".encode()),
         ("tailrace.probability", f"{expected.probability:g}".encode()),
+        ("tailrace.policy_version", b"0"),
     ]
 
 
@@ -64,4 +86,7 @@ def decision(trace: TraceTruth, due_ms: int) -> dict[str, Any]:
         "duration_ms": trace.duration_ns / 1_000_000,
         "decided_at": f"{np.datetime64(due_ms, 'ms')}000000Z",
         "late": False,
+        "reason": "wait",
+        "policy_version": "0",
+        "missing_root": trace.root is None,
     }

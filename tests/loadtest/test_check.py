@@ -1,6 +1,8 @@
 """The check: silent about what is right, and it finds each kind of planted fault."""
 
 from collections.abc import Callable
+from functools import partial
+from itertools import cycle
 from typing import Any
 
 import orjson
@@ -53,12 +55,44 @@ class Outputs:
         rows = [each for each in perfect.records(whole.load) if each.key == trace.trace_id.encode()]
         return Written(rows[-1].key, rows[-1].value)
 
+    def move_decision_back(self) -> None:
+        """Let the late record of a trace stand before its decision."""
+        self.decisions.append(self.decisions.pop(self.decision_at()))
+
     def change_span(self, change: Callable[[Any], None]) -> None:
         """Apply *change* to the first block of the first record's message."""
-        first = self.sampled[0]
-        message = ExportTraceServiceRequest.FromString(first.value or b"")
-        change(message.resource_spans[0])
-        self.sampled[0] = first._replace(value=message.SerializeToString(deterministic=True))
+        self.change_message(0, lambda message: change(message.resource_spans[0]))
+
+    def change_states(self, policy: str, *states: str) -> None:
+        """Set the tracestates of the spans of a trace that *policy* kept, to these in turn."""
+
+        def change(message: Any) -> None:
+            blocks = [scope for block in message.resource_spans for scope in block.scope_spans]
+            spans = [span for scope in blocks for span in scope.spans]
+            for span, state in zip(spans, cycle(states), strict=False):
+                span.trace_state = state
+
+        traces = [self.truth.traces[(each.key or b"").decode()] for each in self.sampled]
+        at = next(
+            at
+            for at, trace in enumerate(traces)
+            if trace.expected.policy == policy and not trace.late_spans and trace.spans > 1
+        )
+        self.change_message(at, change)
+
+    def change_message(self, at: int, change: Callable[[Any], None]) -> None:
+        message = ExportTraceServiceRequest.FromString(self.sampled[at].value or b"")
+        change(message)
+        value = message.SerializeToString(deterministic=True)
+        self.sampled[at] = self.sampled[at]._replace(value=value)
+
+    def change_header(self, name: str, value: bytes | None) -> None:
+        """Set a header of the first record, or remove it."""
+        headers = dict(self.sampled[0].headers)
+        headers.pop(name)
+        if value is not None:
+            headers[name] = value
+        self.sampled[0] = self.sampled[0]._replace(headers=list(headers.items()))
 
 
 def _rename(block: Any) -> None:
@@ -83,6 +117,34 @@ def _remove_span(block: Any) -> None:
 
 def _repeat_span(block: Any) -> None:
     block.scope_spans[0].spans.append(block.scope_spans[0].spans[0])
+
+
+def _attribute(name: str, value: str | float | None) -> Callable[[Any], None]:
+    """Sets an attribute of the first span, or removes it."""
+
+    def change(block: Any) -> None:
+        attributes = block.scope_spans[0].spans[0].attributes
+        (at,) = (i for i, each in enumerate(attributes) if each.key == name)
+        if value is None:
+            del attributes[at]
+        elif isinstance(value, str):
+            attributes[at].value.string_value = value
+        else:
+            attributes[at].value.double_value = value
+
+    return change
+
+
+def _repeat_attribute(block: Any) -> None:
+    attributes = block.scope_spans[0].spans[0].attributes
+    attributes.append(next(each for each in attributes if each.key == "tailrace.policy"))
+
+
+def _strip_stamp(block: Any) -> None:
+    span = block.scope_spans[0].spans[0]
+    own = [each for each in span.attributes if not each.key.startswith("tailrace.")]
+    del span.attributes[:]
+    span.attributes.extend(own)
 
 
 def _change_span_id(block: Any) -> None:
@@ -155,6 +217,29 @@ FAULTS: list[tuple[str, Callable[[Outputs], Any], set[Fault]]] = [
         lambda o: o.change("decision", "not_sampled", late=True),
         {Fault.WRONG_LATE_DECISION},
     ),
+    (
+        "late spans follow a decision of another time",
+        lambda o: o.change("reason", "root", late=True),
+        {Fault.WRONG_LATE_DECISION},
+    ),
+    (
+        "late spans follow other policies",
+        lambda o: o.change("policy_version", "1", late=True),
+        {Fault.WRONG_LATE_DECISION},
+    ),
+    (
+        "late spans have another probability",
+        lambda o: o.change("probability", 0.5, late=True),
+        {Fault.WRONG_LATE_DECISION},
+    ),
+    (
+        "late spans come before the decision",
+        lambda o: o.move_decision_back(),
+        {Fault.LATE_BEFORE_DECISION},
+    ),
+    ("a reason is wrong", lambda o: o.change("reason", "memory"), {Fault.WRONG_DECISION}),
+    ("a version is wrong", lambda o: o.change("policy_version", "7"), {Fault.WRONG_DECISION}),
+    ("a root is missed", lambda o: o.change("missing_root", True), {Fault.WRONG_DECISION}),
     ("a kept record is missing", lambda o: o.sampled.pop(0), {Fault.MISSING_SPAN}),
     ("a late record of a kept trace is missing", lambda o: o.sampled.pop(), {Fault.MISSING_SPAN}),
     ("a span is missing", lambda o: o.change_span(_remove_span), {Fault.MISSING_SPAN}),
@@ -191,6 +276,63 @@ FAULTS: list[tuple[str, Callable[[Outputs], Any], set[Fault]]] = [
         "a kept record has no headers",
         lambda o: o.sampled.__setitem__(0, o.sampled[0]._replace(headers=())),
         {Fault.WRONG_HEADER},
+    ),
+    *(
+        (
+            f"a kept record has the wrong {name}",
+            partial(Outputs.change_header, name=name, value=value),
+            {Fault.WRONG_HEADER},
+        )
+        for name, value in (
+            ("tailrace.policy", b"other"),
+            ("tailrace.probability", b"0.5"),
+            ("tailrace.probability", None),
+            ("tailrace.policy_version", b"1"),
+        )
+    ),
+    *(
+        (
+            f"a kept span has {value} as {name}",
+            partial(Outputs.change_span, change=_attribute(name, value)),
+            {Fault.WRONG_STAMP},
+        )
+        for name, value in (
+            ("tailrace.policy", "other"),
+            ("tailrace.probability", 0.5),
+            ("tailrace.probability", None),
+            ("tailrace.policy_version", "1"),
+        )
+    ),
+    ("a kept span has two stamps", lambda o: o.change_span(_repeat_attribute), {Fault.WRONG_STAMP}),
+    (
+        "a kept span has no stamp",
+        lambda o: o.change_span(_strip_stamp),
+        {Fault.WRONG_STAMP},
+    ),
+    (
+        "a trace that was kept for certain has a threshold",
+        lambda o: o.change_states("slow", perfect.REST),
+        {Fault.WRONG_THRESHOLD},
+    ),
+    (
+        "a trace that was drawn has no threshold",
+        lambda o: o.change_states("rest", ""),
+        {Fault.WRONG_THRESHOLD},
+    ),
+    (
+        "a trace that was drawn has the threshold of another probability",
+        lambda o: o.change_states("rest", "ot=rv:fffffffffffffe;th:e66666666666"),
+        {Fault.WRONG_THRESHOLD},
+    ),
+    (
+        "a trace that was drawn has a randomness below its threshold",
+        lambda o: o.change_states("rest", "ot=rv:e6666666666665;th:e6666666666666"),
+        {Fault.WRONG_RANDOMNESS},
+    ),
+    (
+        "a span of a trace that was drawn has a randomness of its own",
+        lambda o: o.change_states("rest", perfect.REST, perfect.REST.replace("e;", "d;")),
+        {Fault.SECOND_RANDOMNESS},
     ),
     (
         "a kept record is cut off",
