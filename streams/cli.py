@@ -209,7 +209,9 @@ def simulate(
     definitions: Annotated[
         list[Path] | None,
         typer.Option(
-            "-f", "--definitions", help="Alerts and SLOs, as `tailrace apply` takes them."
+            "-f",
+            "--definitions",
+            help="Alerts, SLOs and policies of tail sampling, as `tailrace apply` takes them.",
         ),
     ] = None,
     against: Annotated[

@@ -27,7 +27,8 @@ Kind = Annotated[
     str,
     typer.Argument(
         metavar="KIND",
-        help="alert, slo, silence, snooze, notificationpolicy or contactpoint; plurals too.",
+        help="alert, slo, silence, snooze, notificationpolicy, contactpoint or tailsampling;"
+        " plurals too.",
     ),
 ]
 
@@ -54,7 +55,8 @@ def apply(
     strict: Annotated[bool, typer.Option("--strict", help="Refuse what is warned of.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Apply alerts, SLOs, silences, snoozes, notification policies and contact points.
+    """Apply alerts, SLOs, silences, snoozes, notification policies, contact points, and policies
+    of tail sampling.
 
     Documents of Sloth (version: prometheus/v1) and OpenSLO (openslo/v1) are read too, where their
     queries count spans. If one document is wrong, none is applied, and all that is wrong is told.
