@@ -12,6 +12,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -46,12 +47,12 @@ class NoCollector(Exception):
 
 def build() -> Path:
     """The collector, in the user's cache; raises NoCollector."""
-    go = os.environ.get("GO") or shutil.which("go") or "/usr/local/go/bin/go"
+    go = os.environ.get("GO") or shutil.which("go") or "go"
     version = _version(go)
     wanted = ".".join(map(str, OLDEST_GO))
     if version is None:
         raise NoCollector(
-            f"Building a collector takes Go {wanted} or newer, and there is none on the PATH. "
+            f"Building a collector takes Go {wanted} or newer, and there is none ({go}). "
             f"Install it from https://go.dev/dl or your system's packages, or say where it is: "
             f"make compare-sampling GO=/path/to/go"
         )
@@ -63,6 +64,7 @@ def build() -> Path:
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     built = Path(home) / "tailrace" / "compare" / "collector"
     built.parent.mkdir(parents=True, exist_ok=True)
+    sys.stderr.write("building a collector, which takes minutes the first time\n")
     done = subprocess.run([go, "build", "-o", str(built), "."], cwd=_MODULE, check=False)
     if done.returncode:
         raise NoCollector(

@@ -76,6 +76,14 @@ def _asks_for_schemas(policy_set: PolicySet, trace: Trace) -> bool:
     return any("schema_url" in text for text in policy_set.conditions)
 
 
+def _counts_keys_that_come_twice(policy_set: PolicySet, trace: Trace) -> bool:
+    lists = [span.attributes for span in trace.spans]
+    lists += [event.attributes for span in trace.spans for event in span.events]
+    lists += [block.resource.attributes for message in trace.blocks for block in message]
+    asked = any("Len(" in text for text in policy_set.conditions)
+    return asked and any(len({each.key for each in found}) < len(found) for found in lists)
+
+
 def _asks_for_places(policy_set: PolicySet, trace: Trace) -> bool:
     asked = any("event_index" in text for text in policy_set.conditions)
     return asked and any(span.events for span in trace.spans)
@@ -105,6 +113,7 @@ KNOWN = (
     Known("a kind or status that is unknown", "**Unknown numbers**", _has_unknown_numbers),
     Known("a span without a start", "**Spans without a start**", _has_no_start),
     Known("schema URLs are asked for", "**Schema URLs**", _asks_for_schemas),
+    Known("a key that comes twice", "**Keys that come twice**", _counts_keys_that_come_twice),
     Known("the place of an event is asked for", "**Places of events**", _asks_for_places),
     Known("several resources, each judged alone", "**Resources**", _has_several_resources),
     Known("the bytes of a trace near a limit", "**Bytes**", _is_near_its_limit),
