@@ -116,8 +116,6 @@ class LinkedTraces:
                 self._heard = _number(value, end + 8) - 1
                 if self._heard >= self._forgotten:
                     self.add(value[at:end], _number(value, end))
-            if self._row not in self._counted:
-                self._emptied.add(self._row)
             self._row += 1
         self._heard = max(self._heard, self._forgotten)
 
