@@ -119,6 +119,10 @@ class DecisionTable:
         """True if a decision that holds *until* is found at *now*, and is one of the newest."""
         return until >= now and until - self._retention_ms >= self._newest(outcome).since_ms
 
+    def was_made(self, until: int, *, since: int) -> bool:
+        """True if a decision that holds *until* was made at *since* or later, found or not."""
+        return until - self._retention_ms >= since
+
     def _newest(self, outcome: Outcome) -> NewestDecisions:
         return self._sampled if outcome.is_sampled else self._others
 

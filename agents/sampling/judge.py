@@ -117,13 +117,14 @@ class Judge:
         self._keeps = keeps
         self._control = control
         self._restored: dict[str, Any] = {}
-        """What the store had, until it is known which policies stand."""
+        """What the store had, until any policy is asked: those of the config may stand for a moment
+        only, and their state is then not what was stored."""
         self._stored = b""
         self._outcomes: dict[tuple[Verdict, str], Outcome] = {}
 
     def use(self, policies: StandingPolicies) -> None:
         """Go by *policies* from now on."""
-        states, self._restored = self._restored | self._panel.state(), {}
+        states, self._restored = self._panel.state() | self._restored, {}
         policies.sampling.panel.errors.update(self._panel.errors)
         self.policies = policies
         self.epoch += 1
@@ -166,15 +167,20 @@ class Judge:
         found = []
         for trace, verdict, at, reason in zip(traces, verdicts, times, reasons, strict=True):
             outcome = self._outcomes.get((verdict, reason)) or self._outcome(verdict, reason)
-            if outcome.decision != "dropped":
-                outcome = self._kept_anyway(trace, outcome, at, by_ms)
-            if self._keeps:
-                self._keeps.decided(trace.trace_id, at, is_sampled=outcome.is_sampled)
-            found.append(outcome)
+            found.append(self._ended(trace, outcome, at, by_ms))
         return found
+
+    def _ended(self, trace: Trace, outcome: Outcome, at: int, by_ms: int) -> Outcome:
+        """Return what becomes of *trace* if policies say *outcome*; tell those who marked it."""
+        if outcome.decision != "dropped":
+            outcome = self._kept_anyway(trace, outcome, at, by_ms)
+        if self._keeps:
+            self._keeps.decided(trace.trace_id, at, is_sampled=outcome.is_sampled)
+        return outcome
 
     def _verdicts(self, traces: Sequence[Trace], times: Sequence[int]) -> list[Verdict]:
         """Return what the policies say; their parts of budgets may change in between."""
+        self._restored = {}
         decide, found = self.policies.sampling.decide, list[Verdict]()
         if self._control is None:
             return decide(traces, times)
@@ -182,16 +188,16 @@ class Judge:
             found += decide(traces[piece], times[piece])
         return found
 
-    def alone(self, trace: Trace, at: int) -> Outcome | None:
-        """Return what becomes of *trace*, judged by one message; None: it is open yet.
+    def alone(self, message: Trace, trace: Trace, at: int) -> Outcome | None:
+        """Return what becomes of *trace*, judged by one *message* of it; None: it is open yet.
 
         With a policy that may drop, none is ever sampled so: it might be dropped yet.
         """
-        (verdict,) = self.policies.sampling.decide([trace], [at])
+        (verdict,) = self._verdicts([message], [at])
         may_drop = any(seat.policy.may_drop for seat in self._panel.seats)
         if verdict.decision == "not_sampled" or (verdict.decision == "sampled" and may_drop):
             return None
-        return self._outcome(verdict, "ingest")
+        return self._ended(trace, self._outcome(verdict, "ingest"), at, by_ms=1)
 
     def late(self, trace_id: bytes, outcome: Outcome, at: int) -> None:
         """Hear that spans of *trace_id* came at *at*, long after its *outcome*."""
@@ -201,10 +207,7 @@ class Judge:
     def not_sampled(self, trace: Trace, at: int, reason: str, by_ms: int) -> Outcome:
         """Return what becomes of *trace* when the policies are not asked."""
         outcome = self._outcome(Verdict("not_sampled", None, None, None), reason)
-        outcome = self._kept_anyway(trace, outcome, at, by_ms)
-        if self._keeps:
-            self._keeps.decided(trace.trace_id, at, is_sampled=outcome.is_sampled)
-        return outcome
+        return self._ended(trace, outcome, at, by_ms)
 
     def _outcome(self, verdict: Verdict, reason: str) -> Outcome:
         decision, policy, probability, inclusion = verdict

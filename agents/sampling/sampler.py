@@ -171,7 +171,7 @@ class Sampler:
             known = self._decisions.find_older(batch.fragment_trace_id)
             for fragment, decided in zip(self._summarised(batch), known, strict=True):
                 ref, at, _ = rows[fragment[1]]
-                if decided is not None and decided[1] >= at:
+                if decided is not None and self._decisions.was_made(decided[1], since=at):
                     self._buffers.release([ref])
                     continue
                 trace = self._open.get(fragment[0]) or self._opened(fragment[0], at)
@@ -207,10 +207,11 @@ class Sampler:
     def _watched(self, trace: OpenTrace, fragment: Fragment, now: int) -> list[Effect]:
         """Decide *trace* at once if what came with *fragment* is reason to."""
         settings = self._settings
+        self._see_anew([trace])
         if settings.max_bytes and trace.size > settings.max_bytes:
             outcome = self._judge.not_sampled(trace, now, "bytes", by_ms=1)
         elif settings.judges_messages:
-            found = self._judge.alone(self._alone(trace, fragment), now)
+            found = self._judge.alone(self._alone(trace, fragment), trace, now)
             if found is None:
                 return []
             outcome = found
@@ -266,19 +267,22 @@ class Sampler:
         Whether these are in the same batch and have made their marks must not matter, so only
         marks of *by_ms* before count. Where messages are judged alone, all have been by now.
         """
+        self._see_anew(traces)
         if self._settings.judges_messages:
             return [
                 self._end(trace, self._judge.not_sampled(trace, at, reason, by_ms), at)
                 for trace, at, reason in zip(traces, times, reasons, strict=True)
             ]
-        stale = [trace for trace in traces if trace.epoch != self._judge.epoch]
-        if stale:
-            self._look_again(stale)
         outcomes = self._judge.outcomes(traces, times, reasons, by_ms=by_ms)
         return [self._end(*each) for each in zip(traces, outcomes, times, strict=True)]
 
-    def _look_again(self, traces: Sequence[OpenTrace]) -> None:
+    def _see_anew(self, traces: Sequence[OpenTrace]) -> None:
         """Let *traces* have the facts that the policies that stand now ask for."""
+        stale = [trace for trace in traces if trace.epoch != self._judge.epoch]
+        if stale:
+            self._look_again(stale)
+
+    def _look_again(self, traces: Sequence[OpenTrace]) -> None:
         owners = [trace for trace in traces for _ in trace.fragments]
         batch = self._decode([raw for each in traces for raw in self._buffers.read(each.fragments)])
         anew = {id(trace): OpenTrace(trace.trace_id, 0, NO_START, NO_END) for trace in traces}
