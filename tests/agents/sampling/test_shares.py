@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tailrace.agents.sampling.shares import Shares, equal_part
-from tailrace.schemas.control import WHOLE, Allocation
+from tailrace.schemas.control import WHOLE, Allocation, Report
 from tests.agents.sampling.control_cluster import Cluster, Spending
 
 NAMES = ("rate", "bytes")
@@ -180,17 +181,19 @@ def test_where_nothing_is_asked_for_nothing_is_said() -> None:
 
 
 @pytest.mark.parametrize("cuts", [[], [4], [1, 2, 3], [2, 5, 6]])
-def test_reports_are_the_same_however_decisions_are_cut(cuts: list[int]) -> None:
+def test_reports_are_the_same_however_decisions_are_cut_also_by_restarts(cuts: list[int]) -> None:
     times = [1_000, 4_999, 5_000, 5_000, 26_000, 26_001, 90_000]
-    shares, spending = Shares(1, 2), {"rate": Spending()}
-    edges = [0, *cuts, len(times)]
-    for begin, end in pairwise(edges):
+    shares, spending, told = Shares(1, 2), {"rate": Spending()}, list[Report]()
+    for begin, end in pairwise([0, *cuts, len(times)]):
         for piece in shares.stretches(times[begin:end], spending):
             spending["rate"].asked += len(times[begin:end][piece])
-        if end:
-            shares.reach(times[end - 1], spending)
+        shares.reach(times[end - 1], spending)
+        told += shares.reports
+        state = orjson.loads(orjson.dumps(shares.state()))
+        shares = Shares(1, 2)
+        shares.load(state)
     shares.reach(200_000, spending)
-    assert [(each.second, dict(each.asked)) for each in shares.reports] == [
+    assert [(each.second, dict(each.asked)) for each in told + shares.reports] == [
         (5, {"rate": 2}),
         (10, {"rate": 2}),
         (15, {}),
