@@ -216,7 +216,10 @@ def simulate(
     ] = None,
     against: Annotated[
         Path | None,
-        typer.Option(help="Another config: what does each keep of the same data, and why?"),
+        typer.Option(
+            help="Another config, or policies as `tailrace apply` takes them: what does each keep"
+            " of the same data, and why?"
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Say the summary as JSON.")] = False,
 ) -> None:
@@ -240,13 +243,10 @@ def simulate(
     if against is not None:
         from tailrace.streams import comparison
 
-        other = load(against)
-        _warn(other.warnings)
-        sides = [
-            comparison.Side("the defaults" if config is None else config.name, loaded, told),
-            comparison.Side(against.name, other, simulation.defined(other, definitions or ())),
-        ]
-        found = comparison.compare(sides, inputs, arrivals, out)
+        other = comparison.side(against, loaded, definitions or ())
+        _warn(() if other.config is loaded else other.config.warnings)
+        own = comparison.Side("the defaults" if config is None else config.name, loaded, told)
+        found = comparison.compare([own, other], inputs, arrivals, out)
         typer.echo(json.dumps(found, indent=2)) if as_json else comparison.show(found)
         return
     summary = simulation.simulate(loaded, inputs, arrivals, out, told)

@@ -6,6 +6,7 @@ all of them count.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,12 +19,13 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from tailrace.schemas.config import WorkerConfig
+from tailrace.schemas.config import WorkerConfig, load
+from tailrace.schemas.config.source import read_text
 from tailrace.schemas.definitions import Definitions
 from tailrace.schemas.otlp.decoder import Decoder
 from tailrace.schemas.spans import STATUS_ERROR
 from tailrace.streams.recordings import RecordedMessage, recorded
-from tailrace.streams.simulate import simulated
+from tailrace.streams.simulate import defined, simulated
 
 _BANDS_MS: Final = ((10, "< 10 ms"), (100, "< 100 ms"), (1000, "< 1 s"), (10_000, "< 10 s"))
 _LONGEST: Final = "≥ 10 s"
@@ -31,6 +33,8 @@ _EXAMPLES: Final = 10
 _SERVICES_SHOWN: Final = 20
 _BATCH_RECORDS: Final = 4000
 _MEASURES: Final = ("traces", "spans", "bytes")
+_DOCUMENT: Final = re.compile(r'^[{\s]*"?apiVersion"?\s*:', re.MULTILINE)
+"""What no config has, and every definition."""
 
 Cells = dict[str, int]
 
@@ -83,6 +87,16 @@ class Side(NamedTuple):
     name: str
     config: WorkerConfig
     definitions: Definitions
+
+
+def side(path: Path, config: WorkerConfig, definitions: Sequence[Path]) -> Side:
+    """Return the other side: the config in *path* with *definitions*, or *config* if *path* has
+    definitions itself, which then hold beside the others.
+    """
+    if _DOCUMENT.search(read_text(path)):
+        return Side(path.name, config, defined(config, [*definitions, path]))
+    other = load(path)
+    return Side(path.name, other, defined(other, definitions))
 
 
 def compare(
@@ -204,12 +218,18 @@ def show(found: Mapping[str, Any]) -> None:
         f"{only_other:,} only by {other}"
     )
     for key in ("by_policy", "by_status", "by_latency", "by_service"):
-        console.print(_table(key.replace("_", " "), found[key], one, other))
+        console.print(_table(key.replace("_", " "), found[key], *_short(one, other)))
     for name, examples in zip(found["configs"], found["examples"], strict=True):
         if examples:
             console.print(f"some that only {name} keeps:")
         for each in examples:
             console.print("  " + _example(each), soft_wrap=True, highlight=False)
+
+
+def _short(one: str, other: str) -> tuple[str, str]:
+    """Return the names of two files for narrow columns."""
+    stems = Path(one).stem, Path(other).stem
+    return stems if stems[0] != stems[1] else (one, other)
 
 
 def _table(title: str, rows: Mapping[str, list[Cells]], one: str, other: str) -> Table:

@@ -81,9 +81,9 @@ def test_the_comparison_says_what_is_shown_in_that_order(shell: CliRunner) -> No
 
 def test_policies_are_tried_before_they_are_applied(shell: CliRunner) -> None:
     said(shell, command("simulate", "policies.yaml"))
-    lines = Path("results/decisions.jsonl").read_bytes().splitlines()
-    by_policy = {each["trace_id"]: each["policy"] for each in map(orjson.loads, lines)}
-    assert "slow" in by_policy.values()
+    found = orjson.loads(Path("compared/comparison.json").read_bytes())
+    assert found["configs"] == ["tailrace.yaml", "policies.yaml"]
+    assert [each["traces"] for each in found["by_policy"]["slow"]] == [0, 1]
 
 
 def test_every_file_that_a_command_names_is_shown() -> None:

@@ -80,3 +80,23 @@ def test_a_person_can_read_it(tmp_path: Path) -> None:
     assert C.hex() in result.output
     as_json = CliRunner().invoke(app, [*arguments, "--json"])
     assert orjson.loads(as_json.output)["kept_by_one_only"] == [0, 1]
+
+
+APPLIED = """
+apiVersion: tailrace/v1
+kind: TailSampling
+metadata: {name: slow}
+spec: {policies: [{name: slow, type: latency, latency: {threshold_ms: 100}}]}
+"""
+
+
+def test_a_config_is_compared_with_policies_that_are_to_be_applied(tmp_path: Path) -> None:
+    (tmp_path / "now.yaml").write_text(ERRORS)
+    (tmp_path / "policies.yaml").write_text(APPLIED)
+    words = ["simulate", "-c", str(tmp_path / "now.yaml"), "--out", str(tmp_path / "out"), "--json"]
+    words += ["--against", str(tmp_path / "policies.yaml"), str(frames(tmp_path / "in.pb"))]
+    done = CliRunner().invoke(app, words, catch_exceptions=False)
+    found = orjson.loads(done.output)
+    assert found["configs"] == ["now.yaml", "policies.yaml"]
+    kept = {name: [each["traces"] for each in cells] for name, cells in found["by_policy"].items()}
+    assert kept == {"errors": [2, 0], "slow": [0, 2]}
