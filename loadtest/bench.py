@@ -72,6 +72,7 @@ class Figures:
     cpu: float
     parts: dict[tuple[str, str], float]
     peak_rss: int
+    decision_bytes: float
     broker_cpu: float
     report: Report
 
@@ -94,6 +95,7 @@ class Figures:
                 row("all", self.cpu),
                 f"spans a CPU second: {self.spans / self.cpu:>12,.0f}",
                 f"peak RSS:           {self.peak_rss / 1e6:>12,.0f} MB",
+                f"on disk:            {self.decision_bytes:>12.1f} bytes a remembered decision",
                 f"broker, apart:      {self.broker_cpu / self.spans * 1e6:>12.2f} µs a span",
             ]
         )
@@ -151,7 +153,12 @@ async def _bench(load: Load, definitions: int, directory: Path) -> Figures:
         for stage, part in _PARTS
     }
     spans, records = truth.totals["spans"], truth.totals["records"]
-    return Figures(spans, records, definitions, matches, cpu, parts, peak, broker_cpu, report)
+    decisions, size = (
+        total(samples, f"tailrace_{name}") for name in ("decisions_stored", "decision_bytes")
+    )
+    return Figures(
+        spans, records, definitions, matches, cpu, parts, peak, size / decisions, broker_cpu, report
+    )
 
 
 def has_rows(samples: Samples, rows: int) -> bool:

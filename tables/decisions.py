@@ -94,7 +94,10 @@ class DecisionTable:
         self._numbers: dict[Outcome, int] = {}
         self._recent: dict[bytes, tuple[int, int]] = {}
         self._runs: list[_Run] = []
-        self._blocks: deque[tuple[int, bytes]] = deque()
+        self._blocks: deque[tuple[int, bytes, int, int]] = deque()
+        """When its last decision was made, key, decisions and bytes of each block."""
+        self.stored = self.stored_bytes = 0
+        """Decisions in the store, and the bytes of their blocks."""
         self._block_number = 0
 
     def __len__(self) -> int:
@@ -157,12 +160,20 @@ class DecisionTable:
                 key = BLOCK_PREFIX + self._block_number.to_bytes(8, "big")
                 self._block_number += 1
                 rows = slice(first, last)
-                self._store.put(key, _encode(self._outcomes, ids[rows], at[rows], numbers[rows]))
-                self._blocks.append((int(at[last - 1]), key))
+                value = _encode(self._outcomes, ids[rows], at[rows], numbers[rows])
+                self._store.put(key, value)
+                self._add_block(int(at[last - 1]), key, last - first, len(value))
             self._add_run(ids, at, numbers, now)
             self._seal_limits(now)
         while self._blocks and self._is_over(self._blocks[0][0], now):
-            self._store.delete(self._blocks.popleft()[1])
+            _, key, gone, size = self._blocks.popleft()
+            self._store.delete(key)
+            self.stored, self.stored_bytes = self.stored - gone, self.stored_bytes - size
+
+    def _add_block(self, last: int, key: bytes, rows: int, size: int) -> None:
+        size += len(key)
+        self._blocks.append((last, key, rows, size))
+        self.stored, self.stored_bytes = self.stored + rows, self.stored_bytes + size
 
     def _is_over(self, last: int, now: int) -> bool:
         """True if nobody finds decisions that were made at *last* or before."""
@@ -182,7 +193,7 @@ class DecisionTable:
             self._block_number = int.from_bytes(key[1:], "big") + 1
             outcomes, ids, at, numbers = _decode(value)
             own = np.array([self._number(outcome) for outcome in outcomes], np.uint32)
-            self._blocks.append((int(at.max()), key))
+            self._add_block(int(at.max()), key, len(ids), len(value))
             self._add_run(ids, at, own[numbers], now)
         limits = self._store.get(_LIMITS_KEY)
         if limits is not None:

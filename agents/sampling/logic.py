@@ -75,6 +75,11 @@ class SamplingLogic:
         return 0 if self.control is None else self.control.linked_traces
 
     @property
+    def decisions_stored(self) -> tuple[int, int]:
+        """How many decisions are in the store, and their bytes."""
+        return self._sampler.decisions_stored
+
+    @property
     def pending_spans(self) -> int:
         """Spans of open traces."""
         return self._sampler.pending_spans
@@ -114,7 +119,8 @@ class SamplingLogic:
         if self.control is not None:
             wanted = self.control.hear(records, self._now, outbox, totals)
             late = self._sampler.count_not_sampled(wanted, self._now) if wanted else 0
-            totals.add("links_too_late", late)
+            if late:
+                totals.add("links_too_late", late)
 
     def relieve(self, traces: int, outbox: Outbox, totals: Totals) -> None:
         """Decide the *traces* oldest traces now: memory is needed."""

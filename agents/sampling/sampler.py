@@ -97,6 +97,11 @@ class Sampler:
         return len(self._open)
 
     @property
+    def decisions_stored(self) -> tuple[int, int]:
+        """How many decisions are in the store, and their bytes."""
+        return self._decisions.stored, self._decisions.stored_bytes
+
+    @property
     def judge(self) -> Judge:
         """Who decides."""
         return self._judge

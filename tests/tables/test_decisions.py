@@ -198,6 +198,7 @@ def test_a_decision_costs_at_most_40_bytes_of_the_store() -> None:
         table.seal(checkpoint * 1000 + 150)
     written = sum(len(key) + len(value) for key, value in store.scan(b"d"))
     assert decisions == 15_000
+    assert (table.stored, table.stored_bytes) == (decisions, written)
     assert written / decisions <= 40
 
 
