@@ -37,7 +37,13 @@ from tailrace.streams.metrics import Metrics
 from tailrace.streams.metrics_page import page
 from tailrace.streams.provisioning import NEW_INPUT_PARTITIONS, planned
 from tailrace.streams.spans import SpanTasks
-from tailrace.tables.store import _BLOCK_CACHE_BYTES, _WRITE_BUFFER_BYTES
+from tailrace.tables.decisions import DecisionTable, Outcome
+from tailrace.tables.store import (
+    _BLOCK_CACHE_BYTES,
+    _WRITE_BUFFER_BYTES,
+    MemoryDisk,
+    PartitionStore,
+)
 from tailrace.tables.trace_buffers import SegmentCache
 from tailrace_loadtest.__main__ import app as loadtest_cli
 from tests.pages import (
@@ -307,6 +313,23 @@ def test_the_memory_table_has_the_sizes_of_the_caches() -> None:
     assert f"up to {segments >> 20} MB" in memory["raw spans of waiting traces"]
     assert f"a cache of {_BLOCK_CACHE_BYTES >> 20} MB" in memory["RocksDB"]
     assert f"up to {2 * _WRITE_BUFFER_BYTES >> 20} MB a partition" in memory["RocksDB"]
+
+
+def test_what_a_remembered_decision_is_said_to_cost_it_does() -> None:
+    count, store = 10_000, PartitionStore(MemoryDisk())
+    table = DecisionTable(store, retention_ms=3_600_000, wait_ms=0)
+    for number in range(count):
+        table.record(number.to_bytes(16, "big"), Outcome("not_sampled", None, None), number)
+    table.seal(count)
+    [run] = table._runs
+    held = sum(column.nbytes for column in (run.low, run.high, run.at, run.outcome)) / count
+    stored = sum(len(value) for _, value in store.scan(b"d")) / count
+    memory: dict[str, str] = dict(map(tuple, rows(section("docs/operations.md", "Memory"), 2)))
+    assert f"{held:.0f} bytes each" in memory["decisions"]
+    assert f"{held * 3.6:.0f} MB" in memory["decisions"]
+    assert f"cost {held:.0f} bytes each in memory" in read("docs/sampling.md")
+    assert f" {stored:.0f} to 34 " in memory["decisions"]
+    assert f" {stored:.0f} to 34 " in section("docs/sampling.md", "Memory")
 
 
 def test_the_metrics_page_is_that_of_the_declarations() -> None:
