@@ -45,9 +45,10 @@ _TOGETHER: Final = {
     "%R": "%H:%M",
     "%h": "%b",
 }
-_TWO: Final = r"\s*([0-9]{1,2})"
+# What is possessive (*+) has one way to match, so that a text takes no longer than it is long.
+_TWO: Final = r"\s*+([0-9]{1,2})"
 _PATTERNS: Final = {
-    "%Y": r"\s*([0-9]{4})",
+    "%Y": r"\s*+([0-9]{4})",
     "%m": _TWO,
     "%d": _TWO,
     "%e": _TWO,
@@ -60,7 +61,7 @@ _PATTERNS: Final = {
     "%B": f"({'|'.join(_MONTHS)})",
     "%a": f"({'|'.join(_SHORT_DAYS)})",
     "%A": f"({'|'.join(_DAYS)})",
-    "%z": r"\s*(Z|[+-][0-9]{2}(?::?[0-9]{2})?)",
+    "%z": r"\s*+(Z|[+-][0-9]{2}(?::?[0-9]{2})?)",
     "%%": "%",
 }
 _SPELT: Final[dict[str, Callable[[Fields, Moment], str]]] = {
@@ -82,6 +83,8 @@ _SPELT: Final[dict[str, Callable[[Fields, Moment], str]]] = {
 }
 _FRACTIONS: Final = {"L": 3, "f": 6, "s": 9}
 _DIRECTIVE: Final = re.compile(r"(?P<fraction>[.,]%[Lfs])|(?P<other>%.)| +|.", re.DOTALL)
+_SPACE: Final = r"\s+"
+_SPACES: Final = re.compile(rf"(?:{re.escape(_SPACE)})+")
 
 
 class WrongTime(ValueError):
@@ -124,7 +127,8 @@ class TimeFormat:
                 f"clock, and decisions must come out the same when they are made again"
             )
         places = [part for part in self._parts if part in _PATTERNS and part != "%%"]
-        pattern = re.compile("".join(map(_pattern, self._parts)), re.ASCII)
+        spelt = _SPACES.sub(_at_once, "".join(map(_pattern, self._parts)))
+        pattern = re.compile(spelt, re.ASCII)
         groups = [name for part in places for name in ((part, "%L") if part == "%S" else (part,))]
 
         def read(text: str) -> Moment:
@@ -140,8 +144,13 @@ def _pattern(part: str) -> str:
     if part[0] in ".," and part[1:]:
         return ""  # what follows seconds is read with them
     if part.isspace():
-        return r"\s+"
+        return _SPACE
     return _PATTERNS.get(part) or re.escape(part)
+
+
+def _at_once(spaces: re.Match[str]) -> str:
+    """What matches as many *spaces* or more, all that there are."""
+    return rf"\s{{{len(spaces[0]) // len(_SPACE)},}}+"
 
 
 def _fraction(part: str, nanosecond: int) -> str:

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
 
 from tailrace.schemas.otlp.attributes import plain_value
 from tailrace.schemas.ottl import (
@@ -30,6 +32,15 @@ NO_ANSWER = "Len(kind) == 1"
 
 def holds(*texts: str, error_mode: ErrorMode = "propagate", subject: Subject = SPAN) -> bool:
     return parse_conditions(texts, "span", error_mode).holds(subject)
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text)
+
+
+def _with(key: str, text: str) -> Subject:
+    span = Span(attributes=[KeyValue(key=key, value=AnyValue(string_value=text))])
+    return Subject(ResourceSpans(), ScopeSpans(), span)
 
 
 def test_one_that_is_true_is_enough() -> None:
@@ -204,6 +215,38 @@ def test_what_is_less_is_at_most_and_not_equal(left: Any, right: Any) -> None:
     if compare(left, right, OPERATORS["<"]):
         assert compare(left, right, OPERATORS["<="])
         assert not compare(left, right, OPERATORS["=="])
+
+
+MANY = 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("condition", "text"),
+    [
+        pytest.param("Double({}) == 1", "1" * MANY + "x", id="digits and what is none"),
+        pytest.param("Double({}) == 1", "0x" + "1" * MANY + "x", id="hexadecimal digits"),
+        pytest.param('Year(Time({}, "%Y %m")) == 1', "2024" + " " * MANY, id="a year and spaces"),
+        pytest.param(
+            'Year(Time({}, "%Y  \\n %m")) == 1', "2024" + " " * MANY, id="spaces in several parts"
+        ),
+        pytest.param(
+            'Year(Time({}, "%Y%m")) == 1', "2024" + " " * MANY, id="spaces before a number"
+        ),
+    ],
+)
+def test_a_text_takes_no_longer_than_it_is_long(condition: str, text: str) -> None:
+    """With the square of its length it would take a day."""
+    with pytest.raises(EvaluationError, match="is no"):
+        holds(condition.format('attributes["long"]'), subject=_with("long", text))
+
+
+@pytest.mark.parametrize("between", [" ", "    ", "\t \n"])
+def test_spaces_of_a_format_stand_for_any_spaces(between: str) -> None:
+    text = _quoted(f"2024{between}05")
+    assert holds(f'Month(Time({text}, "%Y %m")) == 5')
+    assert holds(f'Month(Time({text}, "%Y%m")) == 5')
+    is_more = len(between) > 1
+    assert holds(f'Month(Time({text}, "%Y \\t%m")) == 5', error_mode="silent") is is_more
 
 
 TERMS = st.sampled_from(["true", "false", 'name == "x"', "kind == 2", NO_ANSWER])
