@@ -26,6 +26,8 @@ class Span:
     scope: str = "library"
     attributes: Mapping[str, str] = field(default_factory=dict)
     kind: int = 0
+    links: Sequence[bytes] = ()
+    """Trace IDs."""
 
     def but(self, **changes: Any) -> "Span":
         """The same span with *changes*."""
@@ -65,6 +67,8 @@ def _write(target: Any, span: Span) -> None:
     target.start_time_unix_nano, target.end_time_unix_nano = span.start, span.end
     if span.status:
         target.status.code = span.status
+    for trace_id in span.links:
+        target.links.add(trace_id=trace_id)
     for key, value in span.attributes.items():
         target.attributes.add(key=key).value.string_value = value
 

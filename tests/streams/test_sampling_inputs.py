@@ -130,7 +130,7 @@ def test_a_trace_that_is_forced_and_drawn_by_a_message_was_certain() -> None:
     sent = once(Story(section, records))
     assert {policy for (policy,) in said(sent, "policy")} == {"half", "forced"}
     spans = [span for each in sent["otlp_sampled"] for span in flat([each.value])]
-    assert all(b"ot=th:8" not in span.span for span in spans)
+    assert all(b"th:8" not in span.span for span in spans)
 
 
 def test_whoever_marked_a_trace_hears_that_a_message_decided_it() -> None:
