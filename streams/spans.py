@@ -181,7 +181,7 @@ class SpanTasks:
             TraceBuffers(store, self._cache),
             DecisionTable(store, self._retention_ms, self._sampler.decision_wait_ms, newest),
             self.splits,
-            self._decoder.decode,
+            self._decoder.decode_again,
         )
         return SamplingLogic(sampler, self._outputs, keeps, self._policies, control)
 

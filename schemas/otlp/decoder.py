@@ -80,12 +80,23 @@ class Decoder:
 
         Never raises on what a message holds. None and messages without spans add nothing.
         """
+        return self._decoded(values, again=False)
+
+    def decode_again(self, values: Sequence[bytes]) -> SpanBatch:
+        """As `decode`, of what a batch had as `raw`: what was good then is good.
+
+        An attribute that nobody asked for then may be malformed; now it is not there.
+        """
+        return self._decoded(values, again=True)
+
+    def _decoded(self, values: Sequence[bytes | None], *, again: bool) -> SpanBatch:
         if self._reader.size_bytes > self._limit_bytes:
             self._reader = self._new_reader()
         columns = Columns.joined([self._reader.read(values, chunk) for chunk in _chunks(values)])
         identifiers = Identifiers.of(columns.trace_id, columns.span_id, columns.parent_span_id)
         faults = identifiers.faults(columns.start, columns.end)
-        faults[columns.malformed] = fault(Reason.MALFORMED)
+        if not again:
+            faults[columns.malformed] = fault(Reason.MALFORMED)
         row_bounds = [*columns.first_rows, len(columns.start)]
         fragments = cut(values, columns.messages, row_bounds, identifiers, faults)
         batch = self._batch(columns, identifiers, fragments)

@@ -12,6 +12,7 @@ from tailrace.agents.sampling.sampler import Decided, Effect, Sampler, SamplerSe
 from tailrace.agents.sampling.splits import SplitTraces
 from tailrace.schemas.config import parse
 from tailrace.schemas.otlp.decoder import Decoder
+from tailrace.schemas.spans import AttributeColumn
 from tailrace.tables.decisions import DecisionTable
 from tailrace.tables.store import MemoryDisk, PartitionStore
 from tailrace.tables.trace_buffers import SegmentCache, TraceBuffers
@@ -48,7 +49,7 @@ class Partition:
             TraceBuffers(self.store, SegmentCache()),
             DecisionTable(self.store, RETENTION, WAIT),
             SplitTraces(),
-            self.decoder.decode,
+            self.decoder.decode_again,
         )
         self.sampler.restore(self.now)
 
@@ -189,3 +190,19 @@ def test_nothing_is_left_in_the_store_of_decided_traces_but_their_decisions() ->
     assert {key[:1] for key, _ in partition.store.scan(b"")} == {b"d"}
     partition.sampler.seal(1000 + RETENTION + 1)
     assert list(partition.store.scan(b"")) == []
+
+
+def test_a_restart_that_asks_for_more_loses_no_span_that_has_it_malformed() -> None:
+    partition = Partition()
+    cut = message(Span(IDS["a"], status=ERROR, attributes={"user": "Anna"}))
+    values = [cut.replace(b"Anna", b"\xff\xfe\xff\xfe"), message(span("b"))]
+    partition.sampler.process(partition.decoder.decode(values), [0, 0])
+    partition.sampler.seal(0)
+    partition.decoder.widen([AttributeColumn("span", "user")])
+    assert len(partition.decoder.decode(values)) == 1
+    partition.begin()
+    assert (len(partition.sampler), partition.sampler.pending_spans) == (2, 2)
+    assert told(partition.sampler.advance(2000)) == [
+        "1000 a decided sampled 1 1",
+        "1000 b decided not_sampled 1 0",
+    ]
