@@ -62,6 +62,11 @@ def decode_key(key: bytes) -> Series:
     return Series(signal, key[_SIGNAL_BYTES:])
 
 
+def counted_of(key: bytes) -> bytes:
+    """Return what of its owner the series of *key* counts, as a signal's id has it."""
+    return key[_OWNER_BYTES:_SIGNAL_BYTES]
+
+
 def place(key: bytes) -> int:
     """Return the hash that decides the partition: of owner and group, not of what is counted."""
     return zlib.crc32(key[_SIGNAL_BYTES:], zlib.crc32(key[:_OWNER_BYTES]))

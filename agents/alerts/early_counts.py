@@ -2,12 +2,14 @@
 
 A source may be ahead of the others, and after a pause a record has seconds of both its ends. An
 evaluation is of the seconds that are over at its time, whichever source was faster. Between two of
-them nobody asks for the windows; what all sources say of one second goes there together.
+them nobody asks for the windows; what all sources say of one second goes there together. Of a
+group that is looked at rarely, no more than `MOST_CELLS` wait of what is over: the rest goes on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from sys import intern
 from typing import Final, NamedTuple
 
 from tailrace.agents.alerts.counts import Counts
@@ -16,6 +18,8 @@ from tailrace.tables.alert_groups import AlertGroup
 _AHEAD: Final = "ahead"
 _LATEST_CELLS: Final = 3 * 8
 """Sources are rarely further apart; a second that is not among the latest may be there twice."""
+MOST_CELLS: Final = 3 * 16
+"""Of what is counted; with more, whatever is over need not wait for its group's next look."""
 
 
 class Early(NamedTuple):
@@ -31,9 +35,12 @@ def over_ms(second: int) -> int:
     return (second + 1) * 1000
 
 
-def waiting(group: AlertGroup, counted: str) -> list[int]:
-    """Return what waits of *counted*, in hex: second, events and matches in turns; for `wait`."""
-    found: list[int] = group.notes.setdefault(_AHEAD, {}).setdefault(counted, [])
+def waiting(group: AlertGroup, counted: bytes) -> list[int]:
+    """Return what waits of *counted*: second, events and matches in turns; for `wait`."""
+    name, known = counted.hex(), group.notes.setdefault(_AHEAD, {})
+    found: list[int] | None = known.get(name)
+    if found is None:
+        found = known[intern(name)] = []
     return found
 
 
@@ -45,6 +52,11 @@ def wait(waiting: list[int], second: int, events: int, matches: int) -> None:
             waiting[at + 2] += matches
             return
     waiting += (second, events, matches)
+
+
+def are_many(waiting: list[int], now: int) -> bool:
+    """True if more wait than should, of which some are over at *now* (ms)."""
+    return len(waiting) > MOST_CELLS and over_ms(waiting[0]) <= now
 
 
 def taken(group: AlertGroup, now: int) -> Iterator[Early]:
@@ -63,6 +75,8 @@ def taken(group: AlertGroup, now: int) -> Iterator[Early]:
             del group.notes[_AHEAD][name]
     if not group.notes.get(_AHEAD, True):
         del group.notes[_AHEAD]
+        if not group.notes:
+            group.notes = {}  # one that had something is larger, of 100,000 groups
 
 
 def next_due(group: AlertGroup) -> int | None:

@@ -30,7 +30,7 @@ from tailrace.agents.alerts.samples import MetricSamples
 from tailrace.agents.alerts.transitions import Effect, Reading, Timing
 from tailrace.schemas.alert_events import AlertEvent, decode, encode, partition_of
 from tailrace.schemas.definitions import Definitions
-from tailrace.schemas.matches import EvidenceBatch, MatchCounts, RollupRecord
+from tailrace.schemas.matches import EvidenceBatch, MatchCounts, RollupRecord, counted_of
 from tailrace.schemas.metric_samples import SampleBatch
 from tailrace.schemas.records import Arrivals, Outbox, Output, Totals
 from tailrace.tables.alert_groups import AlertGroup, AlertGroups
@@ -157,15 +157,18 @@ class AlertsLogic:
         seconds, events, matches = (column.tolist() for column in found[4:])
         first, last = 0, 0
         for key, last in zip(found.keys, ends, strict=True):
-            place = self._places.of(key, self.rules, now)
-            if place is not None:
-                waiting = early_counts.waiting(place.group, place.counted)
+            group = self._places.of(key, self.rules, now)
+            if group is not None:
+                waiting = early_counts.waiting(group, counted_of(key))
                 for row in range(first, last):
                     early_counts.wait(waiting, seconds[row], events[row], matches[row])
-                self.groups.mark(place.group)
+                if early_counts.are_many(waiting, self._now):
+                    # Whatever is over by now, the next evaluation is of.
+                    self._take_in(group, self.rules[group.owner], self._now)
+                self.groups.mark(group)
                 at = max(self._now + 1, over_ms(seconds[first]))
-                if place.group.due_ms == 0 or place.group.due_ms > at:
-                    self._be_due(place.group, place.cadence.tick_from(at, self.level))
+                if group.due_ms == 0 or group.due_ms > at:
+                    self._look_at(group, self.rules[group.owner], at)
                 added += last - first
             first = last
         totals.add("match_rows", last)
@@ -189,9 +192,7 @@ class AlertsLogic:
 
     def _look_at(self, group: AlertGroup, rule: Rule, at: int) -> None:
         """Let *group* be due on the first tick at or after *at*, if it is not before."""
-        self._be_due(group, cadence_of(group, rule).tick_from(at, self.level))
-
-    def _be_due(self, group: AlertGroup, due: int) -> None:
+        due = cadence_of(group, rule).tick_from(at, self.level)
         place = group.owner, group.group
         known = self._due.get(place)
         if known is None or due < known:
@@ -238,8 +239,7 @@ class AlertsLogic:
         self, group: AlertGroup, rule: Rule, at: int, outbox: Outbox, totals: Totals
     ) -> None:
         totals.add("alert_evaluations", 1)
-        for early in early_counts.taken(group, at):
-            _count(group, rule, early)
+        self._take_in(group, rule, at)
         findings = self._findings(group, rule, at, totals)
         dues = [rule.next_due(group, at), early_counts.next_due(group)]
         for severity in rule.severities:
@@ -261,6 +261,12 @@ class AlertsLogic:
             self.groups.delete(group)
             return
         self.groups.mark(group)
+
+    @staticmethod
+    def _take_in(group: AlertGroup, rule: Rule, now: int) -> None:
+        """Let what is over at *now* (ms) wait no longer."""
+        for early in early_counts.taken(group, now):
+            _count(group, rule, early)
 
     def _findings(
         self, group: AlertGroup, rule: Rule, at: int, totals: Totals

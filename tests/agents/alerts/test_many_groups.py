@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import tracemalloc
 
-from tests.agents.alerts.alert_partition import AlertPartition, Row, alert, rollup
+import pytest
+
+from tailrace.agents.alerts.early_counts import MOST_CELLS
+from tests.agents.alerts.alert_partition import BEGIN, AlertPartition, Row, alert, rollup
 
 GROUPS, SAMPLE = 100_000, 10_000
-MEMORY, STORE = 1900, 200
+MEMORY, STORE = 1650, 200
 """Bytes of a group with a window of five minutes, as a Python process and as the store has it."""
 
 
@@ -59,3 +62,23 @@ def test_what_waits_to_be_done_is_no_more_than_there_are_groups() -> None:
     for second in range(6000):
         partition.count(definition, Row(second, 1, 1, (str(second % 3),)))
     assert len(partition.logic._heap) < 2000
+
+
+@pytest.mark.parametrize(("every", "level"), [("1h", 0), ("1s", 20)], ids=["asked", "backing off"])
+def test_a_group_that_is_looked_at_rarely_weighs_what_others_do(every: str, level: int) -> None:
+    definition = alert(when=">= 2", within="1h", every=every)
+    partition = AlertPartition(definition)
+    partition.logic.back_off(level)
+    begin = 300 - BEGIN % 300 + 1
+    most = 0
+    for second in range(begin, begin + 250):
+        partition.count(definition, Row(second, 2, 1))
+        if second % 50 == 0:
+            partition.restart()
+        for group in partition.logic.groups:
+            most = max([most, *map(len, group.notes.get("ahead", {}).values())])
+    assert 3 < most <= MOST_CELLS
+    partition.advance(begin + 3700)
+    (fired, *_) = partition.events
+    over = fired.evaluated_at // 1000 - BEGIN
+    assert fired.value == min(250, over - begin)
