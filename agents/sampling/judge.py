@@ -11,11 +11,10 @@ Laws:
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
-
-import orjson
 
 from tailrace.agents.sampling.budgets import Budget
 from tailrace.agents.sampling.control import Control
@@ -248,7 +247,7 @@ class Judge:
                     f"policies have state of version {self._stored[0]}; this tailrace reads "
                     f"version {_VERSION[0]}. Run the version that wrote it."
                 )
-            self._restored = orjson.loads(self._stored[1:])
+            self._restored = json.loads(self._stored[1:])
             self._panel.load(self._restored)
         self._allot()
 
@@ -257,7 +256,8 @@ class Judge:
         if not self._panel.has_state and not self._stored:
             return
         states = self._panel.state()
-        value = _VERSION + orjson.dumps(states, option=orjson.OPT_SORT_KEYS)
+        # Budgets are counted in millionths, so integers may be of more than 64 bits.
+        value = _VERSION + json.dumps(states, sort_keys=True, separators=(",", ":")).encode()
         if value != self._stored:
             self._stored = value
             self._store.put(STATES_KEY, value)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tailrace.agents.sampling.judge import Judge, standing
 from tailrace.agents.sampling.rules.rules import Rules
 from tailrace.schemas.definitions.tail_sampling import TailSamplingSpec, of_file
 from tailrace.tables.store import MemoryDisk, PartitionStore
+from tests.agents.sampling.policies.spans import SeenTrace
 from tests.agents.sampling.rules.test_rules import Seen
 
 ALL = "policies: [{name: all, type: always_sample}]"
@@ -42,3 +45,26 @@ def test_keys_that_are_too_many_are_told_of_each_rule() -> None:
 
 def test_without_rules_no_keys_are_too_many() -> None:
     assert _judge(ALL).overflowed == {}
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [
+        "{type: bytes_limiting, bytes_limiting: {bytes_per_second: 10000000000000}}",
+        "{type: rate_limiting, rate_limiting: {spans_per_second: 9223372036854775807}}",
+        "{type: rate_limiting, rate_limiting: {spans_per_second: 1, burst_capacity: 1e15}}",
+    ],
+)
+def test_a_budget_that_is_as_good_as_none_goes_on_where_it_was(limit: str) -> None:
+    text = f"policies: [{{name: much, {limit[1:-1]}}}]"
+    store = PartitionStore(MemoryDisk())
+    judge = Judge(standing(_policies(text)), store)
+    judge.outcomes(
+        [SeenTrace(bytes(16), spans=9, size=999)], [1_700_000_000_000], ["wait"], by_ms=0
+    )
+    judge.seal()
+    again = Judge(standing(_policies(text)), store)
+    again.restore()
+    state = judge.policies.sampling.panel.state()
+    assert state["much"]["asked"] > 0
+    assert again.policies.sampling.panel.state() == state
