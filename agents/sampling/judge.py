@@ -24,7 +24,7 @@ from tailrace.agents.sampling.panels import Panel
 from tailrace.agents.sampling.policies import SamplingPolicies, build_policies
 from tailrace.agents.sampling.rules.keys import Keys
 from tailrace.agents.sampling.rules.rules import Rules, build_rules
-from tailrace.agents.sampling.votes import Policy, Verdict
+from tailrace.agents.sampling.votes import ERROR, Policy, Verdict
 from tailrace.schemas.config.tail_sampling import RULES, PolicySet
 from tailrace.schemas.spans import AttributeColumn
 from tailrace.schemas.strings import AttributeValue
@@ -190,11 +190,16 @@ class Judge:
     def alone(self, message: Trace, trace: Trace, at: int) -> Outcome | None:
         """Return what becomes of *trace*, judged by one *message* of it; None: it is open yet.
 
-        With a policy that may drop, none is ever sampled so: it might be dropped yet.
+        With a policy that may drop, none is ever sampled so: it might be dropped yet, unless that
+        policy has no answer.
         """
         (verdict,) = self._verdicts([message], [at])
-        may_drop = any(seat.policy.may_drop for seat in self._panel.seats)
-        if verdict.decision == "not_sampled" or (verdict.decision == "sampled" and may_drop):
+        if verdict.decision == "not_sampled":
+            return None
+        dropping = (seat.policy for seat in self._panel.seats if seat.policy.may_drop)
+        if verdict.decision == "sampled" and any(
+            policy.vote(message, at) is not ERROR for policy in dropping
+        ):
             return None
         return self._ended(trace, self._outcome(verdict, "ingest"), at, by_ms=1)
 

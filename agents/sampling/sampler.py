@@ -22,6 +22,7 @@ from tailrace.agents.sampling.fragments import Fragment, summarise
 from tailrace.agents.sampling.judge import Judge, StandingPolicies
 from tailrace.agents.sampling.services import ServiceNames
 from tailrace.agents.sampling.splits import SplitTraces
+from tailrace.schemas.otlp.request import by_resource
 from tailrace.schemas.spans import SpanBatch
 from tailrace.tables.decisions import DecisionTable, Outcome
 from tailrace.tables.trace_buffers import TraceBuffers
@@ -213,13 +214,13 @@ class Sampler:
         """Decide *trace* at once if what came with *fragment* is reason to."""
         settings = self._settings
         self._see_anew([trace])
-        if settings.max_bytes and trace.size > settings.max_bytes:
-            outcome = self._judge.not_sampled(trace, now, "bytes", by_ms=1)
-        elif settings.judges_messages:
-            found = self._judge.alone(self._alone(trace, fragment), trace, now)
+        if settings.judges_messages:
+            found = self._judged_alone(trace, fragment, now)
             if found is None:
                 return []
             outcome = found
+        elif settings.max_bytes and trace.size > settings.max_bytes:
+            outcome = self._judge.not_sampled(trace, now, "bytes", by_ms=1)
         elif settings.max_spans and trace.spans >= settings.max_spans:
             self._due.close(trace)
             return self._decide([trace], [now], ["spans"])
@@ -228,12 +229,26 @@ class Sampler:
         self._due.close(trace)
         return [self._end(trace, outcome, now)]
 
-    def _alone(self, trace: OpenTrace, fragment: Fragment) -> OpenTrace:
-        """Return *fragment* as a trace; spans and bytes are counted since its trace began."""
-        alone = OpenTrace(trace.trace_id, trace.due, NO_START, NO_END)
-        self._merge(alone, fragment)
-        alone.spans, alone.size = trace.spans, trace.size
-        return alone
+    def _judged_alone(self, trace: OpenTrace, fragment: Fragment, now: int) -> Outcome | None:
+        """Return what becomes of *trace* by what *fragment* alone says; None: it is open yet.
+
+        As in the collector, the spans of each resource are judged alone, one after the other. Spans
+        and bytes are counted since the trace began.
+        """
+        most = self._settings.max_bytes
+        parts = by_resource(fragment[8])
+        seen = [fragment] if len(parts) == 1 else self._summarised(self._decode(parts))
+        spans, size = trace.spans - fragment[4], trace.size - len(fragment[8])
+        for part in seen:
+            alone = OpenTrace(trace.trace_id, trace.due, NO_START, NO_END)
+            self._merge(alone, part)
+            alone.spans, alone.size = spans, size = spans + part[4], size + len(part[8])
+            if most and size > most:
+                return self._judge.not_sampled(trace, now, "bytes", by_ms=1)
+            outcome = self._judge.alone(alone, trace, now)
+            if outcome is not None:
+                return outcome
+        return None
 
     def _outcome(
         self, trace_id: bytes, older: dict[bytes, tuple[Outcome, int] | None], now: int

@@ -89,10 +89,6 @@ def _asks_for_places(policy_set: PolicySet, trace: Trace) -> bool:
     return asked and any(span.events for span in trace.spans)
 
 
-def _has_several_resources(policy_set: PolicySet, trace: Trace) -> bool:
-    return policy_set.is_by_message and any(len(message) > 1 for message in trace.blocks)
-
-
 def _is_near_its_limit(policy_set: PolicySet, trace: Trace) -> bool:
     """Whether the two sizes of the trace, or of its beginning, may be on two sides of the limit."""
     limit: int = policy_set.section.get("maximum_trace_size_bytes", 0)
@@ -115,6 +111,5 @@ KNOWN = (
     Known("schema URLs are asked for", "**Schema URLs**", _asks_for_schemas),
     Known("a key that comes twice", "**Keys that come twice**", _counts_keys_that_come_twice),
     Known("the place of an event is asked for", "**Places of events**", _asks_for_places),
-    Known("several resources, each judged alone", "**Resources**", _has_several_resources),
     Known("the bytes of a trace near a limit", "**Bytes**", _is_near_its_limit),
 )

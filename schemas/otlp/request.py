@@ -79,6 +79,12 @@ def _split(value: bytes, limit: int) -> Iterator[bytes]:
         yield draft.encode()
 
 
+def by_resource(value: bytes) -> list[bytes]:
+    """One message for each block of *value* that has spans: those of one resource, in order."""
+    labels = [place.block for place in _places(value)[1]]
+    return list(partition(value, labels).values()) if labels else []
+
+
 class _Place(NamedTuple):
     """An encoded span and where it stands: the levels above as index and their other fields."""
 

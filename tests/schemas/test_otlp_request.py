@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from tailrace.schemas.otlp.request import join, partition, split
+from tailrace.schemas.otlp.request import by_resource, join, partition, split
 from tailrace.schemas.otlp.wire import field, field_size
 from tests.schemas.otlp_messages import request_of, span_of
 from tests.schemas.otlp_requests import encoded_requests
@@ -135,6 +135,15 @@ def test_fields_that_we_do_not_know_stay_at_every_level() -> None:
     scope.scope.SetInParent()
     parts = partition(request.SerializeToString(), ["a", "b"])
     assert [unknown_fields(part) for part in parts.values()] == [6, 6]
+
+
+@given(encoded_requests())
+def test_by_resource_each_message_has_the_spans_of_one_block(value: bytes) -> None:
+    blocks = ExportTraceServiceRequest.FromString(value).resource_spans
+    counts = [sum(len(scope.spans) for scope in block.scope_spans) for block in blocks]
+    parts = by_resource(value)
+    assert [len(spans_in_place(part)) for part in parts] == [each for each in counts if each]
+    assert spans_in_place(*parts) == spans_in_place(value)
 
 
 @pytest.mark.parametrize("cut", [split, join], ids=["split", "join"])

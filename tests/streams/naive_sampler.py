@@ -13,12 +13,19 @@ from typing import Any
 
 from tests.otlp import ERROR, MS, FlatSpan, Span, flat, message
 
-POLICIES = """
-    - {name: errors, type: status_code, status_code: {status_codes: [ERROR]}}
-    - {name: brief, type: latency, latency: {threshold_ms: 50, upper_threshold_ms: 80}}
-    - {name: slow, type: latency, latency: {threshold_ms: 100}}
-    - {name: half, type: probabilistic, probabilistic: {sampling_percentage: 50, hash_salt: pepper}}
-"""
+POLICIES = {
+    "errors": "{name: errors, type: status_code, status_code: {status_codes: [ERROR]}}",
+    "brief": "{name: brief, type: latency, latency: {threshold_ms: 50, upper_threshold_ms: 80}}",
+    "slow": "{name: slow, type: latency, latency: {threshold_ms: 100}}",
+    "half": "{name: half, type: probabilistic, "
+    "probabilistic: {sampling_percentage: 50, hash_salt: pepper}}",
+}
+ALL = tuple(POLICIES)
+
+
+def listed(names: Sequence[str]) -> str:
+    """The policies *names*, as YAML or a part of it."""
+    return f"[{', '.join(POLICIES[name] for name in names)}]"
 
 
 @dataclass(frozen=True)
@@ -31,6 +38,9 @@ class Limits:
     root_wait_ms: int = 0
     max_spans: int = 0
     judges_messages: bool = False
+    max_bytes: int = 0
+    sampled_cache: int = 0
+    other_cache: int = 0
 
     def yaml(self) -> str:
         """The config of a worker with these limits."""
@@ -40,7 +50,10 @@ class Limits:
             f"tail_sampling:\n  stamp: false\n  decision_wait: {self.wait_ms}ms\n"
             f"  decision_wait_after_root_received: {self.root_wait_ms}ms\n"
             f"  maximum_trace_spans: {self.max_spans}\n  sampling_strategy: {strategy}\n"
-            f"  decision_retention: {self.retention_ms}ms\n{limit}  policies:{POLICIES}"
+            f"  maximum_trace_size_bytes: {self.max_bytes}\n"
+            f"  decision_cache: {{sampled_cache_size: {self.sampled_cache}, "
+            f"non_sampled_cache_size: {self.other_cache}}}\n"
+            f"  decision_retention: {self.retention_ms}ms\n{limit}  policies: {listed(ALL)}\n"
         )
 
 
@@ -52,6 +65,7 @@ class Verdict:
     policy: str | None
     probability: float | None
     at: int
+    version: str
     reason: str = "wait"
 
 
@@ -63,11 +77,15 @@ class Waiting:
     turn: int
     order: int
     spans: list[Span] = field(default_factory=list)
+    bytes: int = 0
 
 
 @dataclass
 class NaiveSampler:
-    """Feed it records in order; `decisions` and `sampled` are then what must have been sent."""
+    """Feed it records in order; `decisions` and `sampled` are then what must have been sent.
+
+    `policies` and `version`: what stands.
+    """
 
     limits: Limits
     decisions: list[dict[str, Any]] = field(default_factory=list)
@@ -77,16 +95,27 @@ class NaiveSampler:
     arrived: int = 0
     waiting: dict[bytes, Waiting] = field(default_factory=dict)
     verdicts: dict[bytes, Verdict] = field(default_factory=dict)
+    policies: Sequence[str] = ALL
+    version: str = "0"
+    made: list[Verdict] = field(default_factory=list)
+    """All verdicts, in order."""
 
     def record(self, timestamp: int, spans: Iterable[Span]) -> None:
-        """One record with its good *spans*."""
+        """One record with *spans*; those without a trace ID of 16 bytes are no part of it.
+
+        Neighbours of one service have a resource in common.
+        """
         self.now = max(self.now, timestamp)
         self.decide_before(self.now)
-        parts: dict[bytes, list[Span]] = {}
+        parts: dict[bytes, dict[int, list[Span]]] = {}
+        resource, before = 0, None
         for span in spans:
-            parts.setdefault(span.trace_id, []).append(span)
-        for trace_id, part in parts.items():
-            self._arrive(trace_id, part)
+            resource += before is not None and before.service != span.service
+            before = span
+            if len(span.trace_id) == 16:
+                parts.setdefault(span.trace_id, {}).setdefault(resource, []).append(span)
+        for trace_id, blocks in parts.items():
+            self._arrive(trace_id, list(blocks.values()))
 
     def decide_before(self, now: int) -> None:
         """Time goes on to *now*."""
@@ -95,11 +124,12 @@ class NaiveSampler:
             if at < now:
                 self._decide(trace_id, at, "root" if turn else "wait")
 
-    def _arrive(self, trace_id: bytes, spans: list[Span]) -> None:
+    def _arrive(self, trace_id: bytes, blocks: list[list[Span]]) -> None:
+        spans = [span for block in blocks for span in block]
         self.arrived += 1
         verdict = self.verdicts.get(trace_id)
         if trace_id not in self.waiting:
-            if verdict is not None and self.now <= verdict.at + self.limits.retention_ms:
+            if verdict is not None and self._is_remembered(verdict):
                 self._send(trace_id, spans, verdict, self.now, late=True)
                 return
             if len(self.waiting) == self.limits.num_traces:
@@ -107,26 +137,46 @@ class NaiveSampler:
             self.waiting[trace_id] = Waiting(self.now + self.limits.wait_ms, 0, self.arrived)
         waiting = self.waiting[trace_id]
         waiting.spans.extend(spans)
+        waiting.bytes += len(message(*spans))
         sooner = self.now + self.limits.root_wait_ms
         has_root = any(span.parent in (b"", bytes(8)) for span in spans)
         if self.limits.root_wait_ms and has_root and sooner < waiting.due:
             waiting.due, waiting.turn, waiting.order = sooner, 1, self.arrived
         if self.limits.judges_messages:
-            alone = judged(trace_id, spans, self.now)
-            if alone.decision == "sampled":
-                self._end(trace_id, alone, "ingest")
+            alone = (judged(trace_id, block, self.now) for block in blocks)
+            sampled = next((each for each in alone if each.decision == "sampled"), None)
+            if sampled is not None:
+                self._end(trace_id, sampled, "ingest")
         elif 0 < self.limits.max_spans <= len(waiting.spans):
             self._decide(trace_id, self.now, "spans")
 
+    def _is_remembered(self, verdict: Verdict) -> bool:
+        """True if *verdict* is recent, and fewer than the limit are from a later second."""
+        kept = verdict.decision == "sampled"
+        limit = self.limits.sampled_cache if kept else self.limits.other_cache
+        later = sum(
+            (each.decision == "sampled") is kept and each.at // 1000 > verdict.at // 1000
+            for each in self.made
+        )
+        is_recent = self.now <= verdict.at + self.limits.retention_ms
+        return is_recent and (not limit or later < limit)
+
+    def _judged(self, trace_id: bytes, spans: Sequence[Span], at: int) -> Verdict:
+        return judged(trace_id, spans, at, self.policies, self.version)
+
+    def _not_sampled(self, at: int) -> Verdict:
+        return Verdict("not_sampled", None, None, at, self.version)
+
     def _decide(self, trace_id: bytes, at: int, reason: str) -> None:
-        verdict = judged(trace_id, self.waiting[trace_id].spans, at)
+        verdict = self._judged(trace_id, self.waiting[trace_id].spans, at)
         if self.limits.judges_messages:
-            verdict = Verdict("not_sampled", None, None, at)
+            verdict = self._not_sampled(at)
         self._end(trace_id, verdict, reason)
 
     def _end(self, trace_id: bytes, verdict: Verdict, reason: str) -> None:
         verdict.reason = reason
         self.verdicts[trace_id] = verdict
+        self.made.append(verdict)
         self._send(trace_id, self.waiting.pop(trace_id).spans, verdict, verdict.at, late=False)
 
     def _send(
@@ -150,7 +200,7 @@ class NaiveSampler:
                 "decided_at": at,
                 "late": late,
                 "reason": verdict.reason,
-                "policy_version": "0",
+                "policy_version": verdict.version,
                 "missing_root": None if late else root is None,
                 "missing_parents": None,
             }
@@ -160,8 +210,10 @@ class NaiveSampler:
             self.sampled.update((trace_id, verdict.policy or "", span) for span in encoded)
 
 
-def judged(trace_id: bytes, spans: Sequence[Span], at: int) -> Verdict:
-    """The verdict on a trace whose *spans* came in this order."""
+def judged(
+    trace_id: bytes, spans: Sequence[Span], at: int, policies: Sequence[str], version: str
+) -> Verdict:
+    """The verdict of *policies*, in their order, on a trace whose *spans* came in this order."""
     lasted = [
         (max(s.end for s in seen) - min(s.start for s in seen)) // MS
         for seen in (spans[: count + 1] for count in range(len(spans)))
@@ -175,7 +227,7 @@ def judged(trace_id: bytes, spans: Sequence[Span], at: int) -> Verdict:
         "slow": lasted[-1] >= 100,
         "half": state < 2**63,
     }
-    voters = [name for name, is_for in votes.items() if is_for]
+    voters = [name for name in policies if votes[name]]
     if not voters:
-        return Verdict("not_sampled", None, None, at)
-    return Verdict("sampled", voters[0], 0.5 if voters == ["half"] else 1.0, at)
+        return Verdict("not_sampled", None, None, at, version)
+    return Verdict("sampled", voters[0], 0.5 if voters == ["half"] else 1.0, at, version)

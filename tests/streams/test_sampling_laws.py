@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tailrace.schemas.config import parse
+from tailrace.schemas.config import document, parse
+from tailrace.schemas.definitions import Definitions
 from tailrace.schemas.records import Output
 from tailrace.schemas.spans import SpanBatch
 from tailrace.schemas.watermarks import WATERMARK_HEADER, read_watermark
@@ -22,7 +24,9 @@ from tests.streams import deaths
 from tests.streams.clusters import cluster
 from tests.streams.deaths import EVENTS, Build, by_topic
 from tests.streams.memory_log import CrashPoint
-from tests.streams.naive_sampler import Limits, NaiveSampler
+from tests.streams.naive_sampler import ALL, Limits, NaiveSampler, listed
+from tests.streams.sampling_lives import EVENTS as EVENTS_OF_LIVES
+from tests.streams.sampling_lives import Story, lived, policies
 from tests.streams.span_traffic import (
     END_MS,
     LIMIT_BYTES,
@@ -85,10 +89,17 @@ def sampled(output: Output) -> list[tuple[bytes, str, FlatSpan]]:
     return [(trace_id, policy, span) for span in flat([output.value])]
 
 
-def expected(limits: Limits, records: list[Sent]) -> NaiveSampler:
+Changes = Mapping[int, tuple[str, ...]]
+"""By the number of a record: the policies that stand from there on; none: the config's do."""
+
+
+def expected(limits: Limits, records: list[Sent], changes: Changes | None = None) -> NaiveSampler:
     model = NaiveSampler(limits)
     for row, record in zip(rows(records), records, strict=True):
-        model.record(row.timestamp, [span for span in record.spans if len(span.trace_id) == 16])
+        if changes and row.offset in changes:
+            model.policies = changes[row.offset] or ALL
+            model.version = str(row.offset + 1) if changes[row.offset] else "0"
+        model.record(row.timestamp, record.spans)
     model.decide_before(END_MS)
     return model
 
@@ -133,6 +144,29 @@ def test_outputs_are_those_of_one_uninterrupted_run(
     log = deaths.interrupted(build, rows(records), events, END_MS)
     whole = deaths.uninterrupted(build, rows(records), END_MS)
     assert comparable(by_topic(log.committed)) == comparable(whole)
+
+
+_CHANGES = st.dictionaries(
+    st.integers(0, 9),
+    st.lists(st.sampled_from(ALL), max_size=3, unique=True).map(tuple),
+    min_size=1,
+    max_size=4,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(LIMITS, traffic(least_records=4), _CHANGES, EVENTS_OF_LIVES)
+def test_policies_that_change_decide_what_is_due_from_then_on(
+    limits: Limits, records: list[Sent], changes: Changes, events: list[str]
+) -> None:
+    told = {}
+    for at, names in changes.items():
+        spec = {"policies": document.read(listed(names), "policies")}
+        told[at] = Definitions.of_all([policies(at + 1, spec)] if names else [], at + 1)
+    section = document.read(limits.yaml(), "limits")["tail_sampling"]
+    sent = lived(Story(section, rows(records), told=told), events)
+    model = expected(limits, records, changes)
+    assert decisions(sent) == model.decisions
 
 
 def test_a_retention_shorter_than_the_wait_decides_nothing_twice() -> None:
