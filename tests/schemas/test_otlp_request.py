@@ -137,7 +137,7 @@ def test_fields_that_we_do_not_know_stay_at_every_level() -> None:
     assert [unknown_fields(part) for part in parts.values()] == [6, 6]
 
 
-@given(encoded_requests())
+@given(encoded_requests)
 def test_by_resource_each_message_has_the_spans_of_one_block(value: bytes) -> None:
     blocks = ExportTraceServiceRequest.FromString(value).resource_spans
     counts = [sum(len(scope.spans) for scope in block.scope_spans) for block in blocks]
