@@ -214,8 +214,8 @@ def show(found: Mapping[str, Any]) -> None:
     console.print(table)
     only_one, only_other = found["kept_by_one_only"]
     console.print(
-        f"{found['kept_by_both']:,} traces are kept by both, {only_one:,} only by {one}, "
-        f"{only_other:,} only by {other}"
+        f"traces kept by both: {found['kept_by_both']:,}, only by {one}: {only_one:,}, "
+        f"only by {other}: {only_other:,}"
     )
     for key in ("by_policy", "by_status", "by_latency", "by_service"):
         console.print(_table(key.replace("_", " "), found[key], *_short(one, other)))

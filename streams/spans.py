@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import structlog
+
 from tailrace.agents.matches import agent as matches_agent
 from tailrace.agents.matches.compiled import compiled_for
 from tailrace.agents.matches.edge_series import ClosedEdges
@@ -22,7 +24,7 @@ from tailrace.agents.service_graph import agent as service_graph_agent
 from tailrace.agents.service_graph.logic import ServiceGraphLogic, ServiceGraphSettings
 from tailrace.schemas import topics
 from tailrace.schemas.config import WorkerConfig
-from tailrace.schemas.config.tail_sampling import PolicySet
+from tailrace.schemas.config.tail_sampling import PolicySet, needs_whole_traces
 from tailrace.schemas.config.worker import ALERTS, RED, SAMPLING, SERVICE_GRAPH
 from tailrace.schemas.definitions import Definitions
 from tailrace.schemas.definitions.tail_sampling import standing as standing_definition
@@ -45,6 +47,8 @@ from tailrace.tables.interval_sums import RollupTopic
 from tailrace.tables.keeps import Keeps
 from tailrace.tables.store import PartitionStore
 from tailrace.tables.trace_buffers import SegmentCache, TraceBuffers
+
+log = structlog.get_logger()
 
 _KEEPS = b"k"
 """Prefix in the store of what alerts ask the sampler to keep."""
@@ -104,6 +108,7 @@ class SpanTasks:
             stamps=sampling.stamp and not sampling.dry_run,
         )
         self._cache = SegmentCache()
+        self._refused = CONFIGURED
         self._pressure = MemoryPressure(config.engine.memory_limit)
         self.splits = SplitTraces()
         self.control = control or HeldRecords()
@@ -195,9 +200,21 @@ class SpanTasks:
         )
 
     def _policies(self, definitions: Definitions) -> StandingPolicies:
-        """Return the policies that stand, anew for each task: they have a state."""
+        """Return the policies that stand, anew for each task: they have a state.
+
+        Those that need whole traces are refused where messages are judged alone; the config's stay.
+        """
         section = self._config.tail_sampling
         version, policies = standing_definition(definitions) or (CONFIGURED, section)
+        wanting = needs_whole_traces(policies) if version != CONFIGURED else ()
+        if section.sampling_strategy == "span-ingest" and wanting:
+            if version != self._refused:
+                self._refused = version
+                log.warning(
+                    "policies need whole traces, which sampling_strategy span-ingest does not "
+                    "judge; the config's stay", version=version, policies=" ".join(wanting),
+                )  # fmt: skip
+            version, policies = CONFIGURED, section
         return self._standing(version, policies)
 
     def _standing(self, version: str, policies: PolicySet) -> StandingPolicies:

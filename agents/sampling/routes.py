@@ -32,4 +32,6 @@ class Routes:
 def _takes(route: RouteConfig, outcome: Outcome) -> bool:
     if route.policies and outcome.policy not in route.policies:
         return False
-    return route.kept is None or (route.kept == "certainly") is (outcome.probability == 1.0)
+    if route.kept is None:
+        return True
+    return outcome.is_sampled and (route.kept == "certainly") is (outcome.probability == 1.0)

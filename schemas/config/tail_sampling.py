@@ -25,7 +25,7 @@ from tailrace.schemas.config.scalars import (
 )
 from tailrace.schemas.config.section import Remark, Section, told
 from tailrace.schemas.config.wording import one_of
-from tailrace.schemas.durations import HOUR, SECOND
+from tailrace.schemas.durations import HOUR, SECOND, spell
 
 _REFUSALS = {
     "block_on_overflow": (
@@ -105,6 +105,12 @@ class PolicySet(Section):
             yield ("rules", *path), text
 
 
+def needs_whole_traces(policies: PolicySet) -> tuple[str, ...]:
+    """Return the names of what cannot judge a message alone."""
+    stateful = tuple(each.name for each in policies.policies if each.is_stateful)
+    return (*stateful, *(f"{RULE_PREFIX}{each.name}" for each in policies.rules))
+
+
 class DecisionCacheConfig(Section):
     """How many decisions of a partition are remembered at most; 0: as many as there are."""
 
@@ -174,7 +180,7 @@ class TailSamplingConfig(PolicySet):
             yield ("policies",), "is missing; add it"
         names = {each.name for each in self.policies} | set(OWN_POLICIES)
         names |= {f"{RULE_PREFIX}{each.name}" for each in self.rules}
-        for index, route in enumerate(self.routes):
+        for index, route in enumerate(self.routes if self.policies_file is None else ()):
             for place, name in enumerate(route.policies):
                 if name not in names:
                     yield (
@@ -198,6 +204,14 @@ class TailSamplingConfig(PolicySet):
     def cautions(self) -> Iterator[Remark]:
         if self.policies_file is None:
             yield from super().cautions()
+        elif self.policies or self.rules:
+            yield ("policies_file",), "is set, so the policies and rules that stand here do nothing"
+        if 0 < self.decision_wait <= self.decision_wait_after_root_received:
+            yield (
+                ("decision_wait_after_root_received",),
+                f"is {spell(self.decision_wait_after_root_received)}, not less than decision_wait, "
+                f"{spell(self.decision_wait)}, so a root changes nothing",
+            )
         types: set[str] = {each.type for each in self.policies}
         if self.sampling_strategy == "span-ingest" and "drop" in types:
             yield (

@@ -51,6 +51,9 @@ def of_file(text: str, source: str) -> Definition[TailSamplingSpec]:
         data, path = data[_SECTION], (_SECTION,)
     if not isinstance(data, dict):
         raise ConfigError([Problem(source, "is not a mapping; begin with policies:")])
+    if "apiVersion" in data:
+        told = "is a definition, for `tailrace apply`; a file has what stands under its spec"
+        raise ConfigError([Problem(source, told)])
     try:
         spec = TailSamplingSpec.model_validate(data)
     except ValidationError as error:

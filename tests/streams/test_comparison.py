@@ -76,7 +76,7 @@ def test_a_person_can_read_it(tmp_path: Path) -> None:
     arguments += ["--against", str(tmp_path / "slow.yaml"), str(frames(tmp_path / "in.pb"))]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
-    assert "2 traces are kept by both, 0 only by errors.yaml, 1 only by slow.yaml" in result.output
+    assert "kept by both: 2, only by errors.yaml: 0, only by slow.yaml: 1" in result.output
     assert C.hex() in result.output
     as_json = CliRunner().invoke(app, [*arguments, "--json"])
     assert orjson.loads(as_json.output)["kept_by_one_only"] == [0, 1]
