@@ -250,10 +250,7 @@ def simulate(
         typer.echo(json.dumps(found, indent=2)) if as_json else comparison.show(found)
         return
     summary = simulation.simulate(loaded, inputs, arrivals, out, told)
-    if as_json:
-        typer.echo(json.dumps(asdict(summary)))
-    else:
-        typer.echo(summary.text(out))
+    typer.echo(json.dumps(asdict(summary)) if as_json else summary.text(out))
 
 
 def _warn(warnings: Iterable[object]) -> None:
