@@ -56,7 +56,7 @@ class PoliciesFile:
                     continue
                 self._text = text
                 definition = of_file(text, str(self._path))
-            except ConfigError as error:
+            except Exception as error:  # whatever it holds, the last good version stays
                 self._refuse(error)
                 continue
             self._take(definition)
@@ -65,8 +65,10 @@ class PoliciesFile:
                 file=str(self._path), version=definition.annotations["version"],
             )  # fmt: skip
 
-    def _refuse(self, error: ConfigError) -> None:
+    def _refuse(self, error: Exception) -> None:
         if str(error) != self._refused:
+            if not isinstance(error, ConfigError):
+                log.debug("sampling policies cannot be read", exc_info=error)
             self._refused = str(error)
             self.bad_versions += 1
             log.warning(

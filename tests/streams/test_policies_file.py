@@ -48,6 +48,28 @@ async def test_a_good_change_is_taken_and_a_bad_one_leaves_the_old(tmp_path: Pat
         await file.stop()
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("[" * 5000 + "]" * 5000, id="nested deeper than anything can be read"),
+        pytest.param(f"policies: {'1' * 5000}", id="a number longer than any"),
+    ],
+)
+async def test_what_no_reader_is_prepared_for_leaves_the_old(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "policies.yaml"
+    path.write_text(GOOD)
+    taken: list[Definition[Any]] = []
+    file = PoliciesFile(path, taken.append)
+    file.start()
+    try:
+        path.write_text(text)
+        await _until(lambda: file.bad_versions == 1)
+        path.write_text(BETTER)
+        await _until(lambda: len(taken) == 2)
+    finally:
+        await file.stop()
+
+
 async def test_a_worker_does_not_start_with_a_bad_file(tmp_path: Path) -> None:
     path = tmp_path / "policies.yaml"
     path.write_text(BAD)
