@@ -20,11 +20,12 @@ import orjson
 from aiokafka import AIOKafkaProducer
 
 from tailrace_loadtest.kafka import read
-from tailrace_loadtest.processes import Samples, total, wait_until
+from tailrace_loadtest.processes import Process, Samples, total, wait_until
 from tailrace_loadtest.report import Written
 from tailrace_loadtest.stamps import Stamp, read_stamp
 from tailrace_loadtest.wire import spans as sent_spans
 from tailrace_loadtest.workers import Worker
+from tests.end_to_end.sampled_policies import WAIT_MS, config, policies
 from tests.otlp import ERROR, MS, Span, message
 
 PARTITIONS = 4
@@ -33,15 +34,12 @@ BEGIN_MS = (int(time.time()) - 600) * 1000
 """A broker removes what is years old."""
 BETWEEN_MS = 20
 """From the start of one trace to that of the next."""
-WAIT_MS, ROOT_WAIT_MS, MAX_SPANS = 4000, 2000, 8
 ON_TIME_MS = 0, 1500, 2800
 """After its start: the fragments of a trace. The second may have the root, the last the error."""
 LATE_MS = 6000, 9500
-RATE, BURST = 12, 24
-COMPOSITE = 20
-"""Spans a second, of which more than twice as many are asked for."""
-LIMITED = {"till": "some", "desk": "few"}
 SERVICES = ("bank", "shop", "till", "desk")
+CONFIGURED = "0"
+"""The version of policies until a new one is applied."""
 PATIENCE_S = 60
 
 
@@ -123,73 +121,6 @@ def rows() -> list[Row]:
     return found
 
 
-def config(app: str, spans: str) -> dict[str, Any]:
-    outputs = ("sampled", "decisions", "dead_letters")
-    return {
-        "app": app,
-        "only": ["sampling"],
-        "input": {"topics": [spans]},
-        "output": {name: f"{app}.{name}" for name in outputs},
-        "kafka": {"session_timeout": "6s"},
-        "engine": {"checkpoint_interval": "100ms", "grace": "100000h"},
-        "tail_sampling": {
-            "decision_wait": f"{WAIT_MS}ms",
-            "decision_wait_after_root_received": f"{ROOT_WAIT_MS}ms",
-            "maximum_trace_spans": MAX_SPANS,
-            "rules": [
-                {
-                    "name": "shops",
-                    "conditions": ['resource.attributes["service.name"] == "shop"'],
-                    "sampler": {
-                        "type": "ema_dynamic",
-                        "goal_sample_rate": 3,
-                        "adjustment_interval": "2s",
-                        "fields": ["name"],
-                    },
-                }
-            ],
-            "policies": [
-                {
-                    "name": "errors",
-                    "type": "status_code",
-                    "status_code": {"status_codes": ["ERROR"]},
-                },
-                of_service(
-                    "some",
-                    "till",
-                    type="rate_limiting",
-                    rate_limiting={"spans_per_second": RATE, "burst_capacity": BURST},
-                ),
-                of_service(
-                    "rest",
-                    "bank",
-                    type="probabilistic",
-                    probabilistic={"sampling_percentage": 40},
-                ),
-                {
-                    "name": "few",
-                    "type": "composite",
-                    "composite": {
-                        "max_total_spans_per_second": COMPOSITE,
-                        "composite_sub_policy": [is_of("desk")],
-                        "rate_allocation": [{"policy": "desk", "percent": 100}],
-                    },
-                },
-            ],
-        },
-    }
-
-
-def is_of(service: str) -> dict[str, Any]:
-    named = {"key": "service.name", "values": [service]}
-    return {"name": service, "type": "string_attribute", "string_attribute": named}
-
-
-def of_service(name: str, service: str, **policy: Any) -> dict[str, Any]:
-    both = [is_of(service), {"name": "these", **policy}]
-    return {"name": name, "type": "and", "and": {"and_sub_policy": both}}
-
-
 class Cluster:
     """Workers of one app on the topic *spans*; who dies comes back."""
 
@@ -233,6 +164,17 @@ class Cluster:
         self.note(f"{wanted} records are processed")
         return samples
 
+    def apply_anew(self) -> None:
+        """Apply the policies that stand as a new version, and wait until it decides everywhere."""
+        meta = {"apiVersion": "tailrace/v1", "kind": "TailSampling", "metadata": {"name": "anew"}}
+        file = self.directory / "anew.json"
+        file.write_bytes(orjson.dumps({**meta, "spec": policies()}))
+        given = ["-c", str(self.config), "--bootstrap", self.bootstrap]
+        process = Process(["apply", "-f", str(file), *given], self.directory / "apply.log")
+        assert process.wait(PATIENCE_S) == 0, process.output
+        wait_until([worker.port for worker in self.workers], _is_anew, PATIENCE_S, 0.05)
+        self.note("a new version decides")
+
     def kill(self, worker: Worker, *, loses_data: bool = False) -> None:
         worker.kill()
         if loses_data:
@@ -247,6 +189,11 @@ class Cluster:
         found = asyncio.run(read(self.bootstrap, topics))
         assert found[topics[2]] == []
         return Outputs(*(found[topic] for topic in topics[:2]))
+
+
+def _is_anew(samples: Samples) -> bool:
+    old = total(samples, "tailrace_policy_version", version=CONFIGURED)
+    return not old and total(samples, "tailrace_policy_version") > 0
 
 
 @dataclass(frozen=True)

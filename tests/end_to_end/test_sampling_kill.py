@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,18 +14,18 @@ from tailrace.streams.broker import EmbeddedBroker
 from tailrace_loadtest.processes import total
 from tailrace_loadtest.stamps import attributes, header_values
 from tests.conftest import FreshTopic
+from tests.end_to_end.sampled_policies import BURST, COMPOSITE, LIMITED, RATE
 from tests.end_to_end.sampled_traces import (
     BEGIN_MS,
-    BURST,
-    COMPOSITE,
-    LIMITED,
+    BETWEEN_MS,
+    CONFIGURED,
     ON_TIME_MS,
     PARTITIONS,
-    RATE,
     SENT,
     Cluster,
     Outputs,
     Row,
+    milliseconds,
     rows,
 )
 
@@ -56,6 +57,7 @@ def live(cluster: Cluster, rows: Sequence[Row]) -> None:
     samples = cluster.settle()
     assert total(samples, "tailrace_spans_late_total") == 0
     assert total(samples, "tailrace_spans_kept_total") > 0
+    cluster.apply_anew()
     cluster.kill(second, loses_data=True)  # between decisions and late spans
     third = cluster.join()
     cluster.send(parts[2])
@@ -87,11 +89,12 @@ def test_whoever_dies_when_a_trace_waits_or_is_decided_it_has_one_outcome_within
             worker.kill()
     found, expected = cluster.outputs(), unharmed.outputs()
     check_decisions(found)
+    check_versions(found)
     check_kept(found)
     check_budgets(found)
     for trace_id, trace in SENT.items():
         if trace.service not in LIMITED:
-            assert found.decided[trace_id] == expected.decided[trace_id]
+            assert unversioned(found.decided[trace_id]) == unversioned(expected.decided[trace_id])
     check_decisions(expected)
     check_kept(expected)
 
@@ -108,7 +111,7 @@ def check_decisions(outputs: Outputs) -> None:
         assert [each["spans"] for each in late] == spans
         outcome = [first[name] for name in OUTCOME]
         assert all([each[name] for name in OUTCOME] == outcome for each in late)
-        assert (first["reason"], first["policy_version"]) == (trace.reason, "0")
+        assert first["reason"] == trace.reason
         assert (first["policy"] == "errors") == trace.has_error
         assert trace.has_error <= (first["probability"] == 1)
         if trace.service in LIMITED:
@@ -116,6 +119,22 @@ def check_decisions(outputs: Outputs) -> None:
             assert first["probability"] is None
         policies[first["policy"]] += 1
     assert set(policies) == {"errors", "some", "few", "rest", "rules/shops", None}
+
+
+def check_versions(outputs: Outputs) -> None:
+    """A decision names the version that stood when it was due; late ones name that of theirs."""
+    versions = defaultdict(set)
+    for first, *_ in outputs.decided.values():
+        at = milliseconds(first["decided_at"])
+        if not CUTS[1] - PARTITIONS * BETWEEN_MS <= at < CUTS[1]:  # each partition was so far
+            versions[at < CUTS[1]].add(first["policy_version"])
+    assert versions[True] == {CONFIGURED}
+    assert len(versions[False] - {CONFIGURED}) == len(versions[False]) == 1
+
+
+def unversioned(decisions: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """*decisions* without what tells the same policies apart."""
+    return [{**each, "policy_version": None} for each in decisions]
 
 
 def check_kept(outputs: Outputs) -> None:
