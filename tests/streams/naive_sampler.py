@@ -143,10 +143,12 @@ class NaiveSampler:
         if self.limits.root_wait_ms and has_root and sooner < waiting.due:
             waiting.due, waiting.turn, waiting.order = sooner, 1, self.arrived
         if self.limits.judges_messages:
-            alone = (judged(trace_id, block, self.now) for block in blocks)
+            alone = (self._judged(trace_id, block, self.now) for block in blocks)
             sampled = next((each for each in alone if each.decision == "sampled"), None)
             if sampled is not None:
                 self._end(trace_id, sampled, "ingest")
+        elif 0 < self.limits.max_bytes < waiting.bytes:
+            self._end(trace_id, self._not_sampled(self.now), "bytes")
         elif 0 < self.limits.max_spans <= len(waiting.spans):
             self._decide(trace_id, self.now, "spans")
 

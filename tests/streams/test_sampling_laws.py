@@ -93,13 +93,19 @@ Changes = Mapping[int, tuple[str, ...]]
 """By the number of a record: the policies that stand from there on; none: the config's do."""
 
 
+def change(model: NaiveSampler, number: int, changes: Changes | None) -> None:
+    """Let the policies stand that come before record *number*."""
+    if changes and number in changes:
+        model.policies = changes[number] or ALL
+        model.version = str(number + 1) if changes[number] else "0"
+
+
 def expected(limits: Limits, records: list[Sent], changes: Changes | None = None) -> NaiveSampler:
     model = NaiveSampler(limits)
-    for row, record in zip(rows(records), records, strict=True):
-        if changes and row.offset in changes:
-            model.policies = changes[row.offset] or ALL
-            model.version = str(row.offset + 1) if changes[row.offset] else "0"
+    for number, (row, record) in enumerate(zip(rows(records), records, strict=True)):
+        change(model, number, changes)
         model.record(row.timestamp, record.spans)
+    change(model, len(records), changes)
     model.decide_before(END_MS)
     return model
 
@@ -154,7 +160,7 @@ _CHANGES = st.dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(LIMITS, traffic(least_records=4), _CHANGES, EVENTS_OF_LIVES)
 def test_policies_that_change_decide_what_is_due_from_then_on(
     limits: Limits, records: list[Sent], changes: Changes, events: list[str]
