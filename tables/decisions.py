@@ -34,6 +34,7 @@ _VERSION = b"\x02"
 _VERSIONS = (b"\x01", _VERSION)
 _BLOCK_ROWS = 1 << 16
 """So many at most, so that the outcomes of a block have numbers of 16 bits."""
+_BEFORE_ALL = -(1 << 62)
 CONFIGURED = "0"
 """The version of policies that stand in the worker's config."""
 
@@ -188,13 +189,13 @@ class DecisionTable:
             self._store.put(_LIMITS_KEY, _VERSION + orjson.dumps(cells))
 
     def restore(self, now: int) -> None:
-        """Read every block of the store."""
+        """Read every block: where waits were longer, fragments stand beside what is over *now*."""
         for key, value in list(self._store.scan(BLOCK_PREFIX)):
             self._block_number = int.from_bytes(key[1:], "big") + 1
             outcomes, ids, at, numbers = _decode(value)
             own = np.array([self._number(outcome) for outcome in outcomes], np.uint32)
             self._add_block(int(at.max()), key, len(ids), len(value))
-            self._add_run(ids, at, own[numbers], now)
+            self._add_run(ids, at, own[numbers], _BEFORE_ALL)
         limits = self._store.get(_LIMITS_KEY)
         if limits is not None:
             for each, cells in zip(

@@ -138,6 +138,18 @@ def test_a_block_is_kept_while_traces_may_wait_though_nothing_is_found_in_it() -
     assert len(blocks(store)) == 1
 
 
+def test_what_stands_is_found_after_a_restart_with_shorter_waits() -> None:
+    store = PartitionStore(MemoryDisk())
+    table = table_of(store, RETENTION_MS, wait_ms=30_000)
+    for at, trace_id in ((1000, IDS[0]), (2000, IDS[1])):
+        table.record(trace_id, KEPT, at)
+        table.seal(at)
+    successor = table_of(store, RETENTION_MS, wait_ms=500)
+    successor.restore(20_000)
+    assert successor.find_older(IDS[:2]) == [(KEPT, 2000), (KEPT, 3000)]
+    assert found(successor, IDS[:2], 20_000) == [None, None]
+
+
 def test_a_restored_table_deletes_the_blocks_of_its_predecessor() -> None:
     store = PartitionStore(MemoryDisk())
     table = table_of(store)
