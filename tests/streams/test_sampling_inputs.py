@@ -146,3 +146,27 @@ def test_whoever_marked_a_trace_hears_that_a_message_decided_it() -> None:
         each for value in rollups if is_evidence(value) for each in decode_evidence(value).outcomes
     ]
     assert [(each.trace_id, each.is_sampled) for each in told] == [(trace(1).hex(), True)]
+
+
+def test_after_a_restart_budgets_go_on_from_what_was_spent_since_not_from_what_was_stored() -> None:
+    budget = {"policies": [rate(1, 9)]}
+    records = rows(
+        came(0, 1, 1),
+        came(1100, 2, 7),
+        came(2200, 3),
+        came(2250, 4, 5),
+        came(3600, 5),
+        came(7000, 6),
+    )
+    story = Story({**budget, **WAIT}, records, told={4: changed(1, budget)})
+    assert lived(story, ["", "", "new disk"]) == once(story)
+    assert said(once(story), "decision", "policy_version")[3] == ("not_sampled", "1")
+
+
+def test_what_marks_a_trace_in_the_ms_of_its_decision_comes_too_late_in_one_batch_too() -> None:
+    section = {"policies": [SLOW], **WAIT, "maximum_trace_spans": 2}
+    records = rows(came(0, 1), came(500, 1), came(500, 1, status=ERROR), came(9000, 2))
+    told = {0: Definitions.of_all([alert("bad", when=">= 1")], 1)}
+    story = Story(section, records, told=told, capabilities=("sampling", "alerts"))
+    assert [policy for (policy,) in said(once(story), "policy")[:2]] == [None, None]
+    assert lived(story, ["", "", "cut"]) == once(story)
