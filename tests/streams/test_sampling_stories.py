@@ -180,6 +180,13 @@ SECTIONS = st.builds(
     st.sampled_from(LIMITS),
     st.sampled_from(EXTRAS),
 )
+ALONE = {"decision_wait": "2s", "decision_retention": "3s", "sampling_strategy": "span-ingest"}
+OF_MESSAGES = st.builds(
+    lambda base, limits, extra: {**base, **ALONE, **limits, **extra},
+    st.sampled_from([SETS[0], SETS[1], SETS[3]]),
+    st.sampled_from([{}, {"maximum_trace_size_bytes": 900}]),
+    st.sampled_from(EXTRAS),
+)
 PLACES = st.integers(0, 12)
 RELIEVED = st.dictionaries(PLACES, st.integers(1, 3), max_size=3)
 RESTS = st.dictionaries(PLACES, st.sampled_from([1, 600, 1001, 3500]), max_size=2)
@@ -208,7 +215,7 @@ def told(draw: st.DrawFn) -> Mapping[int, Definitions]:
 def stories(draw: st.DrawFn) -> Story:
     """Stories; what the task itself said of links in one of them is said in it, a bit later."""
     story = Story(
-        draw(SECTIONS),
+        draw(SECTIONS | OF_MESSAGES),
         rows(draw(traffic(SPANS, least_records=5, most_records=14))),
         draw(RESTS),
         draw(told()),
