@@ -40,6 +40,8 @@ NO_VALUES: Final[FieldValues] = frozenset()
 
 _MORE: Final = "…"
 _MAX_CACHED: Final = 10_000
+_MANY: Final = 16
+"""So many values are seldom had by two traces, and would take much memory to remember."""
 _KINDS: Final = ("unspecified", "internal", "server", "client", "producer", "consumer")
 _STATUSES: Final = ("unset", "ok", "error")
 
@@ -100,7 +102,8 @@ class Keys:
         merged = self._merged.get((some, others))
         if merged is None:
             merged = some if others <= some else _bounded(some | others)
-            _remember(self._merged, (some, others), merged)
+            if len(merged) < _MANY:
+                _remember(self._merged, (some, others), merged)
         return merged
 
     def text(self, values: FieldValues, numbers: tuple[int, ...], spans: int | None = None) -> str:
@@ -110,7 +113,8 @@ class Keys:
         parts: list[object] | list[list[str]] | None = self._texts.get((values, numbers))
         if parts is None:
             columns = [sorted(text for field, text in values if field == each) for each in numbers]
-            _remember(self._texts, (values, numbers), columns)
+            if len(values) < _MANY:
+                _remember(self._texts, (values, numbers), columns)
             parts = columns
         text = orjson.dumps(parts if spans is None else [*parts, spans]).decode()
         if len(text) <= MAX_TEXT_LENGTH:

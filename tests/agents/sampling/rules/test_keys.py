@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Sequence
 from functools import reduce
 from itertools import pairwise
@@ -208,3 +209,17 @@ def test_without_fields_nothing_is_decoded_and_nothing_is_known() -> None:
 
     assert keys.columns == ()
     assert _observed(keys, [[Span(TRACES[0])]]) == [(TRACES[0], NO_VALUES)]
+
+
+def test_what_traces_of_many_values_had_on_the_way_is_not_remembered() -> None:
+    keys = Keys()
+    numbers = keys.numbers([trace_field("attributes.user.id")])
+    tracemalloc.start()
+    for trace in range(100):
+        values = NO_VALUES
+        for user in range(MAX_VALUES):
+            values = keys.merge(values, frozenset({(0, f"user {user} of {trace}")}))
+        assert keys.text(values, numbers)
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 5_000_000
