@@ -133,9 +133,9 @@ def decode_counts(value: bytes) -> MatchCounts:
         seconds = np.frombuffer(value, "<i4", rows, bounds[-1]).astype(np.int64) + start // 1000
         width = np.dtype("<u2" if is_narrow else "<i8")
         counts = np.frombuffer(value, width, 2 * rows, bounds[-1] + 4 * rows).astype(np.int64)
-        numbers = np.repeat(np.arange(series), of_each)
-        if len(numbers) != rows:
+        if int(of_each.sum(dtype=np.int64)) != rows:
             raise ValueError("is no count of matches: its rows are not those of its series")
+        numbers = np.repeat(np.arange(series), of_each)
     except struct.error as error:
         raise ValueError(f"is no count of matches: {error}") from error
     return MatchCounts(start, end, keys, numbers, seconds, counts[:rows], counts[rows:])

@@ -61,6 +61,15 @@ def test_what_is_cut_short_is_malformed(
             decode_counts(value[:size])
 
 
+def test_a_record_that_speaks_of_more_rows_than_it_has_is_malformed() -> None:
+    series = [Series(SignalId(b"ownerown", b"what"), b"[%d]" % number) for number in range(300)]
+    value = encode_counts(match_counts(0, 1000, [(each, 0, 1, 1) for each in series]))
+    told = (1).to_bytes(4, "little") * 300
+    assert value.count(told) == 1
+    with pytest.raises(ValueError, match="its rows"):
+        decode_counts(value.replace(told, b"\xff" * len(told)))
+
+
 def test_sums_of_version_1_are_read() -> None:
     table = MATCHES_LAYOUT.empty(2)
     table[:, [ALL_COUNT, MATCHED_COUNT]] = [(5, 3), (7, 0)]
