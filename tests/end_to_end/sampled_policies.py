@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 WAIT_MS, ROOT_WAIT_MS, MAX_SPANS = 4000, 2000, 8
-RATE, BURST = 12, 24
+RATE, BURST = 8, 48
+"""Spans a second; the burst is spent when workers die, and must not come back with them."""
 COMPOSITE = 20
 """Spans a second, of which more than twice as many are asked for."""
 LIMITED = {"till": "some", "desk": "few"}
