@@ -9,7 +9,8 @@ from tailrace.tables.decisions import Outcome
 
 
 class Routes:
-    """The first route that takes an outcome says the topic; *otherwise* if none does.
+    """The first route that takes an outcome says the topic; *otherwise* if none does, and for what
+    is not kept.
 
     Late spans have the outcome of their trace, so they go where it went.
     """
@@ -30,6 +31,8 @@ class Routes:
 
 
 def _takes(route: RouteConfig, outcome: Outcome) -> bool:
+    if not outcome.is_sampled:  # it is forwarded in a dry run, but nothing kept it
+        return False
     if route.policies and outcome.policy not in route.policies:
         return False
     if route.kept is None:
