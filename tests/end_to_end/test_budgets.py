@@ -1,6 +1,7 @@
 """Two workers, and one budget: parts of it go where spans come, and never add up to more."""
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
@@ -21,7 +22,8 @@ from tests.otlp import Span, message
 RATE, BURST = 40, 60
 SPANS = 90, 2, 0, 2
 """In each partition, in each second of the records' time."""
-BEGIN_MS = 1_700_000_000_000
+BEGIN_MS = (time.time_ns() // 1_000_000_000 - 86_400) * 1000
+"""Yesterday: long ago enough for time to be that of records, and not so long that brokers delete."""
 PATIENCE_S = 60
 
 
@@ -42,7 +44,7 @@ class Cluster:
             "output": {
                 name: f"{self.app}.{name}" for name in ("sampled", "decisions", "dead_letters")
             },
-            # The records are years old: where none come, time must not be that of the clock.
+            # The records are a day old: where none come, time must not be that of the clock.
             "engine": {"checkpoint_interval": "100ms", "grace": "100000h"},
             "tail_sampling": {
                 "decision_wait": "500ms",
