@@ -65,8 +65,9 @@ class Tallies:
     signal wants to see the match; `is_free`, if it needs no place among the groups of its signals.
     """
 
-    def __init__(self, counters: Counters, verdicts: Verdicts) -> None:
+    def __init__(self, counters: Counters, verdicts: Verdicts, kept: int = _KEPT) -> None:
         self.counters = counters
+        self._kept = kept
         self.book = SeriesBook()
         self.all: list[Tally] = []
         self._new: list[tuple[int, ...]] = []
@@ -88,8 +89,9 @@ class Tallies:
     @property
     def is_too_large(self) -> bool:
         """True if it is time to begin anew."""
-        kept = max([len(self.book), *map(len, self._groupings)])
-        return kept > _KEPT or sum(each.cells for each in self._groupings) > _KEPT_CELLS
+        seats = [each.seats for each in self._groupings]
+        kept = max([len(self.book), *map(len, self._groupings), *seats])
+        return kept > self._kept or sum(each.cells for each in self._groupings) > _KEPT_CELLS
 
     def column(self, name: str) -> Ints:
         """Return that one of `_COLUMNS`."""
@@ -220,6 +222,11 @@ class _Grouping(dict[int | bytes, int]):
     def cells(self) -> int:
         """How much is remembered."""
         return len(self._cells)
+
+    @property
+    def seats(self) -> int:
+        """How many groups of verdicts are, those included that came with other ids."""
+        return len(self._groups)
 
     def of(self, spans: Arrived, numbers: Ints, classes: Ints) -> Part:
         """Return the tallies of spans of these verdicts."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tailrace.agents.matches.arrived import Arrived
 from tailrace.agents.matches.compiled import Compiled, compiled
+from tailrace.agents.matches.tallies import Tallies
 from tailrace.schemas.definitions.conditions import Condition
 from tailrace.schemas.definitions.filters import SpanFilter
 from tailrace.schemas.definitions.signals import Signal
@@ -270,3 +271,18 @@ def test_a_failure_is_told_of_what_may_be_an_event(
     (verdict,) = verdicts(compiled(asked), [[span]])
     assert verdict.signals == counted
     assert verdict.failures == failures
+
+
+def test_groups_that_come_with_new_ids_again_and_again_are_no_more_than_are_kept() -> None:
+    of_kinds = [SpanFilter.model_validate({"kind": kind}) for kind in ("server", "client")]
+    by_name = replace(signal(0, SpanFilter()), group_by=("name",))
+    question = compiled([by_name, signal(1, of_kinds[0]), signal(2, of_kinds[1])])
+    question.tallies = Tallies(question.counters, question.verdicts, kept=8)
+    for name in "abc":
+        assert not question.tallies.is_too_large
+        for kind in range(4):
+            verdicts(question, [[Span(name=name, kind=kind)]])
+    # Of three verdicts and names; ids are forgotten every time, and these are five series.
+    assert question.tallies.is_too_large
+    assert question.current_tallies() is question.tallies
+    assert not question.tallies.is_too_large
