@@ -17,7 +17,7 @@ from __future__ import annotations
 import struct
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -32,6 +32,8 @@ BLOCK_PREFIX = b"d"
 _LIMITS_KEY = b"D"
 _VERSION = b"\x02"
 _VERSIONS = (b"\x01", _VERSION)
+_MANY_OUTCOMES = 1 << 14
+"""With more, those that no decision has any more are forgotten."""
 _BLOCK_ROWS = 1 << 16
 """So many at most, so that the outcomes of a block have numbers of 16 bits."""
 _BEFORE_ALL = -(1 << 62)
@@ -92,6 +94,7 @@ class DecisionTable:
         self._is_limited = newest != (None, None)
         self._sampled, self._others = map(NewestDecisions, newest)
         self._outcomes: list[Outcome] = []
+        self._most_outcomes = _MANY_OUTCOMES
         self._numbers: dict[Outcome, int] = {}
         self._recent: dict[bytes, tuple[int, int]] = {}
         self._runs: list[_Run] = []
@@ -166,6 +169,8 @@ class DecisionTable:
                 self._add_block(int(at[last - 1]), key, last - first, len(value))
             self._add_run(ids, at, numbers, now)
             self._seal_limits(now)
+            if self._runs and len(self._outcomes) > self._most_outcomes:
+                self._forget_outcomes()
         while self._blocks and self._is_over(self._blocks[0][0], now):
             _, key, gone, size = self._blocks.popleft()
             self._store.delete(key)
@@ -180,6 +185,20 @@ class DecisionTable:
         """True if nobody finds decisions that were made at *last* or before."""
         newest = min(self._sampled.since_ms, self._others.since_ms)
         return last + (self._wait_ms if last < newest else self._stored_ms) < now
+
+    def _forget_outcomes(self) -> None:
+        """Give new numbers to the outcomes that some decision has, and forget the others."""
+        used, own = np.unique(
+            np.concatenate([run.outcome for run in self._runs]), return_inverse=True
+        )
+        self._outcomes = [self._outcomes[number] for number in used.tolist()]
+        self._numbers = {outcome: number for number, outcome in enumerate(self._outcomes)}
+        ends = np.cumsum([len(run.outcome) for run in self._runs])[:-1]
+        self._runs = [
+            replace(run, outcome=numbers.astype(np.uint32))
+            for run, numbers in zip(self._runs, np.split(own, ends), strict=True)
+        ]
+        self._most_outcomes = max(_MANY_OUTCOMES, 2 * len(self._outcomes))
 
     def _seal_limits(self, now: int) -> None:
         if self._is_limited:

@@ -4,7 +4,8 @@ What matches spans marks their traces, at the stream time of the record (or, of 
 the time that it was judged); the sampler asks before it decides, and says what it decided; this
 table tells the groups whose evidence the trace is. Laws:
 
-- A mark counts for decisions made when it had been made, and for `retention` after. The marks of a
+- A mark counts for the first decision made when it had been made, within `retention`: not for one
+  of a trace that is forgotten and comes again, whether or not the first has been told by then. The marks of a
   whole batch may be made before the sampler sees it: a mark that lies ahead is not there yet.
 - A group is told of a trace when the interval is over in which that was decided, or in which later
   spans of it came and followed the decision: by then the group has been sent the spans themselves.
@@ -67,6 +68,8 @@ class Keeps:
         self._changed: set[bytes] = set()
         # What was decided, by when and trace ID; a trace may be decided or late at many times.
         self._decided: dict[tuple[int, bytes], bool] = {}
+        # By when the last of these was: marks up to there count for no other decision.
+        self._used: dict[bytes, int] = {}
         self._stored_queue = b""
         self._sweep_at = 0
 
@@ -84,13 +87,14 @@ class Keeps:
 
     def is_wanted(self, trace_id: bytes, by_ms: int) -> bool:
         """True if a mark of *trace_id* was made at *by_ms* or before, and not too long before."""
-        oldest = by_ms - self._retention_ms
+        oldest = max(by_ms - self._retention_ms, self._used.get(trace_id, -1) + 1)
         return any(oldest <= each.at_ms <= by_ms for each in self._marks.get(trace_id, ()))
 
     def decided(self, trace_id: bytes, at_ms: int, *, is_sampled: bool) -> None:
         """Hear that *trace_id* was decided at *at_ms*, or that late spans followed a decision."""
         if trace_id in self._marks:
             self._decided[at_ms, trace_id] = is_sampled
+            self._used[trace_id] = at_ms
 
     def tell(self, now_ms: int, outbox: Outbox) -> None:
         """Send what was decided in intervals that are over at *now_ms*, in order."""
@@ -113,6 +117,8 @@ class Keeps:
         oldest = at_ms - self._retention_ms
         told = {(each.signal, each.group) for each in marks if oldest <= each.at_ms <= at_ms}
         self._set(trace_id, [each for each in marks if each.at_ms > at_ms])
+        if self._used.get(trace_id) == at_ms:
+            del self._used[trace_id]
         return [TraceOutcome(*each, trace_id.hex(), is_sampled) for each in sorted(told)]
 
     def _set(self, trace_id: bytes, marks: list[_Mark]) -> None:
@@ -146,6 +152,7 @@ class Keeps:
         if self._stored_queue:
             for at_ms, trace_id, is_sampled in _loaded(self._stored_queue):
                 self._decided[at_ms, bytes.fromhex(trace_id)] = is_sampled
+                self._used[bytes.fromhex(trace_id)] = at_ms
 
     def seal(self, now_ms: int) -> None:
         """Put into the store what changed, and forget marks that count no more at *now_ms*."""

@@ -35,6 +35,4 @@ def _takes(route: RouteConfig, outcome: Outcome) -> bool:
         return False
     if route.policies and outcome.policy not in route.policies:
         return False
-    if route.kept is None:
-        return True
-    return outcome.is_sampled and (route.kept == "certainly") is (outcome.probability == 1.0)
+    return route.kept is None or (route.kept == "certainly") is (outcome.probability == 1.0)

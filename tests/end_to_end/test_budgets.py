@@ -23,7 +23,7 @@ RATE, BURST = 40, 60
 SPANS = 90, 2, 0, 2
 """In each partition, in each second of the records' time."""
 BEGIN_MS = (time.time_ns() // 1_000_000_000 - 86_400) * 1000
-"""Yesterday: long ago enough for time to be that of records, and not so long that brokers delete."""
+"""Yesterday: so old that time is that of records, and not so old that brokers delete them."""
 PATIENCE_S = 60
 
 

@@ -170,3 +170,17 @@ def test_what_marks_a_trace_in_the_ms_of_its_decision_comes_too_late_in_one_batc
     story = Story(section, records, told=told, capabilities=("sampling", "alerts"))
     assert [policy for (policy,) in said(once(story), "policy")[:2]] == [None, None]
     assert lived(story, ["", "", "cut"]) == once(story)
+
+
+@pytest.mark.parametrize("event", ["cut", *RESTARTS])
+def test_a_mark_that_came_with_late_spans_does_not_keep_a_trace_that_begins_anew(
+    event: str,
+) -> None:
+    limits = {"decision_wait": "1s", "decision_retention": "1s", "maximum_trace_spans": 1}
+    records = rows(came(0, 1), came(900, 1, status=ERROR), came(1200, 2), came(1500, 1))
+    told = {0: Definitions.of_all([alert("bad", when=">= 1")], 1)}
+    story = Story(
+        {"policies": [SLOW], **limits}, records, told=told, capabilities=("sampling", "alerts")
+    )
+    assert said(once(story), "policy", "late")[3] == (None, False)
+    assert lived(story, ["", "", "", event]) == once(story)

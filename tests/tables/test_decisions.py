@@ -219,3 +219,18 @@ def test_a_block_of_another_version_is_refused() -> None:
     store.put(b"d" + bytes(8), b"\x07rest")
     with pytest.raises(ValueError, match="version 7"):
         table_of(store).restore(0)
+
+
+def test_outcomes_that_no_decision_has_any_more_are_forgotten() -> None:
+    table = table_of(PartitionStore(MemoryDisk()), retention_ms=1000)
+    for number in range(100_000):
+        trace_id = number.to_bytes(16, "little")
+        table.record(trace_id, Outcome("sampled", f"rate-{number}", 1 / (number + 1)), number)
+        if number % 500 == 0:
+            table.seal(number)
+    table.seal(99_999)
+    newest = [number.to_bytes(16, "little") for number in range(99_990, 100_000)]
+    assert [each and each[0].policy for each in table.find_older(newest)] == [
+        f"rate-{number}" for number in range(99_990, 100_000)
+    ]
+    assert len(table._outcomes) < 1 << 15
