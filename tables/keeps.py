@@ -5,8 +5,8 @@ the time that it was judged); the sampler asks before it decides, and says what 
 table tells the groups whose evidence the trace is. Laws:
 
 - A mark counts for the first decision made when it had been made, within `retention`: not for one
-  of a trace that is forgotten and comes again, whether or not the first has been told by then. The marks of a
-  whole batch may be made before the sampler sees it: a mark that lies ahead is not there yet.
+  of a trace that is forgotten and comes again, whether or not the first has been told by then.
+  The marks of a whole batch may be made before the sampler sees it: one ahead is not there yet.
 - A group is told of a trace when the interval is over in which that was decided, or in which later
   spans of it came and followed the decision: by then the group has been sent the spans themselves.
   What is told, and in which order, is a function of marks and decisions with their times; never of
