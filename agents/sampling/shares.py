@@ -131,8 +131,12 @@ class Shares:
         self._look_ahead()
 
     def _give_up(self, mine: dict[str, int], second: int) -> None:
-        """From *second* on, spend no more than *mine*, nor than now; more than now may be late."""
-        self._to_come = [(second, self._lesser(self._in_force, mine))]
+        """From *second* on, spend no more than *mine*, nor than was to be spent then before; more
+        than that may be late.
+        """
+        before = [parts for since, parts in self._to_come if since <= second]
+        standing = before[-1] if before else self._in_force
+        self._to_come = [(second, self._lesser(standing, mine))]
 
     def _take(self, mine: dict[str, int], second: int) -> None:
         """From *second* on, spend *mine*."""

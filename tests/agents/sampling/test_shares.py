@@ -231,3 +231,16 @@ def test_after_the_number_of_partitions_has_changed_all_agree_again() -> None:
     parts = grown.part("rate")
     assert sum(parts) == WHOLE
     assert parts[2] > WHOLE * 9 // 10
+
+
+def test_what_was_given_up_is_not_taken_back_by_a_later_allocation_in_the_same_second() -> None:
+    """A partition whose time stands hears on; others may have taken by then what it gave up."""
+    shares = Shares(1, 2)
+    shares.reach(10_000, {})
+    for number, mine in ((1, 300_000), (2, 450_000)):
+        parts = {"x": (WHOLE - mine, mine)}
+        shares.hear(Allocation(number, 2, parts, None), 10_000)
+        if number == 1:
+            shares.hear(Allocation(number, 2, parts, 5), 10_000)
+    shares.reach(11_000, {})
+    assert shares.parts == {"x": 300_000}
