@@ -261,7 +261,7 @@ def _sampler_settings(config: WorkerConfig) -> SamplerSettings:
     return SamplerSettings(
         section.decision_wait // MILLISECOND,
         section.num_traces,
-        section.decision_wait_after_root_received // MILLISECOND or None,
+        -(-section.decision_wait_after_root_received // MILLISECOND) or None,
         section.maximum_trace_size_bytes or None,
         section.maximum_trace_spans or None,
         judges_messages=section.sampling_strategy == "span-ingest",

@@ -307,7 +307,10 @@ def _decode(
     value: bytes,
 ) -> tuple[list[Outcome], list[bytes], npt.NDArray[np.int64], npt.NDArray[np.uint16]]:
     if value[:1] not in _VERSIONS:
-        raise ValueError(f"a decision block of version {value[0]} is not known to this tailrace")
+        raise ValueError(
+            f"a decision block of version {value[0]} is not known to this tailrace. Run the "
+            f"version that wrote it."
+        )
     (length,) = struct.unpack_from("<I", value, 1)
     outcomes = [Outcome(*row) for row in orjson.loads(value[5 : 5 + length])]
     (base,) = struct.unpack_from("<q", value, 5 + length)

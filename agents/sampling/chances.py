@@ -16,7 +16,7 @@ from typing import TypeAlias
 
 MAX_DRAW = (1 << 64) - 1
 _DRAWS = 1 << 64
-_MAX_CELLS = 1 << 14
+_MAX_CELLS = 1 << 10
 
 Box: TypeAlias = tuple[tuple[int, int, int], ...]
 """Salt (its hash), lowest and highest draw; sorted by salt, each salt once."""

@@ -145,6 +145,8 @@ class Answers:
 
     def __init__(self, values: Values) -> None:
         self.values = values
+        self.failures = 0
+        """Values about which a predicate could not say anything."""
         self._known: dict[Predicate, npt.NDArray[np.int8]] = {}
 
     def of(self, predicate: Predicate, ids: npt.NDArray[np.int32]) -> Bools:
@@ -155,9 +157,17 @@ class Answers:
         found = known[ids]
         if (found == _NOT_ASKED).any():
             for number in np.unique(ids[found == _NOT_ASKED]).tolist():
-                known[number] = predicate(self.values[number])
+                known[number] = self._asked(predicate, self.values[number])
             found = known[ids]
         return found.view(np.bool_)
+
+    def _asked(self, predicate: Predicate, value: AttributeValue) -> bool:
+        """Return what *predicate* says; a defect that one value brings out is no more than a no."""
+        try:
+            return bool(predicate(value))
+        except Exception:
+            self.failures += 1
+            return False
 
     def _grown(self, known: npt.NDArray[np.int8] | None) -> npt.NDArray[np.int8]:
         grown = np.full(2 * len(self.values) + 64, _NOT_ASKED, np.int8)
@@ -180,6 +190,7 @@ class Facts:
         self._of_spans: list[tuple[int, SpanFact]] = []
         self._of_envelopes: list[tuple[int, EnvelopeFact]] = []
         self._answers: Answers | None = None
+        self._failures = 0
         self._count = 0
 
     def bit(self, fact: SpanFact | EnvelopeFact) -> int:
@@ -289,5 +300,11 @@ class Facts:
 
     def _answers_of(self, batch: SpanBatch) -> Answers:
         if self._answers is None or self._answers.values is not batch.values:
+            self._failures = self.failures
             self._answers = Answers(batch.values)
         return self._answers
+
+    @property
+    def failures(self) -> int:
+        """Values, so far, about which a predicate could not say anything: a defect of ours."""
+        return self._failures + (0 if self._answers is None else self._answers.failures)

@@ -138,8 +138,12 @@ class Judge:
 
     @property
     def errors(self) -> Mapping[str, int]:
-        """Votes that were errors since the partition was assigned, by policy."""
-        return self._panel.errors
+        """Votes that were errors since the partition was assigned, by policy.
+
+        Attributes that no policy could be asked about, which would be a defect, are under "".
+        """
+        failures = self.policies.sampling.facts.failures
+        return {**self._panel.errors, "": failures} if failures else self._panel.errors
 
     @property
     def overflowed(self) -> Mapping[str, int]:

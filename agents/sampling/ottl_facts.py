@@ -139,6 +139,8 @@ def _verdict(holds: Any, asked: Any) -> int:
         return TRUE if holds(asked) else FALSE
     except EvaluationError:
         return NO_ANSWER
+    except Exception:  # a defect that one span brings out must not keep the others
+        return NO_ANSWER
 
 
 def _of_row(conditions: Conditions, batch: SpanBatch, row: Sequence[Any]) -> int:

@@ -13,6 +13,8 @@ import yaml
 from tailrace.schemas.errors import ConfigError, Problem
 
 Path = tuple[str | int, ...]
+_MOST_DIGITS = 1000
+_TOO_DEEP = "is nested too deeply; no setting is"
 
 
 class Substituted(str):
@@ -46,6 +48,10 @@ for _name, _pattern, _first in _SCALARS:
 
 def _int(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
     text = str(loader.construct_scalar(node)).replace("_", "")
+    if len(text) > _MOST_DIGITS:
+        raise yaml.constructor.ConstructorError(
+            None, None, f"a number of {len(text)} digits", node.start_mark
+        )
     older_octal = re.fullmatch(r"[-+]?0[0-7]+", text)
     if older_octal:
         return int(text, 8)
@@ -84,6 +90,8 @@ def read(text: str, source: str) -> Any:
         return loader.construct_document(node)
     except yaml.YAMLError as error:
         raise ConfigError([_not_yaml(error, source)]) from None
+    except RecursionError:
+        raise ConfigError([Problem(source, _TOO_DEEP)]) from None
     finally:
         if loader is not None:
             loader.dispose()
@@ -109,6 +117,8 @@ def read_all(text: str, source: str) -> Iterator[tuple[Any, Sequence[Problem]]]:
         problem = _not_yaml(error, source)
         hidden = _QUOTED.sub("(not shown)", problem.message)
         yield None, [Problem(problem.path, hidden)]
+    except RecursionError:
+        yield None, [Problem(source, _TOO_DEEP)]
     finally:
         if loader is not None:
             loader.dispose()

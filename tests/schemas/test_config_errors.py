@@ -365,3 +365,17 @@ def test_a_file_is_named_in_its_errors(tmp_path: Path) -> None:
     path.write_text("app: [")
     with pytest.raises(ConfigError, match=r"config\.yaml, line 1, column 7, is not valid YAML"):
         load(path, {})
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("{a: " * 5000 + "1" + "}" * 5000, "test.yaml is nested too deeply; no setting is"),
+        ("app: " + "9" * 5000, "a number of 5000 digits"),
+    ],
+    ids=["a document nested without end", "a number that is no setting"],
+)
+def test_a_document_that_no_parser_likes_is_told_as_any_other_error(
+    text: str, problem: str
+) -> None:
+    assert problem in _problems(text)[0]

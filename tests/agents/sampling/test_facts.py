@@ -170,3 +170,21 @@ def test_an_envelope_is_tested_after_each_span(
     parts = [spans[begin:end] for begin, end in pairwise((0, *cuts, len(spans)))]
     trace = seen([[Span(*span) for span in part] for part in parts if part], facts)
     assert (trace.facts == bit) is expected
+
+
+class Failing:
+    """A predicate with a defect that one value brings out."""
+
+    def __call__(self, value: AttributeValue) -> bool:
+        return 1 / (value != "b") > 0
+
+
+def test_a_defect_that_one_value_brings_out_is_a_no_and_counted_and_keeps_no_other() -> None:
+    facts = Facts()
+    bit = facts.bit(AttributeFact(((COLUMN, Failing()),)))
+    bits = facts.observe(batch_of(_spans("a", "b", "c", "b"), facts.attributes))
+    assert bits is not None
+    assert [bool(each & bit) for each in bits.tolist()] == [True, False, True, False]
+    assert facts.failures == 1
+    facts.observe(batch_of(_spans("b"), facts.attributes))
+    assert facts.failures == 2
