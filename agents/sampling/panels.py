@@ -210,7 +210,7 @@ def decide_many(panel: Panel, traces: Sequence[Trace], at: Sequence[int]) -> lis
             continue
         count.add(seat, indexes, votes, open_traces)
         asked[False] = _still(asked[False], count.standing, _OPEN)
-        if panel.has_state:
+        if panel.has_state and count.has_closed:
             asked[True] = _still(asked[True], count.standing, _CERTAIN)
     return count.verdicts(traces)
 
@@ -229,6 +229,7 @@ class _Count:
         self._shares: list[float | None] = [None] * traces
         self._dropped: dict[int, Verdict] = {}
         self.standing = bytearray(traces)
+        self.has_closed = False
 
     def add(
         self, seat: Seat, indexes: Sequence[int], votes: Sequence[Vote], traces: Sequence[Trace]
@@ -237,6 +238,7 @@ class _Count:
         names, shares, standing = self._names, self._shares, self.standing
         name, own_share = seat.name, seat.policy.share
         answers, first_is_enough = seat.answers, self._panel.sample_on_first_match
+        self.has_closed |= first_is_enough or DROPPED in votes
         for index, vote, trace in zip(indexes, votes, traces, strict=True):
             if vote is SAMPLED:
                 if answers:
@@ -261,6 +263,12 @@ class _Count:
 
 
 def _still(asked: _Asked, standing: bytearray, highest: int) -> _Asked:
-    kept = [row for row in zip(*asked, strict=True) if standing[row[0]] <= highest]
-    indexes, traces, at = zip(*kept, strict=True) if kept else ((), (), ())
-    return indexes, traces, at
+    indexes, traces, at = asked
+    kept = [place for place, index in enumerate(indexes) if standing[index] <= highest]
+    if len(kept) == len(indexes):
+        return asked
+    return (
+        [indexes[place] for place in kept],
+        [traces[place] for place in kept],
+        [at[place] for place in kept],
+    )

@@ -87,6 +87,7 @@ class Sampler:
         self._decode = decode
         self._open: dict[bytes, OpenTrace] = {}
         self._due = DueTraces(settings.decision_wait_ms, settings.root_wait_ms)
+        self._has_roots = settings.root_wait_ms is not None
         self._is_watching = bool(
             settings.max_bytes or settings.max_spans or settings.judges_messages
         )
@@ -114,6 +115,7 @@ class Sampler:
         """
         effects: list[Effect] = []
         open_traces, due = self._open, self._due
+        merge, append, has_roots = self._merge, self._buffers.append, self._has_roots
         unknown = [each for each in set(batch.fragment_trace_id) if each not in open_traces]
         older = dict(zip(unknown, self._decisions.find_older(unknown), strict=True))
         for fragment in self._summarised(batch):
@@ -129,8 +131,11 @@ class Sampler:
                     continue
                 effects += self._make_room(now)
                 trace = self._opened(trace_id, now)
-            self._add(trace, fragment, now)
-            trace.fragments.append(self._buffers.append(fragment[8], now))
+            merge(trace, fragment)
+            if fragment[7] is not None and has_roots:
+                due.rooted(trace, now)
+            self.pending_spans += fragment[4]
+            trace.fragments.append(append(fragment[8], now))
             if self._is_watching:
                 effects += self._watched(trace, fragment, now)
         if times:
