@@ -12,8 +12,8 @@ endian. Its key: `s` and the segment's number (u64, big endian).
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
-from itertools import accumulate, count, pairwise
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, chain, count, pairwise
 
 import cramjam
 import numpy as np
@@ -99,6 +99,12 @@ class TraceBuffers:
         """Return the fragments at *refs*."""
         mask = (1 << _INDEX_BITS) - 1
         return [self._fragments(ref >> _INDEX_BITS)[ref & mask] for ref in refs]
+
+    def read_many(self, several: Sequence[Sequence[FragmentRef]]) -> list[list[bytes]]:
+        """Return the fragments at each of *several* lists; each segment is looked at once."""
+        refs = sorted(chain.from_iterable(several))
+        found = dict(zip(refs, self.read(refs), strict=True))
+        return [[found[ref] for ref in each] for each in several]
 
     def release(self, refs: Iterable[FragmentRef]) -> None:
         """Give up the fragments at *refs*; a segment without others is dropped."""

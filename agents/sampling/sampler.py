@@ -232,7 +232,7 @@ class Sampler:
         else:
             return []
         self._due.close(trace)
-        return [self._end(trace, outcome, now)]
+        return self._end([trace], [outcome], [now])
 
     def _judged_alone(self, trace: OpenTrace, fragment: Fragment, now: int) -> Outcome | None:
         """Return what becomes of *trace* by what *fragment* alone says; None: it is open yet.
@@ -294,12 +294,13 @@ class Sampler:
         """
         self._see_anew(traces)
         if self._settings.judges_messages:
-            return [
-                self._end(trace, self._judge.not_sampled(trace, at, reason, by_ms), at)
+            outcomes = [
+                self._judge.not_sampled(trace, at, reason, by_ms)
                 for trace, at, reason in zip(traces, times, reasons, strict=True)
             ]
-        outcomes = self._judge.outcomes(traces, times, reasons, by_ms=by_ms)
-        return [self._end(*each) for each in zip(traces, outcomes, times, strict=True)]
+        else:
+            outcomes = self._judge.outcomes(traces, times, reasons, by_ms=by_ms)
+        return self._end(traces, outcomes, times)
 
     def _see_anew(self, traces: Sequence[OpenTrace]) -> None:
         """Let *traces* have the facts that the policies that stand now ask for."""
@@ -309,7 +310,8 @@ class Sampler:
 
     def _look_again(self, traces: Sequence[OpenTrace]) -> None:
         owners = [trace for trace in traces for _ in trace.fragments]
-        batch = self._decode([raw for each in traces for raw in self._buffers.read(each.fragments)])
+        raw = self._buffers.read_many([each.fragments for each in traces])
+        batch = self._decode([value for values in raw for value in values])
         anew = {id(trace): OpenTrace(trace.trace_id, 0, NO_START, NO_END) for trace in traces}
         for fragment in self._summarised(batch):
             self._merge(anew[id(owners[fragment[1]])], fragment)
@@ -317,15 +319,24 @@ class Sampler:
             trace.facts, trace.keys = anew[id(trace)].facts, anew[id(trace)].keys
             trace.epoch = self._judge.epoch
 
-    def _end(self, trace: OpenTrace, outcome: Outcome, at: int) -> Decided:
-        """Let *trace* go with its *outcome*; it is in no queue any more."""
-        del self._open[trace.trace_id]
-        self._splits.closed(trace.trace_id)
-        self.pending_spans -= trace.spans
-        raw = self._buffers.read(trace.fragments) if self._forwards(outcome) else []
-        self._buffers.release(trace.fragments)
-        self._decisions.record(trace.trace_id, outcome, at)
-        return Decided(trace, outcome, at, raw)
+    def _end(
+        self, traces: Sequence[OpenTrace], outcomes: Sequence[Outcome], times: Sequence[int]
+    ) -> list[Effect]:
+        """Let *traces* go with their *outcomes*; they are in no queue any more."""
+        forwarded = [
+            trace.fragments if self._forwards(outcome) else []
+            for trace, outcome in zip(traces, outcomes, strict=True)
+        ]
+        fragments = self._buffers.read_many(forwarded)
+        found: list[Effect] = []
+        for trace, outcome, at, raw in zip(traces, outcomes, times, fragments, strict=True):
+            del self._open[trace.trace_id]
+            self._splits.closed(trace.trace_id)
+            self.pending_spans -= trace.spans
+            self._buffers.release(trace.fragments)
+            self._decisions.record(trace.trace_id, outcome, at)
+            found.append(Decided(trace, outcome, at, raw))
+        return found
 
     def _forwards(self, outcome: Outcome) -> bool:
         return outcome.is_sampled or self._settings.forwards_all
