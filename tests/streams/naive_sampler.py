@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
 from tests.otlp import ERROR, MS, FlatSpan, Span, flat, message
 
 POLICIES = {
@@ -107,6 +109,7 @@ class NaiveSampler:
         """
         self.now = max(self.now, timestamp)
         self.decide_before(self.now)
+        spans = list(spans)
         parts: dict[bytes, dict[int, list[Span]]] = {}
         resource, before = 0, None
         for span in spans:
@@ -115,7 +118,7 @@ class NaiveSampler:
             if len(span.trace_id) == 16:
                 parts.setdefault(span.trace_id, {}).setdefault(resource, []).append(span)
         for trace_id, blocks in parts.items():
-            self._arrive(trace_id, list(blocks.values()))
+            self._arrive(trace_id, list(blocks.values()), _size(spans, trace_id))
 
     def decide_before(self, now: int) -> None:
         """Time goes on to *now*."""
@@ -124,7 +127,7 @@ class NaiveSampler:
             if at < now:
                 self._decide(trace_id, at, "root" if turn else "wait")
 
-    def _arrive(self, trace_id: bytes, blocks: list[list[Span]]) -> None:
+    def _arrive(self, trace_id: bytes, blocks: list[list[Span]], size: int) -> None:
         spans = [span for block in blocks for span in block]
         self.arrived += 1
         verdict = self.verdicts.get(trace_id)
@@ -137,7 +140,7 @@ class NaiveSampler:
             self.waiting[trace_id] = Waiting(self.now + self.limits.wait_ms, 0, self.arrived)
         waiting = self.waiting[trace_id]
         waiting.spans.extend(spans)
-        waiting.bytes += len(message(*spans))
+        waiting.bytes += size
         sooner = self.now + self.limits.root_wait_ms
         has_root = any(span.parent in (b"", bytes(8)) for span in spans)
         if self.limits.root_wait_ms and has_root and sooner < waiting.due:
@@ -233,3 +236,21 @@ def judged(
     if not voters:
         return Verdict("not_sampled", None, None, at, version)
     return Verdict("sampled", voters[0], 0.5 if voters == ["half"] else 1.0, at, version)
+
+
+def _size(spans: Sequence[Span], trace_id: bytes) -> int:
+    """The bytes of what the message of *spans* has of one trace, in the blocks of that message."""
+    request = ExportTraceServiceRequest.FromString(message(*spans))
+    for block in request.resource_spans:
+        for scope in block.scope_spans:
+            own = [span for span in scope.spans if span.trace_id == trace_id]
+            del scope.spans[:]
+            scope.spans.extend(own)
+        scopes = [scope for scope in block.scope_spans if scope.spans]
+        del block.scope_spans[:]
+        block.scope_spans.extend(scopes)
+    blocks = [block for block in request.resource_spans if block.scope_spans]
+    del request.resource_spans[:]
+    request.resource_spans.extend(blocks)
+    size: int = request.ByteSize()
+    return size
