@@ -15,12 +15,11 @@ from typing import Any, Final
 
 import structlog
 from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import KafkaError, KafkaTimeoutError
 from aiokafka.structs import TopicPartition
 
 from tailrace.agents.sampling.logic import SamplingLogic
 from tailrace.schemas.control import Allocation, Heard, Keep, decode
-from tailrace.schemas.errors import EnvironmentFailed
+from tailrace.streams.log_end import read_to_end
 from tailrace.streams.patience import may_pass
 from tailrace.streams.task import Task
 from tailrace.tables.linked import MAX_LINKED
@@ -32,7 +31,6 @@ LEAST_LOOKBACK_MS: Final = 600_000
 _POLL_MS = 250
 _POLL_RECORDS = 500
 _RETRY_S = 1.0
-_PATIENCE_POLLS = 120
 
 
 class HeldRecords:
@@ -117,23 +115,7 @@ class ControlLog:
 
     async def start(self) -> None:
         """Read the topic to its end, then follow it; EnvironmentFailed if it cannot be read."""
-        try:
-            consumer = await self._connect()
-            end = (await consumer.end_offsets([self._partition]))[self._partition]
-            # Marks of transactions are never delivered: the position reaches the end.
-            patience = _PATIENCE_POLLS
-            while (position := await consumer.position(self._partition)) < end:
-                await self._take(consumer)
-                moved = await consumer.position(self._partition) > position
-                patience = _PATIENCE_POLLS if moved else patience - 1
-                if not patience:
-                    raise KafkaTimeoutError(f"it stands at {position} of {end}")
-        except (KafkaError, OSError) as error:
-            await self._disconnect()
-            raise EnvironmentFailed(
-                f"topic {self._partition.topic} cannot be read: {error}",
-                "See that the brokers answer, and that this client may read it.",
-            ) from error
+        await read_to_end(self._connect, self._partition, self._take, self._disconnect)
         self._task = asyncio.create_task(self._follow())
 
     async def stop(self) -> None:

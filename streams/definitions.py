@@ -14,12 +14,12 @@ from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import KafkaError, KafkaTimeoutError
 from aiokafka.structs import TopicPartition
 
 from tailrace.schemas.definitions.definition import Definition, DefinitionKey, Definitions
 from tailrace.schemas.definitions.documents import from_json, from_key
-from tailrace.schemas.errors import ConfigError, EnvironmentFailed
+from tailrace.schemas.errors import ConfigError
+from tailrace.streams.log_end import read_to_end
 from tailrace.streams.patience import may_pass
 
 log = structlog.get_logger()
@@ -28,7 +28,6 @@ _POLL_MS = 500
 _POLL_RECORDS = 500
 """So many are read before others may run; one takes about 0.1 ms."""
 _RETRY_S = 1.0
-_PATIENCE_POLLS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,23 +151,9 @@ class Follower:
 
     async def read(self) -> LocalDefinitions:
         """Read the topic to its end, and return what it said."""
-        try:
-            consumer = await self._connect()
-            end = (await consumer.end_offsets([self._partition]))[self._partition]
-            # As with changelogs: the position reaches the end, and no record needs to stand there.
-            patience = _PATIENCE_POLLS
-            while (position := await consumer.position(self._partition)) < end:
-                await self._take(consumer)
-                patience = _PATIENCE_POLLS if self._local.position > position else patience - 1
-                if not patience:
-                    raise KafkaTimeoutError(f"it stands at {position} of {end}")
-            self._local.position = await consumer.position(self._partition)
-        except (KafkaError, OSError) as error:
-            await self._disconnect()
-            raise EnvironmentFailed(
-                f"topic {self._partition.topic} cannot be read: {error}",
-                "See that the brokers answer, and that this client may read it.",
-            ) from error
+        self._local.position = await read_to_end(
+            self._connect, self._partition, self._take, self._disconnect
+        )
         self.definitions = self._local.snapshot()
         return self._local
 

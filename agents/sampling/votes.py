@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any, ClassVar, NamedTuple, Protocol
@@ -109,7 +110,7 @@ class Stateless:
         """There is nothing to go on from."""
 
 
-class Certain(Stateless):
+class Certain(Stateless, ABC):
     """What is common to policies that leave nothing to chance either."""
 
     __slots__ = ()
@@ -117,8 +118,8 @@ class Certain(Stateless):
     box: ClassVar[Box] = EVERYWHERE
     share: ClassVar[float] = 1.0
 
-    def vote(self, trace: Trace, at: int) -> Vote:
-        raise NotImplementedError
+    @abstractmethod
+    def vote(self, trace: Trace, at: int) -> Vote: ...
 
     def chance(self, trace: Trace) -> Box | None:
         return EVERYWHERE if self.vote(trace, 0) in (SAMPLED, DROPPED) else NOWHERE

@@ -2,17 +2,16 @@
 
 import math
 import re
-from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import re2
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, SecretStr
 
 from tailrace.schemas import durations
 from tailrace.schemas.config.document import Substituted, scalar
 from tailrace.schemas.config.wording import show
 from tailrace.schemas.durations import Nanos
+from tailrace.schemas.regex import compiled
 
 _BYTES = re.compile(r"([0-9]+) ?(B|KiB|MiB|GiB)")
 _BYTE_UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
@@ -142,13 +141,9 @@ Directory = Annotated[Path, BeforeValidator(_path)]
 Secret = Annotated[SecretStr, Field(min_length=1)]
 
 
-@cache
 def regex(pattern: str) -> Any:
     """*pattern* compiled by RE2; ValueError with what is wrong with it."""
-    options = re2.Options()
-    options.log_errors = False
     try:
-        return re2.compile(pattern, options)
-    except re2.error as error:
-        what = error.args[0].decode() if isinstance(error.args[0], bytes) else str(error)
-        raise ValueError(f"is {show(pattern)}, which is not an RE2 expression: {what}") from None
+        return compiled(pattern)
+    except ValueError as error:
+        raise ValueError(f"is {show(pattern)}, which is not an RE2 expression: {error}") from None

@@ -66,6 +66,7 @@ async def test_what_no_reader_is_prepared_for_leaves_the_old(tmp_path: Path, tex
         await _until(lambda: file.bad_versions == 1)
         path.write_text(BETTER)
         await _until(lambda: len(taken) == 2)
+        assert [each.spec.policies[0].name for each in taken] == ["all", "slow"]
     finally:
         await file.stop()
 
