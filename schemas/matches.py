@@ -19,6 +19,7 @@ import orjson
 
 from tailrace.schemas import compact_json
 from tailrace.schemas.alert_events import EvidenceSpan
+from tailrace.schemas.exemplars import ExemplarBatch
 from tailrace.schemas.metric_samples import SampleBatch
 from tailrace.schemas.sums import Ints, Layout, Rollup
 
@@ -200,7 +201,7 @@ class EvidenceBatch(NamedTuple):
     outcomes: Sequence[TraceOutcome]
 
 
-RollupRecord: TypeAlias = Rollup | MatchCounts | EvidenceBatch | SampleBatch | None
+RollupRecord: TypeAlias = Rollup | MatchCounts | EvidenceBatch | SampleBatch | ExemplarBatch | None
 """What a record of the rollup topic holds; None: it is only a watermark."""
 
 

@@ -18,6 +18,7 @@ from tailrace.agents.metrics.logic import (
 from tailrace.schemas.config import WorkerConfig
 from tailrace.schemas.config.worker import ALERTS, RED, SERVICE_GRAPH
 from tailrace.schemas.durations import MILLISECOND, SECOND
+from tailrace.schemas.exemplars import are_exemplars, decode_exemplars
 from tailrace.schemas.matches import (
     MATCHES,
     RollupRecord,
@@ -72,6 +73,8 @@ class RollupCodec:
 def _decoded(value: bytes) -> RollupRecord:
     if are_samples(value):
         return decode_samples(value)
+    if are_exemplars(value):
+        return decode_exemplars(value)
     if is_evidence(value):
         return decode_evidence(value)
     if are_counts(value):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tailrace.agents.metrics.instruments import Family, edge_family, red_family
-from tailrace.agents.metrics.prometheus import exposition, go_text, label_name, metric_name
+from tailrace.agents.metrics.prometheus import exposition
 from tailrace.schemas.series import RedSeries, encoded_attributes, encoded_resource
 from tailrace.schemas.sums import Rollup
 from tailrace.tables.series import SeriesTable
@@ -156,57 +155,3 @@ def test_values_of_labels_are_text_and_attributes_that_get_one_name_share_a_labe
         "big": "1e+21",
         "raw": "AA==",
     }
-
-
-@pytest.mark.parametrize(
-    ("name", "unit", "expected"),
-    [
-        ("traces.span.metrics.calls", "", "traces_span_metrics_calls_total"),
-        ("calls", "", "calls_total"),
-        ("traces_service_graph_request_total", "", "traces_service_graph_request_total"),
-        ("total.calls", "", "calls_total"),
-        ("traces.span.metrics.duration", "ms", "traces_span_metrics_duration_milliseconds"),
-        ("duration.seconds", "s", "duration_seconds"),
-        ("my--app..duration", "s", "my_app_duration_seconds"),
-        ("1st.duration", "ms", "_1st_duration_milliseconds"),
-    ],
-)
-def test_metric_names_are_translated(name: str, unit: str, expected: str) -> None:
-    assert metric_name(name, unit) == expected
-
-
-@pytest.mark.parametrize(
-    ("key", "expected"),
-    [
-        ("http.request.method", "http_request_method"),
-        ("a--b", "a__b"),
-        ("0x", "key_0x"),
-        ("_x", "_x"),
-        ("größe", "gr__e"),
-        ("", "key"),
-        ("..", "key__"),
-        ("le", "exported_le"),
-        ("job", "exported_job"),
-        ("otel.scope.name", "exported_otel_scope_name"),
-    ],
-)
-def test_label_names_are_translated(key: str, expected: str) -> None:
-    assert label_name(key) == expected
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        (2.0, "2"),
-        (0.0, "0"),
-        (1.4, "1.4"),
-        (0.002, "0.002"),
-        (1e-05, "1e-05"),
-        (999999.5, "999999.5"),
-        (1e6, "1e+06"),
-        (1234567.0, "1.234567e+06"),
-        (1.5e22, "1.5e+22"),
-    ],
-)
-def test_bounds_are_written_as_go_writes_numbers(value: float, expected: str) -> None:
-    assert go_text(value) == expected

@@ -1,0 +1,1 @@
+"""What Prometheus calls things, and the bytes in which it takes them."""
