@@ -6,7 +6,7 @@ RUN := .venv/bin/python
 export UV_PYTHON_DOWNLOADS := never
 export UV_PYTHON_PREFERENCE := only-system
 
-.PHONY: setup demo test lint types arch bench compare-sampling docs alertmanager wheel clean
+.PHONY: setup demo test lint types arch bench compare-sampling docs alertmanager prometheus wheel clean
 
 setup: .venv/.ready  ## everything installed, as uv.lock says
 
@@ -51,8 +51,8 @@ compare-sampling: setup  ## what a collector keeps, built with Go, beside what w
 docs: setup  ## docs/metrics.md, from the declarations
 	@$(RUN) -m tailrace.streams.metrics_page > docs/metrics.md
 
-alertmanager:  ## the server for its test: Debian's package, or built with Go into the cache
-	@$(PYTHON) -B tests/end_to_end/alertmanager.py
+alertmanager prometheus:  ## servers for tests: Debian's package, or built with Go into the cache
+	@$(PYTHON) -B tests/end_to_end/servers.py $@
 
 wheel: setup  ## the wheel, into dist/
 	$(UV) build --quiet --wheel

@@ -27,14 +27,10 @@ from tests.agents.notifier.receivers import (
     receiver,
 )
 from tests.agents.notifier.test_channels_http import WEBHOOK
-from tests.end_to_end.alertmanager import found
+from tests.end_to_end.servers import ALERTMANAGER
 
 pytestmark = pytest.mark.slow
 
-MISSING = (
-    "NO ALERTMANAGER: this test did not run. `make alertmanager` gets one; or install Debian's "
-    "prometheus-alertmanager, or set TAILRACE_ALERTMANAGER to the path of one."
-)
 CONFIG = """
 route:
   receiver: hook
@@ -54,10 +50,10 @@ PATIENCE_S = 60.0
 @pytest.fixture(scope="module")
 def server() -> Path:
     """The server, or a skip that nobody overlooks."""
-    there = found()
+    there = ALERTMANAGER.found()
     if there is None:
-        warnings.warn(MISSING, stacklevel=1)
-        pytest.skip(MISSING)
+        warnings.warn(ALERTMANAGER.missing, stacklevel=1)
+        pytest.skip(ALERTMANAGER.missing)
     return there
 
 
