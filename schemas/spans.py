@@ -11,6 +11,7 @@ from tailrace.schemas.strings import Strings, Values
 
 KIND_CLIENT = 3
 KIND_PRODUCER = 4
+KIND_CONSUMER = 5
 STATUS_UNSET = 0
 STATUS_OK = 1
 STATUS_ERROR = 2
@@ -18,9 +19,9 @@ STATUS_ERROR = 2
 
 @dataclass(frozen=True, slots=True)
 class AttributeColumn:
-    """An attribute that someone asked for."""
+    """An attribute that someone asked for; those of events are columns of `Events`."""
 
-    scope: Literal["span", "resource"]
+    scope: Literal["span", "resource", "event"]
     key: str
 
 
@@ -45,6 +46,35 @@ class Rejected:
     reason: Reason
     value: bytes
     spans: int
+
+
+@dataclass(slots=True)
+class Events:
+    """Events of spans as columns, by row, then in the order of the message."""
+
+    row: npt.NDArray[np.int32]  # of the span in its batch
+    name: npt.NDArray[np.int32]  # ids of `strings`
+    attributes: dict[AttributeColumn, npt.NDArray[np.int32]]  # ids of `values`, ABSENT for none
+
+    def __len__(self) -> int:
+        """The number of events."""
+        return len(self.row)
+
+
+@dataclass(slots=True)
+class Links:
+    """What consumer spans link to, by row, then in the order of the message.
+
+    A link without a valid trace id and span id is not here.
+    """
+
+    row: npt.NDArray[np.int32]  # of the span in its batch
+    trace_id: list[bytes]  # 16 bytes each
+    span_id: list[bytes]  # 8 bytes each
+
+    def __len__(self) -> int:
+        """The number of links."""
+        return len(self.row)
 
 
 def _no_ids() -> npt.NDArray[np.int32]:
@@ -93,8 +123,15 @@ class SpanBatch:
     trace_state: npt.NDArray[np.int32] = field(default_factory=_no_ids)
     # As in OTLP: the W3C trace flags are the lowest 8 bits. Only with flags=True.
     flags: npt.NDArray[np.uint32] = field(default_factory=_no_flags)
+    # Ids of `strings`: whose each span is; none where all are of `default`.
+    tenant: npt.NDArray[np.int32] = field(default_factory=_no_ids)
     # How many spans each stands for, by its trace state; None if each stands for itself alone.
     weight: npt.NDArray[np.int64] | None = None
+    # Ids of `strings`: the instrumentation scope, "" without one. Only with scopes=True.
+    scope_name: npt.NDArray[np.int32] = field(default_factory=_no_ids)
+    scope_version: npt.NDArray[np.int32] = field(default_factory=_no_ids)
+    events: Events | None = None  # only with events=True
+    links: Links | None = None  # only with links=True
 
     def __len__(self) -> int:
         """The number of spans."""

@@ -6,21 +6,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from google.protobuf.message import DecodeError
 
 from tailrace.schemas.otlp.attributes import MALFORMED, Resources, SpanAttributes
-from tailrace.schemas.otlp.slim import (
-    parse_attributed_spans,
-    parse_spans,
-    parse_traced_attributed_spans,
-    parse_traced_spans,
-)
+from tailrace.schemas.otlp.parts import EventReader, Wanted, joined_parts, read_links
+from tailrace.schemas.otlp.slim import parser
 from tailrace.schemas.otlp.wire import framed
-from tailrace.schemas.spans import KIND_CLIENT, KIND_PRODUCER, AttributeColumn, Reason, Rejected
+from tailrace.schemas.spans import (
+    KIND_CLIENT,
+    KIND_CONSUMER,
+    KIND_PRODUCER,
+    AttributeColumn,
+    Events,
+    Links,
+    Reason,
+    Rejected,
+)
 from tailrace.schemas.strings import ABSENT, Strings, Values
 
 _LAST_KIND = 5
@@ -39,14 +44,9 @@ _ARRAYS = (
     "malformed",
     "trace_state",
     "flags",
+    "scope_name",
+    "scope_version",
 )
-# By whether attributes are read, and whether trace state or flags are.
-_PARSERS = {
-    (False, False): parse_spans,
-    (True, False): parse_attributed_spans,
-    (False, True): parse_traced_spans,
-    (True, True): parse_traced_attributed_spans,
-}
 
 
 @dataclass(slots=True)
@@ -70,6 +70,10 @@ class Columns:
     malformed: npt.NDArray[np.bool_]  # a wanted attribute of the span is
     trace_state: Ids  # this and the next are empty where they were not asked for
     flags: npt.NDArray[np.uint32]
+    scope_name: Ids  # this and what follows likewise
+    scope_version: Ids
+    events: Events | None
+    links: Links | None
 
     @classmethod
     def joined(cls, parts: Sequence[Columns]) -> Columns:
@@ -91,14 +95,9 @@ class Columns:
             column: np.concatenate([part.attributes[column] for part in parts])
             for column in parts[0].attributes
         }
+        joined["events"] = joined_parts([part.events for part in parts], bounds)
+        joined["links"] = joined_parts([part.links for part in parts], bounds)
         return cls(**joined)
-
-
-class TraceContext(NamedTuple):
-    """What is read of the trace context that came with a span."""
-
-    trace_state: bool = False
-    flags: bool = False
 
 
 @dataclass(slots=True)
@@ -110,6 +109,8 @@ class _Parsed:
     first_rows: list[int] = field(default_factory=list)
     resources: list[tuple[int, ...]] = field(default_factory=list)
     resource_first_rows: list[int] = field(default_factory=list)
+    scopes: list[tuple[int, int]] = field(default_factory=list)
+    scope_first_rows: list[int] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
 
 
@@ -124,7 +125,7 @@ class Reader:
         attributes: Sequence[AttributeColumn],
         client_attributes: Sequence[AttributeColumn],
         memo_limit_bytes: int,
-        context: TraceContext,
+        asked: Wanted,
     ) -> None:
         self._plain = _distinct(attributes, "span")
         self._client = [
@@ -132,14 +133,16 @@ class Reader:
         ]
         self._of_resources = _distinct(attributes, "resource")
         wanted = [*self._plain, *self._client]
-        self._context = context
-        self._parse = _PARSERS[bool(wanted), any(context)]
+        self._asked = asked
+        self._parse = parser(asked.parts(has_attributes=bool(wanted)))
         self.strings = Strings()
         self.values = Values()
         self._codes = SpanAttributes([each.key for each in wanted], self.values, memo_limit_bytes)
         self._resources = Resources(
             [each.key for each in self._of_resources], self.strings, self.values, memo_limit_bytes
         )
+        of_events = _distinct(attributes, "event")
+        self._events = EventReader(of_events, self.strings, self.values, memo_limit_bytes)
 
     @property
     def size_bytes(self) -> int:
@@ -153,6 +156,7 @@ class Reader:
         kind = _codes(spans, "kind", _LAST_KIND)
         attributes, malformed = self._span_attributes(spans, kind)
         service, resource, of_resources = self._resource_attributes(parsed)
+        scope_name, scope_version = self._scopes(parsed)
         return Columns(
             messages=parsed.messages,
             first_rows=parsed.first_rows,
@@ -169,8 +173,16 @@ class Reader:
             resource=resource,
             attributes=attributes | of_resources,
             malformed=malformed,
-            trace_state=self._trace_states(spans if self._context.trace_state else []),
-            flags=_unsigned(spans if self._context.flags else [], "flags"),
+            trace_state=self._trace_states(spans if self._asked.trace_state else []),
+            flags=_unsigned(spans if self._asked.flags else [], "flags"),
+            scope_name=scope_name,
+            scope_version=scope_version,
+            events=self._events.read(spans, malformed) if self._asked.events else None,
+            links=(
+                read_links(spans, np.flatnonzero(kind == KIND_CONSUMER), malformed)
+                if self._asked.links
+                else None
+            ),
         )
 
     def _parse_all(self, values: Sequence[bytes | None], messages: range) -> _Parsed:
@@ -179,9 +191,11 @@ class Reader:
         requests = self._requests([values[message] or b"" for message in given])
         for message, request in zip(given, requests, strict=True):
             rows, blocks = len(parsed.spans), len(parsed.resources)
+            scopes = len(parsed.scopes)
             if request is None or not self._add(request, parsed):
                 del parsed.spans[rows:], parsed.resources[blocks:]
                 del parsed.resource_first_rows[blocks:]
+                del parsed.scopes[scopes:], parsed.scope_first_rows[scopes:]
                 whole = values[message] or b""
                 parsed.rejected.append(Rejected(message, Reason.MALFORMED, whole, 0))
             elif len(parsed.spans) > rows:
@@ -200,11 +214,13 @@ class Reader:
 
     def _add(self, request: Any, parsed: _Parsed) -> bool:
         """Add the spans of *request*; False if a resource of theirs is malformed."""
-        spans = parsed.spans
+        spans, has_scopes = parsed.spans, self._asked.scopes
         # Slices: iterating over a protobuf container ends in an exception, which is slow.
         for block in request.resource_spans[:]:
             first_row = len(spans)
             for scope in block.scope_spans[:]:
+                if has_scopes:
+                    self._add_scope(scope.scope, parsed)
                 spans += scope.spans[:]
             if len(spans) == first_row:
                 continue
@@ -214,6 +230,18 @@ class Reader:
             parsed.resources.append(row)
             parsed.resource_first_rows.append(first_row)
         return True
+
+    def _add_scope(self, scope: Any, parsed: _Parsed) -> None:
+        name, version = self.strings.intern(scope.name), self.strings.intern(scope.version)
+        parsed.scopes.append((name, version))
+        parsed.scope_first_rows.append(len(parsed.spans))
+
+    def _scopes(self, parsed: _Parsed) -> tuple[Ids, Ids]:
+        """The columns of the names and versions of scopes."""
+        bounds = np.array([*parsed.scope_first_rows, len(parsed.spans)], np.int64)
+        table = np.array(parsed.scopes, np.int32).reshape(-1, 2)
+        columns = np.repeat(table.T, bounds[1:] - bounds[:-1], axis=1)
+        return columns[0], columns[1]
 
     def _trace_states(self, spans: list[Any]) -> Ids:
         states = list(map(attrgetter("trace_state"), spans))

@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tailrace.schemas.adjusted_counts import adjusted_counts
-from tailrace.schemas.otlp.columns import Columns, Reader, TraceContext
+from tailrace.schemas.otlp.columns import Columns, Reader
 from tailrace.schemas.otlp.fragments import Fragments, cut
+from tailrace.schemas.otlp.parts import Wanted, moved
 from tailrace.schemas.otlp.validation import Identifiers, fault
 from tailrace.schemas.spans import AttributeColumn, Reason, SpanBatch
 
@@ -29,7 +30,9 @@ class Decoder:
 
     *client_attributes*, of scope span, are read of spans of kind client or producer, and ABSENT
     on others; a column that *attributes* has as well is read of all. Span ids only if *ids*, trace
-    state and weight only if *trace_state*, flags only if *flags*.
+    state and weight only if *trace_state*, flags only if *flags*, instrumentation scopes only if
+    *scopes*, events with the *attributes* of scope event only if *events*, links of consumer spans
+    only if *links*.
 
     What no column reads is passed on in `raw` without validation. Interned ids stay the same from
     batch to batch until they hold *interned_limit_bytes*; then the next batch starts afresh.
@@ -43,6 +46,9 @@ class Decoder:
         ids: bool = False,
         trace_state: bool = False,
         flags: bool = False,
+        scopes: bool = False,
+        events: bool = False,
+        links: bool = False,
         interned_limit_bytes: int = 32 << 20,
     ) -> None:
         foreign = [column for column in client_attributes if column.scope != "span"]
@@ -51,7 +57,7 @@ class Decoder:
         self._attributes = tuple(attributes)
         self._client_attributes = tuple(client_attributes)
         self._ids = ids
-        self._context = TraceContext(trace_state, flags)
+        self._asked = Wanted(trace_state, flags, scopes, events, links)
         self._limit_bytes = interned_limit_bytes
         self._reader = self._new_reader()
 
@@ -61,19 +67,21 @@ class Decoder:
         *,
         trace_state: bool = False,
         flags: bool = False,
+        scopes: bool = False,
+        events: bool = False,
+        links: bool = False,
     ) -> None:
         """Read these too from the next batch on, which starts afresh if any are new."""
         columns = tuple(dict.fromkeys([*self._attributes, *attributes]))
-        context = TraceContext(
-            self._context.trace_state or trace_state, self._context.flags or flags
-        )
-        if (columns, context) != (self._attributes, self._context):
-            self._attributes, self._context = columns, context
+        more = (trace_state, flags, scopes, events, links)
+        asked = Wanted(*map(max, zip(self._asked, more, strict=True)))
+        if (columns, asked) != (self._attributes, self._asked):
+            self._attributes, self._asked = columns, asked
             self._reader = self._new_reader()
 
     def _new_reader(self) -> Reader:
         memo_bytes = self._limit_bytes // _MEMO_SHARE
-        return Reader(self._attributes, self._client_attributes, memo_bytes, self._context)
+        return Reader(self._attributes, self._client_attributes, memo_bytes, self._asked)
 
     def decode(self, values: Sequence[bytes | None]) -> SpanBatch:
         """Every good span of *values*, and what had to be left out, in order of message.
@@ -127,10 +135,14 @@ class Decoder:
             trace_state=columns.trace_state,
             flags=columns.flags,
             weight=self._weight(columns, identifiers),
+            scope_name=columns.scope_name,
+            scope_version=columns.scope_version,
+            events=columns.events,
+            links=columns.links,
         )
 
     def _weight(self, columns: Columns, identifiers: Identifiers) -> npt.NDArray[np.int64] | None:
-        if not self._context.trace_state:
+        if not self._asked.trace_state:
             return None
         return adjusted_counts(columns.trace_state, self._reader.strings, identifiers.trace_words)
 
@@ -151,13 +163,17 @@ def _chunks(values: Sequence[bytes | None]) -> Iterator[range]:
 def _reorder(batch: SpanBatch, order: npt.NDArray[np.intp]) -> None:
     for name in ("start", "end", "kind", "status", "is_root", "service", "name", "resource"):
         setattr(batch, name, getattr(batch, name)[order])
-    if len(batch.trace_state):
-        batch.trace_state = batch.trace_state[order]
-    if len(batch.flags):
-        batch.flags = batch.flags[order]
+    for name in ("trace_state", "flags", "scope_name", "scope_version"):
+        column = getattr(batch, name)
+        if len(column):
+            setattr(batch, name, column[order])
     if batch.weight is not None:
         batch.weight = batch.weight[order]
     batch.attributes = {column: ids[order] for column, ids in batch.attributes.items()}
+    if batch.events is not None:
+        batch.events = moved(batch.events, order)
+    if batch.links is not None:
+        batch.links = moved(batch.links, order)
     if batch.span_id:
         batch.span_id = [batch.span_id[row] for row in order]
         batch.parent_span_id = [batch.parent_span_id[row] for row in order]

@@ -7,7 +7,8 @@ Names and numbers are those of opentelemetry/proto/trace/v1/trace.proto.
 """
 
 from collections.abc import Callable
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
@@ -44,40 +45,65 @@ _STAMPED: list[_Field] = [
 ]
 _ATTRIBUTES: list[_Field] = [("attributes", 9, _BYTES, _MANY)]
 _CONTEXT: list[_Field] = [("trace_state", 3, _STRING, _ONE), ("flags", 16, _FIXED32, _ONE)]
+_EVENTS: list[_Field] = [("events", 11, "Event", _MANY)]
+_LINKS: list[_Field] = [("links", 13, _BYTES, _MANY)]
+_SCOPE: list[_Field] = [("scope", 1, "Scope", _ONE)]
 
 
-def _request(prefix: str, span: int | str, resource: list[_Field]) -> dict[str, list[_Field]]:
+def _request(
+    span: int | str, resource: list[_Field], scope: list[_Field]
+) -> dict[str, list[_Field]]:
     return {
-        f"{prefix}Batch": [("requests", 1, f"{prefix}Request", _MANY)],
-        f"{prefix}Request": [("resource_spans", 1, f"{prefix}ResourceSpans", _MANY)],
-        f"{prefix}ResourceSpans": [*resource, ("scope_spans", 2, f"{prefix}ScopeSpans", _MANY)],
-        f"{prefix}ScopeSpans": [("spans", 2, span, _MANY)],
+        "Batch": [("requests", 1, "Request", _MANY)],
+        "Request": [("resource_spans", 1, "ResourceSpans", _MANY)],
+        "ResourceSpans": [*resource, ("scope_spans", 2, "ScopeSpans", _MANY)],
+        "ScopeSpans": [*scope, ("spans", 2, span, _MANY)],
     }
 
 
 _RESOURCE: list[_Field] = [("resource", 1, _BYTES, _MANY)]
-
-_MESSAGES: dict[str, list[_Field]] = {
-    "Status": [("code", 3, _INT32, _ONE)],
-    "Span": _SPAN,
-    "AttributedSpan": [*_SPAN, *_ATTRIBUTES],
-    "TracedSpan": [*_SPAN, *_CONTEXT],
-    "TracedAttributedSpan": [*_SPAN, *_ATTRIBUTES, *_CONTEXT],
-    **_request("", "Span", _RESOURCE),
-    **_request("Attributed", "AttributedSpan", _RESOURCE),
-    **_request("Traced", "TracedSpan", _RESOURCE),
-    **_request("TracedAttributed", "TracedAttributedSpan", _RESOURCE),
-    **_request("Envelope", _BYTES, []),
-    "StampedSpan": _STAMPED,
-    **_request("Stamped", "StampedSpan", []),
-    "Link": [("trace_id", 1, _BYTES, _ONE)],
+_ENVELOPE = _request(_BYTES, [], [])
+_STAMP = {"StampedSpan": _STAMPED, **_request("StampedSpan", [], [])}
+_PIECES: dict[str, list[_Field]] = {
+    "LinkedTrace": [("trace_id", 1, _BYTES, _ONE)],
+    "Link": [("trace_id", 1, _BYTES, _ONE), ("span_id", 2, _BYTES, _ONE)],
+    "Links": [("links", 1, "Link", _MANY)],
     "Attribute": [("key", 1, _BYTES, _ONE)],
 }
 
 
-def _pool() -> DescriptorPool:
+class Parts(NamedTuple):
+    """What is read of spans beyond what always is; the rest stays an unknown field."""
+
+    attributes: bool = False
+    """Each still encoded."""
+    context: bool = False
+    """Trace state and flags."""
+    scopes: bool = False
+    """Name and version of the instrumentation scope."""
+    events: bool = False
+    """Their names and attributes, each attribute still encoded."""
+    links: bool = False
+    """Each still encoded."""
+
+
+def _read(parts: Parts) -> dict[str, list[_Field]]:
+    asked = zip(parts, (_ATTRIBUTES, _CONTEXT, [], _EVENTS, _LINKS), strict=True)
+    scope: dict[str, list[_Field]] = {
+        "Scope": [("name", 1, _STRING, _ONE), ("version", 2, _STRING, _ONE)]
+    }
+    return {
+        "Status": [("code", 3, _INT32, _ONE)],
+        "Event": [("name", 2, _STRING, _ONE), ("attributes", 3, _BYTES, _MANY)],
+        "Span": [*_SPAN, *(field for is_asked, fields in asked if is_asked for field in fields)],
+        **(scope if parts.scopes else {}),
+        **_request("Span", _RESOURCE, _SCOPE if parts.scopes else []),
+    }
+
+
+def _pool(messages: dict[str, list[_Field]]) -> DescriptorPool:
     file = FileDescriptorProto(name="tailrace/slim.proto", package=_PACKAGE, syntax="proto3")
-    for name, fields in _MESSAGES.items():
+    for name, fields in messages.items():
         message = file.message_type.add(name=name)
         for field_name, number, kind, label in fields:
             field = message.field.add(name=field_name, number=number, label=label)
@@ -98,28 +124,25 @@ def _parser(pool: DescriptorPool, name: str) -> Callable[[bytes], Any]:
     return parse
 
 
-_POOL = _pool()
+@lru_cache
+def parser(parts: Parts) -> Callable[[bytes], Any]:
+    """Return what parses length-prefixed requests, as `framed` makes them, as far as *parts*."""
+    return _parser(_pool(_read(parts)), "Batch")
 
-parse_spans = _parser(_POOL, "Batch")
-"""Length-prefixed requests, as `framed` makes them; spans without their attributes."""
 
-parse_attributed_spans = _parser(_POOL, "AttributedBatch")
-"""The same with attributes, each still encoded."""
+_PIECE_POOL = _pool(_PIECES)
 
-parse_traced_spans = _parser(_POOL, "TracedBatch")
-"""As `parse_spans`, with trace state and flags."""
-
-parse_traced_attributed_spans = _parser(_POOL, "TracedAttributedBatch")
-"""As `parse_attributed_spans`, with trace state and flags."""
-
-parse_envelope = _parser(_POOL, "EnvelopeRequest")
+parse_envelope = _parser(_pool(_ENVELOPE), "Request")
 """One request, only its nesting; each span still encoded."""
 
-parse_stamped = _parser(_POOL, "StampedRequest")
+parse_stamped = _parser(_pool(_STAMP), "Request")
 """One request, to write on its spans: their ids, trace state, attributes and links, as bytes."""
 
-parse_link = _parser(_POOL, "Link")
+parse_link = _parser(_PIECE_POOL, "LinkedTrace")
 """An encoded link, only its trace id."""
 
-parse_attribute = _parser(_POOL, "Attribute")
+parse_links = _parser(_PIECE_POOL, "Links")
+"""Length-prefixed links, as `framed` makes them: their trace and span ids."""
+
+parse_attribute = _parser(_PIECE_POOL, "Attribute")
 """An encoded attribute, only its key."""

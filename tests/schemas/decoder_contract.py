@@ -21,6 +21,7 @@ from tests.schemas.otlp_messages import (
     with_attribute,
 )
 from tests.schemas.otlp_oracle import actual, expected
+from tests.schemas.otlp_parts_contract import PartsContract
 from tests.schemas.otlp_requests import (
     KEYS,
     SPAN_BYTES,
@@ -37,7 +38,7 @@ COLUMNS = [AttributeColumn("span", key) for key in KEYS if key != "client.addres
 SPAN_COLUMNS = [column for column in COLUMNS if column.scope == "span"]
 
 
-class DecoderContract(AttributeContract, ContextContract):
+class DecoderContract(AttributeContract, ContextContract, PartsContract):
     """Tests of `decoder`, which makes one as `Decoder` of `tailrace.schemas.otlp.decoder` does."""
 
     def check(self, *values: bytes | None) -> SpanBatch:

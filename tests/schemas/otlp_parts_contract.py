@@ -1,0 +1,226 @@
+"""What every decoder must do with instrumentation scopes, events and links."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from tailrace.schemas.otlp.json import read_json
+from tailrace.schemas.otlp.wire import field
+from tailrace.schemas.spans import AttributeColumn, SpanBatch
+from tailrace.schemas.strings import ABSENT
+from tests.schemas.otlp_messages import request_of, span_of
+from tests.schemas.otlp_requests import SPAN_BYTES, TRACE_A, TRACE_B
+
+EXCEPTION = AttributeColumn("event", "exception.type")
+ROUTE = AttributeColumn("event", "http.route")
+COLUMNS = [EXCEPTION, ROUTE, AttributeColumn("span", "http.route")]
+CONSUMER = Span.SPAN_KIND_CONSUMER
+
+_pairs = st.lists(
+    st.builds(
+        lambda key, value: {"key": key, "value": {"string_value": value}},
+        st.sampled_from(["exception.type", "http.route", "other"]),
+        st.sampled_from(["a", "b"]),
+    ),
+    max_size=3,
+)
+_events = st.lists(
+    st.builds(lambda name, pairs: {"name": name, "attributes": pairs}, st.text(max_size=3), _pairs),
+    max_size=3,
+)
+_links = st.lists(
+    st.builds(
+        lambda trace_id, span_id: {"trace_id": trace_id, "span_id": span_id},
+        st.sampled_from([TRACE_A, TRACE_B, bytes(16), b"bad", b""]),
+        st.sampled_from([SPAN_BYTES, b"\x07" * 8, bytes(8), b""]),
+    ),
+    max_size=3,
+)
+_spans = st.builds(
+    span_of,
+    st.sampled_from([TRACE_A, TRACE_A, TRACE_B, b"bad"]),
+    kind=st.sampled_from([Span.SPAN_KIND_SERVER, CONSUMER, CONSUMER]),
+    events=_events,
+    links=_links,
+    attributes=_pairs,
+)
+_scopes = st.tuples(
+    st.sampled_from([None, ("", ""), ("io.lib", ""), ("io.lib", "1.2"), ("other", "1")]),
+    st.lists(_spans, max_size=3),
+)
+_messages = st.lists(st.lists(_scopes, max_size=3), max_size=3)
+
+
+def scoped_request(scopes: list[Any]) -> bytes:
+    """A request with those scopes, each with its spans; None is one that is not set."""
+    request = ExportTraceServiceRequest()
+    block = request.resource_spans.add()
+    block.resource.attributes.add(key="service.name").value.string_value = "shop"
+    for scope, spans in scopes:
+        target = block.scope_spans.add(spans=spans)
+        if scope is not None:
+            target.scope.name, target.scope.version = scope
+    encoded: bytes = request.SerializeToString()
+    return encoded
+
+
+class PartsContract:
+    """A part of `DecoderContract`."""
+
+    decoder: Callable[..., Any]
+
+    @given(_messages, st.booleans())
+    def test_scopes_events_and_links_are_those_of_the_span(
+        self, messages: list[list[Any]], is_traced: bool
+    ) -> None:
+        values = [scoped_request(scopes) for scopes in messages]
+        batch = decoded(
+            self, values, attributes=COLUMNS, scopes=True, events=True, links=True,
+            trace_state=is_traced,
+        )  # fmt: skip
+        assert readings(batch) == expected_readings(batch.raw)
+        plain = decoded(self, values)
+        assert batch.raw == plain.raw
+        assert (len(plain.scope_name), plain.events, plain.links) == (0, None, None)
+
+    def test_they_come_as_well_from_otlp_json(self) -> None:
+        event = '{"name":"exception","attributes":[{"key":"http.route","value":{"intValue":1}}]}'
+        link = f'{{"traceId":"{TRACE_B.hex()}","spanId":"{SPAN_BYTES.hex()}"}}'
+        ids = f'"traceId":"{TRACE_A.hex()}","spanId":"{SPAN_BYTES.hex()}"'
+        span = f'{{{ids},"kind":5,"events":[{event}],"links":[{link}]}}'
+        scope = '{"name":"io.lib","version":"2"}'
+        value = f'{{"resourceSpans":[{{"scopeSpans":[{{"scope":{scope},"spans":[{span}]}}]}}]}}'
+        batch = decoded(
+            self, [read_json(value.encode())], attributes=COLUMNS,
+            scopes=True, events=True, links=True,
+        )  # fmt: skip
+        assert readings(batch) == [
+            (("io.lib", "2"), [("exception", [ABSENT, 1])], [(TRACE_B, SPAN_BYTES)])
+        ]
+
+    def test_they_are_read_across_chunks(self) -> None:
+        values = [
+            scoped_request([(("lib", str(index)), [
+                span_of(
+                    kind=CONSUMER,
+                    name="n" * 5_000,
+                    events=[{"name": f"e{index}"}] * (index % 3),
+                    links=[{"trace_id": TRACE_B, "span_id": SPAN_BYTES}] * (index % 2),
+                )
+            ])])
+            for index in range(200)
+        ]  # fmt: skip
+        batch = decoded(self, values, scopes=True, events=True, links=True)
+        assert [
+            (scope[1], [name for name, _ in events], len(links))
+            for scope, events, links in readings(batch)
+        ] == [(str(index), [f"e{index}"] * (index % 3), index % 2) for index in range(200)]
+
+    def test_they_are_read_from_when_they_are_asked_for(self) -> None:
+        decoder = type(self).decoder()
+        value = scoped_request([(("lib", ""), [span_of(events=[{"name": "e"}])])])
+        assert decoder.decode([value]).events is None
+        decoder.widen([], events=True)
+        first = decoder.decode([value])
+        assert (first.events.row.tolist(), len(first.scope_name)) == ([0], 0)
+        decoder.widen([ROUTE], scopes=True, links=True)
+        second = decoder.decode([value])
+        assert readings(second) == [(("lib", ""), [("e", [ABSENT])], [])]
+        decoder.widen([ROUTE], scopes=True)
+        assert decoder.decode([value]).strings is second.strings
+
+    @pytest.mark.parametrize(
+        ("number", "encoded"),
+        [
+            pytest.param(11, field(3, b"\xff"), id="an event with a broken attribute"),
+            pytest.param(13, b"\xff", id="a link that is not protobuf"),
+        ],
+    )
+    def test_only_the_span_with_it_is_refused(self, number: int, encoded: bytes) -> None:
+        broken = span_of(kind=CONSUMER).SerializeToString() + field(number, encoded)
+        good = span_of(TRACE_B, kind=CONSUMER, events=[{"name": "e"}]).SerializeToString()
+        alone = field(1, field(2, field(2, good)))
+        value = field(1, field(2, field(2, broken)))
+        batch = decoded(
+            self, [alone, value, alone], attributes=[ROUTE], events=True, links=True, scopes=True
+        )
+        assert [(each.message, each.reason) for each in batch.rejected] == [(1, "malformed")]
+        assert batch.fragment_message.tolist() == [0, 2]
+        assert readings(batch) == [(("", ""), [("e", [ABSENT])], [])] * 2
+        passed_on = decoded(self, [alone, value, alone])
+        assert passed_on.raw == [alone, value, alone]
+
+    def test_spans_of_another_kind_keep_broken_links(self) -> None:
+        value = field(1, field(2, field(2, span_of().SerializeToString() + field(13, b"\xff"))))
+        batch = decoded(self, [value], links=True, scopes=True)
+        assert readings(batch) == [(("", ""), [], [])]
+        assert batch.rejected == []
+
+    def test_a_scope_that_is_not_utf8_is_malformed_only_where_it_is_read(self) -> None:
+        good = request_of(span_of(TRACE_B))
+        block = field(1, field(1, b"\xff")) + field(2, span_of().SerializeToString())
+        value = field(1, field(2, block))
+        read = decoded(self, [good, value, good], scopes=True)
+        assert [(each.message, each.reason) for each in read.rejected] == [(1, "malformed")]
+        assert readings(read) == [(("", ""), [], [])] * 2
+        assert decoded(self, [good, value, good]).raw == [good, value, good]
+
+
+def decoded(contract: PartsContract, values: list[bytes], **options: Any) -> SpanBatch:
+    batch: SpanBatch = type(contract).decoder(**options).decode(values)
+    return batch
+
+
+def readings(batch: SpanBatch) -> list[Any]:
+    """For each span its scope, its events with what was asked of them, and its links."""
+    found: list[Any] = []
+    for name, version in zip(batch.scope_name.tolist(), batch.scope_version.tolist(), strict=True):
+        found.append(((batch.strings[name], batch.strings[version]), [], []))
+    assert len(found) == len(batch)
+    if batch.events is not None:
+        for index, row in enumerate(batch.events.row.tolist()):
+            ids = [int(column[index]) for column in batch.events.attributes.values()]
+            values = [ABSENT if each == ABSENT else batch.values[each] for each in ids]
+            found[row][1].append((batch.strings[int(batch.events.name[index])], values))
+    if batch.links is not None:
+        links = zip(
+            batch.links.row.tolist(), batch.links.trace_id, batch.links.span_id, strict=True
+        )
+        for row, trace_id, span_id in links:
+            found[row][2].append((trace_id, span_id))
+    return found
+
+
+def expected_readings(raw: list[bytes]) -> list[Any]:
+    """As the official classes read the spans of *raw*."""
+    return [
+        (
+            (scope.scope.name, scope.scope.version),
+            [(event.name, [_first(event, column.key) for column in COLUMNS[:2]])
+             for event in span.events],
+            [(link.trace_id, link.span_id) for link in span.links if _is_valid(link)]
+            if span.kind == CONSUMER
+            else [],
+        )
+        for value in raw
+        for block in ExportTraceServiceRequest.FromString(value).resource_spans
+        for scope in block.scope_spans
+        for span in scope.spans
+    ]  # fmt: skip
+
+
+def _first(event: Any, key: str) -> Any:
+    for pair in event.attributes:
+        if pair.key == key:
+            return pair.value.string_value
+    return ABSENT
+
+
+def _is_valid(link: Any) -> bool:
+    lengths = len(link.trace_id), len(link.span_id)
+    return lengths == (16, 8) and any(link.trace_id) and any(link.span_id)
