@@ -8,19 +8,29 @@ from tailrace.schemas.otlp.decoder import Decoder
 from tailrace.schemas.otlp.json import read_json
 from tailrace.schemas.records import DeadLetter, Record
 from tailrace.schemas.spans import Reason, SpanBatch
+from tailrace.schemas.tenants import SpanTenants
 
 
 class SpanCodec:
     """Decodes OTLP records to one span batch; what is bad of them becomes dead letters.
 
     *is_json*: the records are OTLP/JSON. The trace ID inside a record counts, not its key;
-    `key_mismatches` counts records whose key says another, if *is_keyed*.
+    `key_mismatches` counts records whose key says another, if *is_keyed*. With *tenants* the batch
+    has the tenant of each span.
     """
 
-    def __init__(self, decoder: Decoder, *, is_json: bool = False, is_keyed: bool = True) -> None:
+    def __init__(
+        self,
+        decoder: Decoder,
+        *,
+        is_json: bool = False,
+        is_keyed: bool = True,
+        tenants: SpanTenants | None = None,
+    ) -> None:
         self._decoder = decoder
         self._is_json = is_json
         self._is_keyed = is_keyed
+        self.tenants = tenants
         self.key_mismatches = 0
 
     def decode(self, records: Sequence[Record]) -> tuple[SpanBatch, Sequence[DeadLetter]]:
@@ -29,6 +39,8 @@ class SpanCodec:
         if self._is_json:
             values = [self._read(row, value, letters) for row, value in enumerate(values)]
         batch = self._decoder.decode(values)
+        if self.tenants is not None:
+            batch.tenant = self.tenants.of(batch, records)
         if self._is_keyed:
             self._compare_keys(records, batch)
         if batch.rejected:

@@ -32,6 +32,7 @@ from tailrace.schemas.durations import MILLISECOND
 from tailrace.schemas.otlp.decoder import Decoder
 from tailrace.schemas.semconv import names
 from tailrace.schemas.spans import AttributeColumn, SpanBatch
+from tailrace.schemas.tenants import SpanTenants
 from tailrace.streams.cluster import Cluster
 from tailrace.streams.control import HeldRecords, tell
 from tailrace.streams.dead_letters import DeadLetters
@@ -96,7 +97,8 @@ class SpanTasks:
         self._decoder = self._new_decoder()
         is_rekeyed = not config.input.keyed_by_trace_id
         is_json = config.input.encoding == "otlp_json" and not is_rekeyed
-        self.codec = SpanCodec(self._decoder, is_json=is_json)
+        tenants = SpanTenants(config.tenancy) if config.tenancy.is_on else None
+        self.codec = SpanCodec(self._decoder, is_json=is_json, tenants=tenants)
         self._sampler = _sampler_settings(config)
         self._retention_ms = sampling.decision_retention // MILLISECOND
         self._dead_letters = DeadLetters(config.output.dead_letters, cluster.dead_letter_bytes)

@@ -28,6 +28,8 @@ class Span:
     kind: int = 0
     links: Sequence[bytes] = ()
     """Trace IDs."""
+    resource: Mapping[str, str] = field(default_factory=dict)
+    """Attributes of the resource beside the service."""
 
     def but(self, **changes: Any) -> "Span":
         """The same span with *changes*."""
@@ -48,16 +50,22 @@ def message(*spans: Span) -> bytes:
     """One request with *spans* in order; neighbours share a resource or a scope where they can."""
     request = ExportTraceServiceRequest()
     for before, span in zip((None, *spans), spans, strict=False):
-        if before is None or before.service != span.service:
+        if before is None or (before.service, before.resource) != (span.service, span.resource):
             block = request.resource_spans.add(schema_url="https://resource")
             if span.service:
                 block.resource.attributes.add(key="service.name").value.string_value = span.service
-        if before is None or (before.service, before.scope) != (span.service, span.scope):
+            for key, value in span.resource.items():
+                block.resource.attributes.add(key=key).value.string_value = value
+        if before is None or _home(before) != _home(span):
             scope = block.scope_spans.add(schema_url="https://scope")
             scope.scope.name = span.scope
         _write(scope.spans.add(), span)
     encoded: bytes = request.SerializeToString()
     return encoded
+
+
+def _home(span: Span) -> tuple[object, ...]:
+    return span.service, span.resource, span.scope
 
 
 def _write(target: Any, span: Span) -> None:

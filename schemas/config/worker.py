@@ -25,6 +25,7 @@ from tailrace.schemas.config.section import NOT_YET, Remark, Section, cautions, 
 from tailrace.schemas.config.service_graph import ServiceGraphConfig
 from tailrace.schemas.config.span_metrics import SpanMetricsConfig
 from tailrace.schemas.config.tail_sampling import DEFAULT_TAIL_SAMPLING, TailSamplingConfig
+from tailrace.schemas.config.tenancy import TenancyConfig
 from tailrace.schemas.durations import MILLISECOND, SECOND, spell
 from tailrace.schemas.errors import Problem
 
@@ -119,21 +120,17 @@ ALERTS: Final = "alerts"
 NOTIFIER: Final = "notifier"
 CAPABILITIES: Final = (SAMPLING, RED, SERVICE_GRAPH, ALERTS, NOTIFIER)
 
-_SECTIONS_NOT_YET = ("tenancy",)
 _COLLECTOR_FILE = ("receivers", "processors", "connectors", "exporters", "extensions", "service")
 
 
 class WorkerConfig(Section):
     """Every section has defaults; all of them together are a config that runs."""
 
-    refusals: ClassVar[Mapping[str, str]] = {
-        **dict.fromkeys(_SECTIONS_NOT_YET, "is not yet in this version; remove the section"),
-        **dict.fromkeys(
-            _COLLECTOR_FILE,
-            "is of the collector's file; here stand only the bodies of its tail_sampling, "
-            "span_metrics and service_graph",
-        ),
-    }
+    refusals: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        _COLLECTOR_FILE,
+        "is of the collector's file; here stand only the bodies of its tail_sampling, "
+        "span_metrics and service_graph",
+    )
 
     app: TopicName = "tailrace"
     """Names the consumer group, the internal topics and the transactional IDs."""
@@ -143,6 +140,7 @@ class WorkerConfig(Section):
     kafka: KafkaConfig = KafkaConfig()
     input: InputConfig = InputConfig()
     output: OutputConfig = OutputConfig()
+    tenancy: TenancyConfig = TenancyConfig()
     web: WebConfig = WebConfig()
     engine: EngineConfig = EngineConfig()
     tail_sampling: TailSamplingConfig = DEFAULT_TAIL_SAMPLING

@@ -27,6 +27,7 @@ from tailrace.schemas.definitions.definition import (
 from tailrace.schemas.definitions.filters import Bounds, Matcher, Text
 from tailrace.schemas.definitions.kinds import SPECS
 from tailrace.schemas.errors import ConfigError, Problem
+from tailrace.schemas.tenants import LONGEST_TENANT, is_tenant
 
 LONGEST_NAME: Final = 200
 MOST_SAID: Final = 16_384
@@ -48,8 +49,10 @@ def _name(text: str) -> str:
 
 
 def _tenant(text: str) -> str:
-    if not text or len(text) > LONGEST_NAME or not text.isprintable() or text != text.strip():
-        raise ValueError(f"is {show(text)}; a tenant has 1 to {LONGEST_NAME} printable characters")
+    if not is_tenant(text):
+        raise ValueError(
+            f"is {show(text)}; a tenant has 1 to {LONGEST_TENANT} printable characters"
+        )
     return text
 
 

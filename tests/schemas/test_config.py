@@ -50,6 +50,7 @@ kafka:
   create_topics: false
 input: {topics: [one, two], encoding: otlp_json, keyed_by_trace_id: false, metrics: [three]}
 output: {sampled: kept, metrics: m, decisions: d, edges: e, alerts: a, dead_letters: dead}
+tenancy: {resource_attribute: tenant.id, header: x-tenant}
 web: {host: 0.0.0.0, port: 0, token: "${TOKEN}"}
 engine:
   {checkpoint_interval: 500ms, checkpoint_bytes: 8MiB, grace: 0s, stall_timeout: 1m,
@@ -220,6 +221,7 @@ def test_every_key_has_its_effect() -> None:
             "metrics_flush_interval": 15 * SECOND,
             "aggregation_temporality": "AGGREGATION_TEMPORALITY_CUMULATIVE",
         },
+        "tenancy": {"resource_attribute": "tenant.id", "header": "x-tenant"},
         "service_graph": {
             "enabled": False,
             "store": {"ttl": 10 * SECOND, "max_items": 10_000},

@@ -27,11 +27,20 @@ ONE: dict[str, tuple[str, str]] = {
         "kafka.zzz is not a known key; here stand bootstrap_servers, create_topics, "
         "group_instance_id, replication_factor, session_timeout",
     ),
-    "a section of a later version": (
-        "tenancy: {}",
-        "tenancy is not yet in this version; remove the section",
+    "tenants by an attribute of something else": (
+        "tenancy: {span_attribute: tenant}",
+        "tenancy.span_attribute is not a known key; did you mean resource_attribute?",
     ),
-    "a misspelt section of a later version": (
+    "tenants by an attribute without a name": (
+        'tenancy: {resource_attribute: ""}',
+        "tenancy.resource_attribute is empty; give it a value",
+    ),
+    "tenants by a header of ours": (
+        "tenancy: {header: tailrace.watermark}",
+        'tenancy.header is "tailrace.watermark"; headers of that beginning are our own, '
+        "name another",
+    ),
+    "a misspelt section": (
         "tenanci: {}",
         "tenanci is not a known key; did you mean tenancy?",
     ),
