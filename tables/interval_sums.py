@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
+from tailrace.schemas.rebucketing import rebucketed
 from tailrace.schemas.records import Outbox
-from tailrace.schemas.sums import Ints, Layout, Rollup, decode, encode, rebucketed
+from tailrace.schemas.sums import Ints, Layout, Rollup, decode, encode, merged
 from tailrace.tables.interval_source import IDLE_MS, IntervalSource, RollupTopic
 from tailrace.tables.store import PartitionStore
 
@@ -100,7 +101,7 @@ class IntervalSums:
 
     def add(self, slots: Ints, rows: Ints) -> None:
         """Add `rows[i]` to the slot `slots[i]`; each slot is there once."""
-        self._rows[slots] += rows
+        self._rows[slots] = merged(self.layout, self._rows[slots], rows)
         self._is_open[slots] = True
         self._is_changed = True
 

@@ -25,7 +25,17 @@ from typing import NamedTuple
 import numpy as np
 import orjson
 
-from tailrace.schemas.sums import Ints, Layout, Rollup, carried, rebucketed
+from tailrace.schemas.rebucketing import rebucketed
+from tailrace.schemas.sums import (
+    Ints,
+    Layout,
+    Rollup,
+    carried,
+    counted,
+    layout_fields,
+    layout_of,
+    merged,
+)
 from tailrace.tables.series_rows import (
     BLOCK,
     NEVER,
@@ -143,7 +153,7 @@ class SeriesTable:
             self._store.delete(self._period_key(end, block))
         slots, rows, starts = period.sorted()
         total = self._rows.upto(len(self))
-        total.cells[slots] = carried(self.layout, total.cells[slots] + rows)
+        total.cells[slots] = carried(self.layout, merged(self.layout, total.cells[slots], rows))
         has_started = total.starts[slots] == NEVER
         has_started &= starts != NEVER
         total.starts[slots] = np.where(has_started, starts, total.starts[slots])
@@ -164,8 +174,7 @@ class SeriesTable:
 
     def _counts(self, rows: Ints) -> Ints:
         """Return what each stream counts in each of *rows*."""
-        columns = (rows[:, self.layout.columns(name)][:, 2:] for name in self.streams)
-        return np.stack([part.sum(1) for part in columns], axis=1)
+        return np.stack([counted(self.layout, rows, name) for name in self.streams], axis=1)
 
     # Store
 
@@ -210,13 +219,12 @@ class SeriesTable:
                 f"Run the version that wrote it."
             )
         self._stored_meta = meta
-        family, histograms, bounds, period_ms, self._passed = orjson.loads(meta[1:])
-        return Layout(family, tuple(histograms), tuple(bounds)), period_ms
+        *fields, period_ms, self._passed = orjson.loads(meta[1:])
+        return layout_of(fields), period_ms
 
     def seal(self) -> None:
         """Put into the store what changed since the last time."""
-        layout = self.layout
-        fields = [layout.family, layout.histograms, layout.bounds, self.period_ms, self._passed]
+        fields = [*layout_fields(self.layout), self.period_ms, self._passed]
         meta = bytes((_VERSION,)) + orjson.dumps(fields)
         if meta != self._stored_meta:
             self._store.put(self._prefix + _META, meta)

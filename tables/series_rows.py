@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tailrace.schemas.sums import Ints, Layout, carried
+from tailrace.schemas.sums import Ints, Layout, carried, merged
 
 BLOCK = 128
 """Rows of a block."""
@@ -88,7 +88,7 @@ class OpenPeriod:
         self._slots = np.concatenate([self._slots, new])
         rows = self._row_of_slot[slots] - 1
         into = self._rows.upto(len(self._slots))
-        into.cells[rows] += cells
+        into.cells[rows] = merged(self._layout, into.cells[rows], cells)
         into.starts[rows] = np.minimum(into.starts[rows], starts)
         into.is_dirty[rows // BLOCK] = True
 

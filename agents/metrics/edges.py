@@ -12,7 +12,7 @@ from tailrace.schemas import compact_json
 from tailrace.schemas.durations import SECOND
 from tailrace.schemas.records import Output
 from tailrace.schemas.series import CLIENT, CLIENT_FAILED, SERVER, SERVER_FAILED, EdgeSeries
-from tailrace.schemas.sums import Ints, Layout
+from tailrace.schemas.sums import Ints, Layout, counted
 
 
 class EdgeRecords(NamedTuple):
@@ -33,8 +33,8 @@ def edge_records(
     client, server = rows[:, layout.columns(CLIENT)], rows[:, layout.columns(SERVER)]
     client_failed = rows[:, layout.columns(CLIENT_FAILED)]
     server_failed = rows[:, layout.columns(SERVER_FAILED)]
-    failed = client_failed[:, 2:].sum(1)
-    calls = client[:, 2:].sum(1) + failed
+    failed = counted(layout, rows, CLIENT_FAILED)
+    calls = counted(layout, rows, CLIENT) + failed
     columns = zip(
         keys,
         calls.tolist(),

@@ -16,7 +16,7 @@ from tailrace.schemas.series import (
     SERVER_FAILED,
     EdgeSeries,
 )
-from tailrace.schemas.sums import Ints, Layout, observed
+from tailrace.schemas.sums import Ints, Layout, merged, observed
 from tailrace.tables import half_edge_rows as bits
 from tailrace.tables.half_edge_rows import Prototype, Prototypes
 from tailrace.tables.half_edges import NOBODY, Calls
@@ -137,9 +137,10 @@ class EdgeSums(dict[int, int]):
                 mine = groups[chosen]
                 counts = None if weights is None else weights[chosen]
                 for name, durations in ((client, edges.client_ns), (server, edges.server_ns)):
-                    rows += observed(
+                    more = observed(
                         self._layout, name, mine, len(present), durations[chosen], counts
                     )
+                    rows = merged(self._layout, rows, more)
         self._sums.add(present, rows)
 
     def __missing__(self, code: int) -> int:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tailrace.schemas.adjusted_counts import MOST
+from tailrace.schemas.rebucketing import rebucketed
 from tailrace.schemas.sums import (
     SECOND_NS,
     Histogram,
@@ -22,7 +23,6 @@ from tailrace.schemas.sums import (
     encode,
     histogram,
     observed,
-    rebucketed,
 )
 
 LONGEST = 2**63 - 1
@@ -44,7 +44,7 @@ def ints(values: list[int]) -> Ints:
     return np.array(values, np.int64)
 
 
-def counted(bounds: tuple[int, ...], durations: list[tuple[int, int]]) -> Histogram:
+def model(bounds: tuple[int, ...], durations: list[tuple[int, int]]) -> Histogram:
     """Of durations and how often each counts."""
     buckets = [0] * (len(bounds) + 1)
     for duration, weight in durations:
@@ -70,7 +70,7 @@ def test_rows_are_what_counting_one_by_one_gives(
     for group, row in enumerate(carried(layout, rows)):
         mine = [(duration, weight) for each, duration, weight in spans if each == group]
         assert row[layout.columns(name)][1] < SECOND_NS
-        assert histogram(layout, row, name) == counted(layout.bounds, mine)
+        assert histogram(layout, row, name) == model(layout.bounds, mine)
         for other in set(layout.histograms) - {name}:
             assert histogram(layout, row, other).count == 0
 
