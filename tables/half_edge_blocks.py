@@ -5,22 +5,36 @@ pairings; the serial after its last (i64); the base serial and the base time (i6
 prototypes (JSON); columns of the halves: serials after the base (u32), prototypes (u32), durations
 (i64, ns), milliseconds after the base time (i64), states (u8), keys (24 bytes each, only of halves
 that pair); serials of halves of earlier blocks that were paired since (i64). Little endian.
-In version 2, which is written where there is a weight other than 1, prototypes have theirs.
+In version 2, which is written where there is a weight other than 1, prototypes have theirs; in
+version 3, which is written where there is a tenant other than `default`, weight and tenant.
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Collection
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import orjson
 
-from tailrace.tables.half_edge_rows import DATABASE, KEY_BYTES, ROOT, Ints, Keys, Prototype
+from tailrace.schemas.definitions.definition import DEFAULT_TENANT
+from tailrace.schemas.half_edges import (
+    DATABASE,
+    KEY_BYTES,
+    ROOT,
+    Ints,
+    Keys,
+    Prototype,
+    prototype_fields,
+    prototype_of,
+)
 
 _HEAD = struct.Struct("<BIIIqqq")
-_VERSION, _WEIGHTED = 1, 2
+_VERSION, _WEIGHTED, _OWNED = 1, 2, 3
+_FIELDS = {_VERSION: 3, _WEIGHTED: 4, _OWNED: 5}
+"""How many fields of a prototype are written."""
 
 
 class Block(NamedTuple):
@@ -49,9 +63,8 @@ def encode(block: Block) -> bytes:
     """Return the value of *block*."""
     numbers: dict[Prototype, int] = {}
     used = [numbers.setdefault(prototype, len(numbers)) for prototype in block.prototypes]
-    has_weights = any(prototype.weight != 1 for prototype in numbers)
-    version = _WEIGHTED if has_weights else _VERSION
-    common = orjson.dumps([tuple(each if has_weights else each[:-1]) for each in numbers])
+    version = _version(numbers)
+    common = orjson.dumps([prototype_fields(each, _FIELDS[version]) for each in numbers])
     count = len(used)
     base, time = (int(block.serials[0]), int(block.times[0])) if count else (0, 0)
     head = _HEAD.pack(version, len(common), count, len(block.paired), block.end, base, time)
@@ -70,19 +83,23 @@ def encode(block: Block) -> bytes:
     )
 
 
+def _version(prototypes: Collection[Prototype]) -> int:
+    """Return the earliest version that can say all of *prototypes*."""
+    if any(each.tenant != DEFAULT_TENANT for each in prototypes):
+        return _OWNED
+    return _WEIGHTED if any(each.weight != 1 for each in prototypes) else _VERSION
+
+
 def decode(value: bytes) -> Block:
     """Return what `encode` was given; the keys of halves that do not pair are zero."""
-    if value[0] not in (_VERSION, _WEIGHTED):
+    if value[0] not in _FIELDS:
         raise ValueError(
             f"a block of half edges of version {value[0]} is not known to this tailrace; run the "
             f"version that wrote it"
         )
     _, length, count, refs, end, base, time = _HEAD.unpack_from(value)
     at = _HEAD.size + length
-    common = [
-        Prototype(service, target, tuple(map(tuple, dimensions)), *weight)
-        for service, target, dimensions, *weight in orjson.loads(value[_HEAD.size : at])
-    ]
+    common = [prototype_of(each) for each in orjson.loads(value[_HEAD.size : at])]
     serials = np.frombuffer(value, "<u4", count, at).astype(np.int64) + base
     used = np.frombuffer(value, "<u4", count, at + 4 * count).tolist()
     durations = np.frombuffer(value, "<i8", count, at + 8 * count).astype(np.int64)

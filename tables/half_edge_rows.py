@@ -2,43 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-Ints = npt.NDArray[np.int64]
-Keys = npt.NDArray[np.void]
-KEY_BYTES: Final = 24
-
-CLIENT: Final = 1
-"""A client or producer; else a server or consumer."""
-ROOT: Final = 2
-"""A server without parent: no client of it will come."""
-DATABASE: Final = 4
-"""A client of a database: no server of it will come."""
-MESSAGING: Final = 8
-FAILED: Final = 16
-PAIRED: Final = 32
-"""The other side came. A client is kept for further servers, until it expires."""
-LEFT: Final = 64
-"""It waits for nobody: a client that came twice, or a half that had no room."""
+from tailrace.schemas.half_edges import KEY_BYTES, Ints, Keys, Prototype
 
 _FIRST_CAPACITY = 1024
 _KEPT_PROTOTYPES = 50_000
 """With more, those that no half refers to are forgotten."""
-
-
-class Prototype(NamedTuple):
-    """What many halves have in common.
-
-    `target` is the database or peer that a client names. `weight`: how many spans each stands for.
-    """
-
-    service: str
-    target: str
-    dimensions: tuple[tuple[str, str], ...] = ()
-    weight: int = 1
 
 
 class Prototypes:
@@ -82,8 +55,8 @@ class Prototypes:
 class Halves(NamedTuple):
     """Halves as they arrive: `times` (ms of stream time) never go back, `durations` are in ns.
 
-    A key is the 16 bytes of the trace ID and the 8 bytes of the client's span ID. That of a half
-    for which no other side will come means nothing.
+    A key is the 16 bytes of the trace ID and the 8 bytes of the client's span ID, these combined
+    with the tenant. That of a half for which no other side will come means nothing.
     """
 
     keys: Keys

@@ -26,7 +26,6 @@ KEY_BYTES = 16 << 10
 """How long the key of an edge may be: every record must hold several."""
 USER, UNKNOWN = "user", "unknown"
 _KEPT_CODES = 100_000
-_TENANT = "default"
 _TYPES = ("", "messaging_system", "database", "virtual_node")
 _MESSAGING, _DATABASE, _VIRTUAL = 1, 2, 3
 _TYPE_BITS, _SIDE_BITS = 2, 30
@@ -155,6 +154,7 @@ class EdgeSums(dict[int, int]):
     def _series(
         self, client: Prototype | None, server: Prototype | None, connection_type: str
     ) -> EdgeSeries:
+        tenant = next(each.tenant for each in (client, server) if each is not None)
         caller = USER if client is None else client.service
         if server is not None:
             callee = server.service
@@ -168,7 +168,7 @@ class EdgeSums(dict[int, int]):
             for side, values in ((CLIENT, of_client), (SERVER, of_server))
             if name in values
         )
-        return EdgeSeries(_TENANT, caller, callee, connection_type, dimensions)
+        return EdgeSeries(tenant, caller, callee, connection_type, dimensions)
 
 
 def _sides(code: int) -> tuple[int, int]:

@@ -14,21 +14,21 @@ import numpy as np
 import numpy.typing as npt
 
 from tailrace.agents.service_graph.settings import Columns, ServiceGraphSettings
-from tailrace.schemas.spans import SpanBatch
-from tailrace.schemas.strings import ABSENT, Strings, Values, text_of
-from tailrace.tables.half_edge_rows import (
+from tailrace.agents.service_graph.tenants import Owned, Salts
+from tailrace.schemas.half_edges import (
     CLIENT,
     DATABASE,
     FAILED,
     KEY_BYTES,
     MESSAGING,
     ROOT,
-    Halves,
     Ints,
     Keys,
     Prototype,
-    Prototypes,
 )
+from tailrace.schemas.spans import SpanBatch
+from tailrace.schemas.strings import ABSENT, Strings, Values, text_of
+from tailrace.tables.half_edge_rows import Halves, Prototypes
 
 NAME_BYTES = 1 << 10
 """How long a name may be; longer ones are cut."""
@@ -76,6 +76,8 @@ class _Numbers(dict[int, int]):
         self._folds = [_Folds() for _ in dimensions]
         self._prototypes = prototypes
         self._weighted = _Weighted(prototypes)
+        self.owned = Owned(prototypes, strings)
+        self.salts = Salts(strings)
         self._generation = prototypes.generation
         self._strings, self._values = strings, values
         # Interned here, so that they are known by their ids.
@@ -176,8 +178,10 @@ class HalfReader:
         found = numbers.of(service.astype(np.int64), [target, *others])
         if batch.weight is not None:
             found = numbers.weighted(found, batch.weight.take(rows))
+        if len(batch.tenant):
+            found = numbers.owned.of(found, batch.tenant.take(rows))
         fragments = np.searchsorted(batch.fragment_start, rows, "right") - 1
-        keys = _keys(batch, rows, fragments, is_client)
+        keys = _keys(batch, rows, fragments, is_client, numbers.salts)
         durations = np.maximum(batch.end - batch.start, 0).take(rows)
         at = _times(batch, times, fragments)
         return Halves(keys, found, durations, at, states), unnamed
@@ -220,13 +224,16 @@ def _keys(
     rows: npt.NDArray[np.intp],
     fragments: npt.NDArray[np.intp],
     is_client: npt.NDArray[np.bool_],
+    salts: Salts,
 ) -> Keys:
-    """Return the keys of halves; those of roots mean nothing."""
+    """Return the keys of halves, each of its tenant; those of roots mean nothing."""
     words = np.empty((len(rows), KEY_BYTES // 8), np.uint64)
     trace_ids = np.frombuffer(b"".join(batch.fragment_trace_id), np.uint64).reshape(-1, 2)
     words[:, :2] = trace_ids.take(fragments, 0)
     span_ids = np.frombuffer(b"".join(batch.span_id), np.uint64)
     words[:, 2] = np.where(is_client, span_ids.take(rows), _parents(batch).take(rows))
+    if len(batch.tenant):
+        words[:, 2] ^= salts.of(batch.tenant.take(rows))
     return words.view(f"V{KEY_BYTES}")[:, 0]
 
 

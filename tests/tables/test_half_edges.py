@@ -10,16 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tailrace.tables.half_edge_blocks import Block, decode, encode
-from tailrace.tables.half_edge_rows import (
+from tailrace.schemas.half_edges import (
     CLIENT,
     DATABASE,
     FAILED,
     KEY_BYTES,
     ROOT,
-    Halves,
     Prototype,
 )
+from tailrace.tables.half_edge_blocks import Block, decode, encode
+from tailrace.tables.half_edge_rows import Halves
 from tailrace.tables.half_edges import HalfEdges
 from tailrace.tables.store import Changes, MemoryDisk, PartitionStore
 
@@ -210,6 +210,7 @@ def blocks(draw: st.DrawFn) -> Block:
     bits = draw(st.dictionaries(st.integers(0, 99), _BITS, max_size=5))
     serials = sorted(bits)
     weight = draw(st.sampled_from([1, 1, 7]))
+    tenant = draw(st.sampled_from(["default", "default", "acme"]))
     states = np.array([bits[serial] for serial in serials], np.uint8)
     keys = np.array([bytes([serial + 1]) * KEY_BYTES for serial in serials], f"V{KEY_BYTES}")
     keys[(states & ROOT) != 0] = bytes(KEY_BYTES)
@@ -217,7 +218,7 @@ def blocks(draw: st.DrawFn) -> Block:
         end=base + 100,
         serials=np.array(serials, np.int64) + base,
         prototypes=[
-            Prototype("api", "db", (("x", str(serial % 2)),), 1 + serial % weight)
+            Prototype("api", "db", (("x", str(serial % 2)),), 1 + serial % weight, tenant)
             for serial in serials
         ],
         durations=np.array(serials, np.int64) << 56,
@@ -240,9 +241,12 @@ def test_a_block_is_read_as_it_was_written(block: Block) -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(blocks())
-def test_without_weights_a_block_is_one_that_earlier_versions_read(block: Block) -> None:
+def test_a_block_is_one_that_earlier_versions_read_as_long_as_they_know_all_of_it(
+    block: Block,
+) -> None:
     has_weights = any(prototype.weight != 1 for prototype in block.prototypes)
-    assert encode(block)[0] == (2 if has_weights else 1)
+    has_tenants = any(prototype.tenant != "default" for prototype in block.prototypes)
+    assert encode(block)[0] == (3 if has_tenants else 2 if has_weights else 1)
 
 
 def test_a_block_of_a_later_version_is_refused() -> None:

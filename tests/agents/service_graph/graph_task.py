@@ -9,11 +9,13 @@ from typing import Any, NamedTuple
 from tailrace.agents.service_graph import agent
 from tailrace.agents.service_graph.logic import ServiceGraphLogic
 from tailrace.agents.service_graph.settings import ServiceGraphSettings
+from tailrace.schemas.config.tenancy import TenancyConfig
 from tailrace.schemas.otlp.decoder import Decoder
 from tailrace.schemas.records import DeadLetter, Output, Record
 from tailrace.schemas.series import EdgeSeries
 from tailrace.schemas.spans import SpanBatch
 from tailrace.schemas.sums import decode, histogram
+from tailrace.schemas.tenants import SpanTenants
 from tailrace.schemas.watermarks import Watermark, read_watermark
 from tailrace.streams.task import Task, TaskId
 from tailrace.tables.interval_sums import RollupTopic
@@ -29,7 +31,10 @@ ROLLUPS = RollupTopic("rollups", 3, 100_000, INTERVAL_MS)
 class Codec:
     """Decodes; who refuses what is not asked here."""
 
-    def __init__(self, settings: ServiceGraphSettings, interned_limit_bytes: int) -> None:
+    def __init__(
+        self, settings: ServiceGraphSettings, interned_limit_bytes: int, tenancy: TenancyConfig
+    ) -> None:
+        self._tenants = SpanTenants(tenancy)
         self._decoder = Decoder(
             settings.columns,
             settings.client_columns,
@@ -39,19 +44,25 @@ class Codec:
         )
 
     def decode(self, records: Sequence[Record]) -> tuple[SpanBatch, Sequence[DeadLetter]]:
-        return self._decoder.decode([record.value for record in records]), ()
+        batch = self._decoder.decode([record.value for record in records])
+        batch.tenant = self._tenants.of(batch, records)
+        return batch, ()
 
 
 def no_letter(*_: object) -> tuple[str, Output]:
     raise AssertionError("nothing is refused")
 
 
-def builder(settings: ServiceGraphSettings, interned_limit_bytes: int = 32 << 20) -> Build:
+def builder(
+    settings: ServiceGraphSettings,
+    interned_limit_bytes: int = 32 << 20,
+    tenancy: TenancyConfig = TenancyConfig(),  # noqa: B008 (it never changes)
+) -> Build:
     """Builds tasks as a new process would, with nothing shared between two."""
 
     def build(store: PartitionStore) -> Task[SpanBatch]:
         logic = ServiceGraphLogic(settings, store, ROLLUPS, "service_graph-0")
-        codec = Codec(settings, interned_limit_bytes)
+        codec = Codec(settings, interned_limit_bytes, tenancy)
         return Task(TaskId("spans", 0), store, codec, {agent.NAME: logic}, no_letter)
 
     return build
