@@ -15,7 +15,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from tailrace.tables.half_edge_rows import CLIENT, HalfRows, Ints
+from tailrace.schemas.half_edges import CLIENT, Ints
+from tailrace.tables.half_edge_rows import HalfRows
 
 _FLAG_BITS = 2
 _HAS_PAIRED = 2

@@ -18,10 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from tailrace.tables.half_edge_blocks import Block, has_key
-from tailrace.tables.half_edge_journal import HalfEdgeJournal
-from tailrace.tables.half_edge_pairs import HalfEdgePairs, tokens
-from tailrace.tables.half_edge_rows import (
+from tailrace.schemas.half_edges import (
     CLIENT,
     DATABASE,
     FAILED,
@@ -29,11 +26,12 @@ from tailrace.tables.half_edge_rows import (
     LEFT,
     PAIRED,
     ROOT,
-    HalfRows,
-    Halves,
     Ints,
-    Prototypes,
 )
+from tailrace.tables.half_edge_blocks import Block, has_key
+from tailrace.tables.half_edge_journal import HalfEdgeJournal
+from tailrace.tables.half_edge_pairs import HalfEdgePairs, tokens
+from tailrace.tables.half_edge_rows import HalfRows, Halves, Prototypes
 from tailrace.tables.store import PartitionStore
 
 NOBODY = -1

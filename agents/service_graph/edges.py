@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tailrace.agents.service_graph.halves import NAME_BYTES, cut
+from tailrace.schemas import half_edges as bits
+from tailrace.schemas.half_edges import Prototype
 from tailrace.schemas.series import (
     CLIENT,
     CLIENT_FAILED,
@@ -17,8 +19,7 @@ from tailrace.schemas.series import (
     EdgeSeries,
 )
 from tailrace.schemas.sums import Ints, Layout, merged, observed
-from tailrace.tables import half_edge_rows as bits
-from tailrace.tables.half_edge_rows import Prototype, Prototypes
+from tailrace.tables.half_edge_rows import Prototypes
 from tailrace.tables.half_edges import NOBODY, Calls
 from tailrace.tables.interval_sums import IntervalSums
 

@@ -15,11 +15,12 @@ import numpy as np
 from tailrace.agents.service_graph.edges import Edges, EdgeSums, edges_of
 from tailrace.agents.service_graph.halves import HalfReader
 from tailrace.agents.service_graph.settings import ServiceGraphSettings
+from tailrace.schemas.half_edges import CLIENT, DATABASE, ROOT
 from tailrace.schemas.records import Arrivals, Outbox, Totals
 from tailrace.schemas.series import edge_layout
 from tailrace.schemas.spans import SpanBatch
 from tailrace.schemas.sums import Rollup
-from tailrace.tables.half_edge_rows import CLIENT, DATABASE, ROOT, Halves
+from tailrace.tables.half_edge_rows import Halves
 from tailrace.tables.half_edges import NOBODY, Calls, HalfEdges, Met
 from tailrace.tables.interval_sums import IntervalSums, RollupTopic
 from tailrace.tables.store import PartitionStore

@@ -10,13 +10,14 @@ import pytest
 
 from tailrace.agents.service_graph.edges import KEY_BYTES, EdgeSums, edges_of
 from tailrace.agents.service_graph.settings import ServiceGraphSettings
+from tailrace.schemas.half_edges import Prototype
 from tailrace.schemas.records import Outbox
 from tailrace.schemas.series import edge_layout
 from tailrace.schemas.sums import decode
 from tailrace.schemas.watermarks import Watermark
 from tailrace.streams.batch import Batch
 from tailrace.streams.task import Task
-from tailrace.tables.half_edge_rows import Prototype, Prototypes
+from tailrace.tables.half_edge_rows import Prototypes
 from tailrace.tables.half_edges import Calls
 from tailrace.tables.interval_sums import IntervalSums
 from tailrace.tables.store import MemoryDisk, PartitionStore
