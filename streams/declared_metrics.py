@@ -16,6 +16,7 @@ from tailrace.agents.sampling.logic import SamplingLogic
 from tailrace.agents.service_graph.agent import NAME as SERVICE_GRAPH
 from tailrace.agents.service_graph.logic import ServiceGraphLogic
 from tailrace.streams import alert_metrics
+from tailrace.streams.distributions import DISTRIBUTIONS
 from tailrace.streams.engine import Engine
 from tailrace.streams.metric_kinds import (
     Around,
@@ -25,6 +26,7 @@ from tailrace.streams.metric_kinds import (
     TaskMetric,
     WorkerMetric,
     declared,
+    distributed,
     parts,
     total,
 )
@@ -223,4 +225,5 @@ LANE_METRICS = alert_metrics.LANE_METRICS
 def families() -> list[Family]:
     """Return every metric of ours, in the order of the exposition."""
     of_tasks = (*TASK_METRICS, *SPLIT_METRICS)
-    return [declared(each) for each in (*of_tasks, *WORKER_METRICS, *LANE_METRICS)]
+    numbers = [declared(each) for each in (*of_tasks, *WORKER_METRICS)]
+    return [*numbers, *map(distributed, DISTRIBUTIONS), *map(declared, LANE_METRICS)]

@@ -19,6 +19,7 @@ from aiokafka.structs import TopicPartition
 from tailrace.schemas import topics
 from tailrace.schemas.definitions import Definitions
 from tailrace.streams.batch import Batch
+from tailrace.streams.distributions import Distributions
 from tailrace.streams.ledger import InputBehind, KafkaLedger, Ledger, LedgerNames
 from tailrace.streams.runner import Runner
 from tailrace.streams.task import Task, TaskId
@@ -87,6 +88,7 @@ class Engine:
         self.is_ready = False
         self.rebalances = 0
         self.records_expired = 0
+        self.distributions = Distributions()
         self._kafka = kafka
         self._on_ready = on_ready
         self._definitions = definitions
@@ -194,6 +196,7 @@ class Engine:
             monotonic=time.monotonic,
             cpu=time.thread_time,
             give_up_after_s=self.settings.stall_timeout_s,
+            distributions=self.distributions,
         )
 
     def _built(self, id: TaskId, store: PartitionStore) -> Task[Any]:

@@ -10,6 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from tailrace.agents.notifier.sender import LaneStatus, Sender
 from tailrace.streams.definitions import Follower
+from tailrace.streams.distributions import Distribution
 from tailrace.streams.engine import Engine
 from tailrace.streams.policies_file import PoliciesFile
 from tailrace.streams.runner import Runner
@@ -82,11 +83,16 @@ class Family:
     name: str
     help: str
     labels: tuple[str, ...]
-    is_counter: bool
+    kind: str
+
+    @property
+    def is_counter(self) -> bool:
+        """True if it only rises."""
+        return self.kind == "counter"
 
     @property
     def sample_name(self) -> str:
-        """The name of its samples, by which it is asked for."""
+        """The name of its samples, or what they begin with, by which it is asked for."""
         return f"{self.name}_total" if self.is_counter else self.name
 
     def empty(self) -> CounterMetricFamily | GaugeMetricFamily:
@@ -121,10 +127,19 @@ def declared(metric: Declared) -> Family:
     name = f"tailrace_{metric.name}"
     match metric:
         case TaskMetric():
-            return Family(name, metric.help, _TASK, metric.is_counter)
+            return Family(name, metric.help, _TASK, _kind(metric))
         case SplitMetric():
-            return Family(name, metric.help, (*_TASK, *metric.labels), metric.is_counter)
+            return Family(name, metric.help, (*_TASK, *metric.labels), _kind(metric))
         case WorkerMetric():
-            return Family(name, metric.help, (), metric.is_counter)
+            return Family(name, metric.help, (), _kind(metric))
         case LaneMetric():
-            return Family(name, metric.help, ("tenant", "contact_point"), False)
+            return Family(name, metric.help, ("tenant", "contact_point"), "gauge")
+
+
+def distributed(metric: Distribution) -> Family:
+    """Return the family of *metric*."""
+    return Family(f"tailrace_{metric.name}", metric.help, metric.labels, metric.kind)
+
+
+def _kind(metric: TaskMetric | SplitMetric | WorkerMetric) -> str:
+    return "counter" if metric.is_counter else "gauge"

@@ -54,6 +54,7 @@ class Metrics(Collector):
             family = declared(counter).empty()
             family.add_metric((), counter.read(self._around))
             yield family
+        yield from engine.distributions.collect()
         lanes = self._around.sender.statuses()
         for gauge in LANE_METRICS:
             family = declared(gauge).empty()

@@ -60,6 +60,9 @@ Values of labels:
 - `cost`: `pages`; of these `out_of_hours`, which is not from Monday to Friday, 9 to 18 UTC;
   `flapping`, again within an hour; `unacted`, which ended without a snooze or a silence.
 
+Histograms and summaries have `_count` and `_sum`, histograms `_bucket` too; they begin at 0 with
+the process.
+
 On Linux there are also the Prometheus client's `process_*` metrics: CPU, memory, open files.
 
 What must hold in each partition, at every checkpoint:
@@ -89,9 +92,8 @@ def page() -> str:
 
 
 def _row(family: Family) -> str:
-    kind = "counter" if family.is_counter else "gauge"
     labels = ", ".join(f"`{label}`" for label in family.labels) or "none"
-    return f"| `{family.sample_name}` | {kind} | {labels} | {family.help} |\n"
+    return f"| `{family.sample_name}` | {family.kind} | {labels} | {family.help} |\n"
 
 
 if __name__ == "__main__":

@@ -31,6 +31,13 @@ import structlog
 from tailrace.schemas.definitions import Definitions
 from tailrace.schemas.records import Totals
 from tailrace.streams.batch import Batch
+from tailrace.streams.distributions import (
+    BATCH_CPU_SECONDS,
+    BATCH_RECORDS,
+    CHECKPOINT_SECONDS,
+    TAKEOVER_SECONDS,
+    Distributions,
+)
 from tailrace.streams.ledger import InputBehind, Ledger, StoreAhead
 from tailrace.streams.patience import Patience, may_pass
 from tailrace.streams.task import Task, TaskId
@@ -80,6 +87,7 @@ class Runner:
         monotonic: Callable[[], float],
         cpu: Callable[[], float],
         give_up_after_s: float,
+        distributions: Distributions | None = None,
     ) -> None:
         self.id = id
         self.phase = Phase.STARTING
@@ -104,6 +112,7 @@ class Runner:
         self._monotonic = monotonic
         self._cpu = cpu
         self._patience = Patience(give_up_after_s)
+        self._distributions = distributions or Distributions()
         self._is_stopping = False
         self._task: Task[Any] | None = None
         self._batch: Batch | None = None
@@ -172,6 +181,7 @@ class Runner:
         self.phase = Phase.RUNNING
         self.last_checkpoint_at = self._monotonic()
         self.restore_seconds = self.last_checkpoint_at - started
+        self._distributions.observe(TAKEOVER_SECONDS, self.restore_seconds, self.id.stage)
 
     async def _unless_stopping(self, step: Awaitable[None]) -> None:
         """Do *step*. aiokafka loses a cancellation that comes while it closes a client."""
@@ -183,15 +193,16 @@ class Runner:
         """Let the logic *name* see *batch*, after those before it; False if it is not the next."""
         if self._batch is not batch:
             self._attempted[batch.topic] = batch.end
-            with self._charge("decode"):
+            with self._charge("decode", is_of_batch=True):
                 begun = self.task.begin(batch, latest)
             if not begun:
                 del self._attempted[batch.topic]
                 return False
             self._batch = batch
             self.batch_records = len(batch.records)
+            self._distributions.observe(BATCH_RECORDS, self.batch_records, self.id.stage)
         for each in self.task.waiting_upto(name):
-            with self._charge(each):
+            with self._charge(each, is_of_batch=True):
                 self.task.run(each)
         return True
 
@@ -208,12 +219,15 @@ class Runner:
             self.task.advance(now)
 
     @contextmanager
-    def _charge(self, part: str) -> Iterator[None]:
+    def _charge(self, part: str, *, is_of_batch: bool = False) -> Iterator[None]:
         started = self._cpu()
         try:
             yield
         finally:
-            self.cpu_seconds[part] = self.cpu_seconds.get(part, 0.0) + self._cpu() - started
+            spent = self._cpu() - started
+            self.cpu_seconds[part] = self.cpu_seconds.get(part, 0.0) + spent
+            if is_of_batch:
+                self._distributions.observe(BATCH_CPU_SECONDS, spent, self.id.stage, part)
 
     def checkpoint_soon(self) -> None:
         """Begin a checkpoint if there is something to commit and none is under way."""
@@ -253,6 +267,7 @@ class Runner:
             self.checkpoints += 1
             self._patience.committed(snapshot.read_to)
             self.checkpoint_seconds = self._monotonic() - started
+            self._distributions.observe(CHECKPOINT_SECONDS, self.checkpoint_seconds, self.id.stage)
         except Exception as error:
             self.failed(error)
 

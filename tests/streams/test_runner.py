@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tailrace.streams.batch import Batch
+from tailrace.streams.distributions import Distributions
 from tailrace.streams.runner import Runner
 from tailrace.streams.task import Task, TaskId
 from tailrace.tables.store import (
@@ -77,10 +78,12 @@ class Bench:
         self.ledger, self.disk, self.now = SlowLedger(), OneOpener(), 1000.0
         self.ends: list[BaseException] = []
         self.locations = self.seeks = 0
+        self.distributions = Distributions()
         self.runner = Runner(
             ID, self.ledger, self.disk.open, build or (lambda store: build_task(ID, store, "out")),
             locate=self._locate, still_ours=self._ours, seek=self._seek, fail=self.ends.append,
             monotonic=lambda: self.now, cpu=lambda: 0.0, give_up_after_s=10.0,
+            distributions=self.distributions,
         )  # fmt: skip
 
     async def _ours(self, id: TaskId) -> bool:
@@ -295,3 +298,24 @@ async def test_a_task_that_fails_before_its_checkpoint_begins_checkpoints_again(
     await worker.checkpoint()
     assert worker.runner.checkpoints == 1
     assert [output.value for _, output in log.committed] == [b"1"]
+
+
+async def test_takeovers_batches_and_checkpoints_are_observed_by_stage() -> None:
+    bench = Bench()
+    await bench.runner.start()
+    bench.take(0)
+    bench.runner.checkpoint_soon()
+    await bench.runner.checkpoint_done()
+    counts = {
+        (sample.name.removeprefix("tailrace_"), *sample.labels.values()): sample.value
+        for metric in bench.distributions.collect()
+        for sample in metric.samples
+        if sample.name.endswith("_count")
+    }
+    assert counts == {
+        ("checkpoint_seconds_count", ID.stage): 1,
+        ("takeover_seconds_count", ID.stage): 1,
+        ("batch_records_count", ID.stage): 1,
+        ("batch_cpu_seconds_count", ID.stage, "decode"): 1,
+        ("batch_cpu_seconds_count", ID.stage, "count"): 1,
+    }
