@@ -6,7 +6,7 @@ RUN := .venv/bin/python
 export UV_PYTHON_DOWNLOADS := never
 export UV_PYTHON_PREFERENCE := only-system
 
-.PHONY: setup demo test lint types arch bench compare-sampling docs alertmanager prometheus wheel clean
+.PHONY: setup demo test lint types arch bench compare-sampling compare-metrics docs alertmanager prometheus wheel clean
 
 setup: .venv/.ready  ## everything installed, as uv.lock says
 
@@ -47,6 +47,9 @@ bench: setup  ## CPU µs a span, checked against the truth
 
 compare-sampling: setup  ## what a collector keeps, built with Go, beside what we keep
 	@GO="$(GO)" $(RUN) -m tailrace_loadtest.compare $(ARGS)
+
+compare-metrics: setup  ## what a collector's connectors count, built with Go, beside what we count
+	@GO="$(GO)" $(RUN) -m tailrace_loadtest.compare_metrics $(ARGS)
 
 docs: setup  ## docs/metrics.md, from the declarations
 	@$(RUN) -m tailrace.streams.metrics_page > docs/metrics.md

@@ -22,6 +22,7 @@ from tailrace_loadtest.compare.recording import Recording
 from tailrace_loadtest.compare.report import Report
 from tailrace_loadtest.compare.reproduction import reproduction
 from tailrace_loadtest.compare.spans import one_message_each, traces
+from tailrace_loadtest.go_modules import NoProgram
 
 _SETS_AT_ONCE = 30
 """Of one collector: each holds all spans of its own until the end."""
@@ -46,7 +47,7 @@ def main(
     """Give random traces and policies to a collector and to `simulate`; compare what they keep."""
     try:
         program = program or collector.build()
-    except collector.NoCollector as error:
+    except NoProgram as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(3) from None
     random = Random(seed)

@@ -7,12 +7,8 @@ what it keeps does not hinge on how fast anything runs.
 from __future__ import annotations
 
 import http.client
-import os
-import re
-import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -26,9 +22,9 @@ from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 from tailrace_loadtest.compare.kept import Kept
 from tailrace_loadtest.compare.messages import Message
 from tailrace_loadtest.compare.policies import PolicySet
+from tailrace_loadtest.go_modules import built
 from tailrace_loadtest.processes import free_port
 
-OLDEST_GO = (1, 25)
 WAIT = "600s"
 """Longer than any run."""
 _NAMING = "processor.tailsamplingprocessor.recordpolicy"
@@ -41,46 +37,9 @@ _START_S = 60.0
 _STOP_S = 300.0
 
 
-class NoCollector(Exception):
-    """None can be built here; the text says what to do."""
-
-
 def build() -> Path:
-    """The collector, in the user's cache; raises NoCollector."""
-    go = os.environ.get("GO") or shutil.which("go") or "go"
-    version = _version(go)
-    wanted = ".".join(map(str, OLDEST_GO))
-    if version is None:
-        raise NoCollector(
-            f"Building a collector takes Go {wanted} or newer, and there is none ({go}). "
-            f"Install it from https://go.dev/dl or your system's packages, or say where it is: "
-            f"make compare-sampling GO=/path/to/go"
-        )
-    if version < OLDEST_GO:
-        raise NoCollector(
-            f"{go} is Go {version[0]}.{version[1]}; building a collector takes {wanted} or newer. "
-            f"Install one, or say where it is: make compare-sampling GO=/path/to/go"
-        )
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    built = Path(home) / "tailrace" / "compare" / "collector"
-    built.parent.mkdir(parents=True, exist_ok=True)
-    sys.stderr.write("building a collector, which takes minutes the first time\n")
-    done = subprocess.run([go, "build", "-o", str(built), "."], cwd=_MODULE, check=False)
-    if done.returncode:
-        raise NoCollector(
-            "Go did not build it; what it said stands above. Modules come from where Go is set to "
-            "get them: see `go env GOPROXY`."
-        )
-    return built
-
-
-def _version(go: str) -> tuple[int, int] | None:
-    try:
-        said = subprocess.run([go, "version"], capture_output=True, text=True, check=True).stdout
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    found = re.search(r"go(\d+)\.(\d+)", said)
-    return (int(found[1]), int(found[2])) if found else None
+    """The collector, in the user's cache; raises NoProgram."""
+    return built(_MODULE, "collector", ("build",), "compare-sampling")
 
 
 def kept(

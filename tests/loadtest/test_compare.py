@@ -16,6 +16,7 @@ from tailrace_loadtest.compare.messages import Traces
 from tailrace_loadtest.compare.policies import TYPES, PolicySet, flattened, policy_sets
 from tailrace_loadtest.compare.report import Report
 from tailrace_loadtest.compare.spans import one_message_each, traces
+from tailrace_loadtest.go_modules import NoProgram
 
 MIGRATING = Path(__file__).parents[2] / "docs" / "migrating.md"
 
@@ -104,7 +105,7 @@ def test_each_known_cause_is_listed_in_the_docs(known) -> None:  # type: ignore[
 
 def test_without_go_it_is_said_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("GO", str(tmp_path / "none"))
-    with pytest.raises(collector.NoCollector, match=r"takes Go 1\.25 or newer, and there is none"):
+    with pytest.raises(NoProgram, match=r"takes Go 1\.25 or newer, and there is none"):
         collector.build()
 
 
@@ -113,7 +114,7 @@ def test_an_old_go_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     old.write_text("#!/bin/sh\necho go version go1.19.8 linux/amd64\n")
     old.chmod(0o755)
     monkeypatch.setenv("GO", os.fspath(old))
-    with pytest.raises(collector.NoCollector, match=r"is Go 1\.19"):
+    with pytest.raises(NoProgram, match=r"is Go 1\.19"):
         collector.build()
 
 
