@@ -26,7 +26,8 @@ class RekeyTasks:
         self._dead_letters = DeadLetters(config.output.dead_letters, cluster.dead_letter_bytes)
         name = topics.rekeyed_spans(config.app)
         interval_ms = config.engine.rollup_interval // MILLISECOND
-        self._topic = RekeyedTopic(name, cluster.partitions[name], interval_ms)
+        header = config.tenancy.header
+        self._topic = RekeyedTopic(name, cluster.partitions[name], interval_ms, header)
 
     def build(self, id: TaskId, store: PartitionStore) -> Task[SpanBatch]:
         """Return the task *id* with what *store* has."""

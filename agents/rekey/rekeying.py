@@ -3,6 +3,7 @@
 Laws:
 
 - Every good span comes out once, and all of a trace's in one partition, in their order.
+- All parts of a message have the header that says its tenant, as it came, if it came with one.
 - A record carries its source's watermark; where a source has nothing to say, it says at least
   that: once an interval, when it falls idle, and every hour as long as it is.
 """
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 
 from tailrace.schemas.records import Arrivals, Headers, Outbox, Output, Totals
 from tailrace.schemas.spans import SpanBatch
+from tailrace.schemas.tenants import header_of
 from tailrace.schemas.watermarks import Watermark
 from tailrace.tables.source_marks import SourceMarks
 from tailrace.tables.store import PartitionStore
@@ -24,11 +26,15 @@ _IDLE_KEY = b"i"
 
 @dataclass(frozen=True, slots=True)
 class RekeyedTopic:
-    """Where spans go by trace ID; a watermark goes to all `partitions` every `interval_ms`."""
+    """Where spans go by trace ID; a watermark goes to all `partitions` every `interval_ms`.
+
+    `tenant_header`: the header that goes with each part of a message.
+    """
 
     name: str
     partitions: int
     interval_ms: int
+    tenant_header: str | None = None
 
 
 def partition_of(trace_id: bytes, partitions: int) -> int:
@@ -54,12 +60,17 @@ class RekeyLogic:
         messages = batch.fragment_message.tolist()
         for message, *part in zip(messages, batch.fragment_trace_id, batch.raw, strict=True):
             parts[message].append((part[0], part[1]))
-        for now, fragments in zip(times, parts, strict=True):
+        for record, now, fragments in zip(arrivals.records, times, parts, strict=True):
             self._marks.roll(now, outbox)
-            headers: Headers = (Watermark(self._source, now).header(),)
+            headers = (Watermark(self._source, now).header(), *self._passed_on(record.headers))
             for trace_id, raw in fragments:
                 place = partition_of(trace_id, topic.partitions)
                 outbox.send(topic.name, Output(trace_id, raw, now, headers, place))
+
+    def _passed_on(self, headers: Headers) -> Headers:
+        name = self._topic.tenant_header
+        found = None if name is None else header_of(name, headers)
+        return () if found is None else (found,)
 
     def advance(self, now: int, outbox: Outbox, totals: Totals) -> None:
         self._marks.idle(now, outbox)

@@ -23,10 +23,12 @@ from tests.streams.deaths import EVENTS, Row, by_topic
 from tests.streams.span_traffic import BEGIN_MS, END_MS, Sent, rows, traffic
 
 TOPIC, PARTITIONS, INTERVAL_MS = "app-spans", 3, 1000
+TENANT = "x-tenant"
 
 
 def build(store: PartitionStore) -> Task[SpanBatch]:
-    logic = RekeyLogic(store, RekeyedTopic(TOPIC, PARTITIONS, INTERVAL_MS), "rekey-in-4")
+    topic = RekeyedTopic(TOPIC, PARTITIONS, INTERVAL_MS, TENANT)
+    logic = RekeyLogic(store, topic, "rekey-in-4")
     codec = SpanCodec(Decoder(), is_keyed=False)
     dead_letters = DeadLetters("dead", 10_000)
     return Task(TaskId("rekey-in", 4), store, codec, {"rekey": logic}, dead_letters.of_record)
@@ -105,3 +107,20 @@ def test_a_source_that_was_idle_says_so_before_it_says_anything_else() -> None:
         (BEGIN_MS, True),
         (BEGIN_MS, False),
     ]
+
+
+def test_the_parts_of_a_message_of_many_traces_have_its_tenant() -> None:
+    task = build(PartitionStore(MemoryDisk()))
+    value = message(Span(b"0123456789abcdef"), Span(b"fedcba9876543210"))
+    headers = ((TENANT, b"first"), (TENANT, b"acme"), ("other", b"x"))
+    task.process(Batch("in", 4, 0, 1, [Row(0, BEGIN_MS, None, value, headers)]), END_MS)
+    parts = [output for output in task.snapshot().outputs[TOPIC] if output.value]
+    assert [output.headers[1:] for output in parts] == [((TENANT, b"acme"),)] * 2
+
+
+def test_a_record_that_says_no_tenant_is_passed_on_without_one() -> None:
+    task = build(PartitionStore(MemoryDisk()))
+    value, headers = message(Span(b"0123456789abcdef")), (("other", b"x"),)
+    task.process(Batch("in", 4, 0, 1, [Row(0, BEGIN_MS, None, value, headers)]), END_MS)
+    (part,) = [output for output in task.snapshot().outputs[TOPIC] if output.value]
+    assert [name for name, _ in part.headers] == [WATERMARK_HEADER]
