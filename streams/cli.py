@@ -221,6 +221,10 @@ def simulate(
             " of the same data, and why?"
         ),
     ] = None,
+    flushes: Annotated[
+        bool,
+        typer.Option("--flushes", help="Write all that goes to the topic of metrics, too."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Say the summary as JSON.")] = False,
 ) -> None:
     """What would this config do to my data? Runs it over files, without Kafka.
@@ -230,6 +234,8 @@ def simulate(
 
     With --against, the other config's results go into OUT/against, and the report of what each
     keeps, by policy, service, status and latency, is comparison.json.
+
+    With --flushes, metrics.pb has every message of OTLP metrics, each after its length in 4 bytes.
     """
     import json
     from dataclasses import asdict
@@ -249,7 +255,7 @@ def simulate(
         found = comparison.compare([own, other], inputs, arrivals, out)
         typer.echo(json.dumps(found, indent=2)) if as_json else comparison.show(found)
         return
-    summary = simulation.simulate(loaded, inputs, arrivals, out, told)
+    summary = simulation.simulate(loaded, inputs, arrivals, out, told, flushes=flushes)
     typer.echo(json.dumps(asdict(summary)) if as_json else summary.text(out))
 
 

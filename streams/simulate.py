@@ -40,6 +40,7 @@ from tailrace.tables.store import MemoryDisk, PartitionStore
 
 _TOPIC = "simulate"
 _BATCH_RECORDS = 4000
+_FLUSHES = "metrics"
 _SECOND_MS = 1000
 _LATEST_MS = 9_000_000_000_000
 """Later arrivals count as this (in 2255): with a wait added, they still are times in ns."""
@@ -95,12 +96,15 @@ def simulate(
     arrivals: str,
     out: Path,
     definitions: Definitions | None = None,
+    *,
+    flushes: bool = False,
 ) -> Summary:
     """Write into *out* what *config* makes of *inputs*; *arrivals* as `recorded` takes them.
 
-    Alerts are those of *definitions*; nobody is notified.
+    Alerts are those of *definitions*; nobody is notified. With *flushes*, every message of metrics
+    is written too.
     """
-    simulation = simulated(config, recorded(inputs, arrivals), out, definitions)
+    simulation = simulated(config, recorded(inputs, arrivals), out, definitions, flushes=flushes)
     totals = simulation.spans.totals
     return Summary(
         totals.records,
@@ -115,6 +119,8 @@ def simulated(
     records: Sequence[RecordedMessage],
     out: Path,
     definitions: Definitions | None = None,
+    *,
+    flushes: bool = False,
 ) -> Simulation:
     """Return the simulation of *config* after *records*; its results are in *out*."""
     out.mkdir(parents=True, exist_ok=True)
@@ -123,6 +129,8 @@ def simulated(
             name: files.enter_context((out / f"{name}.jsonl").open("wb"))
             for name in ("decisions", "sampled", "edges", "alerts", "dead_letters")
         }
+        if flushes:
+            results[_FLUSHES] = files.enter_context((out / "metrics.pb").open("wb"))
         simulation = Simulation(config, results, definitions)
         for batch in _batches(records, by_second=config.tail_sampling.keep_linked > 0):
             simulation.process(batch)
@@ -267,6 +275,8 @@ class Simulation:
         files["decisions"].writelines(row.value + b"\n" for row in decisions)
         files["edges"].writelines(row.value + b"\n" for row in edges)
         files["alerts"].writelines(row.value + b"\n" for row in outputs.get(names.alerts, ()))
+        if _FLUSHES in files:
+            files[_FLUSHES].writelines(map(_framed, outputs.get(names.metrics, ())))
         for row in (row for topic in self._sampled for row in outputs.get(topic, ())):
             files["sampled"].write(encode_json(row.value) + b"\n")
             self.written[(row.key or b"").decode()] += len(row.value)
@@ -291,6 +301,10 @@ def _taken(task: Task[Any]) -> dict[str, Sequence[Output]]:
     snapshot = task.snapshot()
     task.store.finish_checkpoint(0)
     return dict(snapshot.outputs)
+
+
+def _framed(output: Output) -> bytes:
+    return len(output.value).to_bytes(4, "big") + output.value
 
 
 def _dead_letter(output: Output) -> bytes:

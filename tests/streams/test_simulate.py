@@ -10,10 +10,12 @@ from typing import Any
 import orjson
 import pytest
 from hypothesis import given, settings
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from tailrace.schemas.config import parse
 from tailrace.schemas.errors import ConfigError
 from tailrace.schemas.otlp.json import encode_json, read_json
+from tailrace.streams.recordings import read
 from tailrace.streams.simulate import Summary, defined, simulate
 from tests.otlp import ERROR, MS, Span, counted, message
 from tests.streams.span_traffic import Sent, traffic
@@ -137,6 +139,26 @@ def test_kept_spans_are_written_as_the_collectors_file_exporter_writes_them(tmp_
     simulate(CONFIG, [source], "at-once", tmp_path / "out")
     [line] = (tmp_path / "out" / "sampled.jsonl").read_bytes().splitlines()
     assert counted([read_json(line)]) == counted([message(*spans[:2])])
+
+
+def test_every_message_of_metrics_is_written_where_that_is_asked_for(tmp_path: Path) -> None:
+    source = as_frames(tmp_path / "in.pb", [message(Span(A, end=T0)), message(Span(B, end=T0))])
+    arrivals = tmp_path / "arrivals.json"
+    arrivals.write_text("[0.5, 70.5]")
+    simulate(CONFIG, [source], str(arrivals), tmp_path / "plain")
+    assert not (tmp_path / "plain" / "metrics.pb").exists()
+    simulate(CONFIG, [source], str(arrivals), tmp_path / "out", flushes=True)
+    calls = [
+        point.as_int
+        for value in read([tmp_path / "out" / "metrics.pb"])
+        for block in ExportMetricsServiceRequest.FromString(value).resource_metrics
+        for scope in block.scope_metrics
+        for metric in scope.metrics
+        if metric.name == "traces.span.metrics.calls"
+        for point in metric.sum.data_points
+    ]
+    assert {1, 2} <= {*calls}
+    assert calls == sorted(calls)
 
 
 def test_a_garbage_line_is_a_dead_letter_and_the_others_are_read(tmp_path: Path) -> None:
