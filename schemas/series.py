@@ -7,6 +7,7 @@ of `sums`' version.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -16,22 +17,42 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from tailrace.schemas import compact_json
 from tailrace.schemas.otlp.attributes import plain_value
-from tailrace.schemas.strings import AttributeValue
+from tailrace.schemas.strings import AttributeValue, text_of
 from tailrace.schemas.sums import Layout
 
 RED = "red"
+CALLS = "calls"
+EVENTS = "events"
 EDGES = "edges"
 
 DURATION = "duration"
 CLIENT, SERVER = "client", "server"
 CLIENT_FAILED, SERVER_FAILED = "client_failed", "server_failed"
 
+SERVICE = "service.name"
+NAMESPACE = "service.namespace"
+TENANT = "tenant"
+OVERFLOW = "otel.metric.overflow"
+
 Attributes = Sequence[tuple[str, AttributeValue]]
 
 
-def red_layout(bounds: Sequence[int]) -> Layout:
-    """Spans of one resource and one set of dimensions: how many, how long (bounds in ns)."""
-    return Layout(RED, (DURATION,), tuple(bounds))
+def red_layout(bounds: Sequence[int], max_size: int = 0, unit_ns: int = 0) -> Layout:
+    """Spans of one resource and one set of dimensions: how many, how long (bounds in ns).
+
+    With a *max_size* the histogram is exponential, in a unit of *unit_ns*.
+    """
+    return Layout(RED, (DURATION,), tuple(bounds), (), max_size, unit_ns)
+
+
+def calls_layout() -> Layout:
+    """Spans by the labels of calls, where these are others than those of durations: how many."""
+    return Layout(CALLS, (), (), (CALLS,))
+
+
+def events_layout() -> Layout:
+    """Events of spans by the labels of events: how many."""
+    return Layout(EVENTS, (), (), (EVENTS,))
 
 
 def edge_layout(bounds: Sequence[int]) -> Layout:
@@ -52,11 +73,30 @@ class RedSeries(NamedTuple):
         """Return its key."""
         return len(self.resource).to_bytes(4, "big") + self.resource + self.dimensions
 
+    @property
+    def overflow_key(self) -> bytes:
+        """The key of the series that stands for others of its resource and tenant."""
+        tenant = [pair for pair in decoded_attributes(self.dimensions) if pair[0] == TENANT]
+        return RedSeries(self.resource, encoded_attributes([*tenant, (OVERFLOW, True)])).key()
+
     @classmethod
     def of_key(cls, key: bytes) -> RedSeries:
         """Return the series of *key*."""
         end = 4 + int.from_bytes(key[:4], "big")
         return cls(key[4:end], key[end:])
+
+
+def service_place(key: bytes) -> int:
+    """Return the hash that decides the partition of the RED series *key*.
+
+    It is of the tenant, and of the resource's namespace and service: who writes one series of a
+    service writes them all.
+    """
+    series = RedSeries.of_key(key)
+    resource = dict(reversed(decoded_attributes(series.resource)))
+    labels = dict(decoded_attributes(series.dimensions))
+    whose = labels.get(TENANT, ""), resource.get(NAMESPACE, ""), resource.get(SERVICE, "")
+    return zlib.crc32(compact_json.dumps([text_of(each) for each in whose]))
 
 
 class EdgeSeries(NamedTuple):

@@ -95,9 +95,21 @@ span_metrics:
   enabled: false
   namespace: ""
   dimensions: [{name: http.route, default: none}, {name: region}]
-  histogram: {unit: s, explicit: {buckets: [1ms, 1s]}}
+  calls_dimensions: [{glob: "db.*"}]
+  exclude_dimensions: [status.code]
+  include_instrumentation_scope: [express]
+  enable_metrics_sampling_method: true
+  resource_metrics_key_attributes: [service.name]
+  histogram:
+    {disable: true, unit: s, explicit: {buckets: [1ms, 1s]}, dimensions: [{name: url.scheme}]}
+  exemplars: {enabled: true, max_per_data_point: 2}
+  events: {enabled: true, dimensions: [{name: exception.type}]}
+  roll_ups: [{namespace: daily, dimensions: [span.kind]}]
   metrics_flush_interval: 15s
-  aggregation_temporality: AGGREGATION_TEMPORALITY_CUMULATIVE
+  metrics_expiration: 1h
+  series_expiration: 5m
+  aggregation_cardinality_limit: 100
+  aggregation_temporality: AGGREGATION_TEMPORALITY_DELTA
 service_graph:
   enabled: false
   store: {ttl: 10s, max_items: 1e4}
@@ -214,12 +226,32 @@ def test_every_key_has_its_effect() -> None:
             "enabled": False,
             "namespace": "",
             "dimensions": (
-                {"name": "http.route", "default": "none"},
-                {"name": "region", "default": None},
+                {"name": "http.route", "default": "none", "glob": ""},
+                {"name": "region", "default": None, "glob": ""},
             ),
-            "histogram": {"unit": "s", "explicit": {"buckets": (SECOND // 1000, SECOND)}},
+            "calls_dimensions": ({"name": "", "default": None, "glob": "db.*"},),
+            "exclude_dimensions": ("status.code",),
+            "include_instrumentation_scope": ("express",),
+            "enable_metrics_sampling_method": True,
+            "resource_metrics_key_attributes": ("service.name",),
+            "histogram": {
+                "disable": True,
+                "unit": "s",
+                "explicit": {"buckets": (SECOND // 1000, SECOND)},
+                "exponential": None,
+                "dimensions": ({"name": "url.scheme", "default": None, "glob": ""},),
+            },
+            "exemplars": {"enabled": True, "max_per_data_point": 2},
+            "events": {
+                "enabled": True,
+                "dimensions": ({"name": "exception.type", "default": None, "glob": ""},),
+            },
+            "roll_ups": ({"namespace": "daily", "dimensions": ("span.kind",)},),
             "metrics_flush_interval": 15 * SECOND,
-            "aggregation_temporality": "AGGREGATION_TEMPORALITY_CUMULATIVE",
+            "metrics_expiration": 3600 * SECOND,
+            "series_expiration": 300 * SECOND,
+            "aggregation_cardinality_limit": 100,
+            "aggregation_temporality": "AGGREGATION_TEMPORALITY_DELTA",
         },
         "tenancy": {"resource_attribute": "tenant.id", "header": "x-tenant"},
         "service_graph": {

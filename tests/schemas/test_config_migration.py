@@ -23,13 +23,11 @@ def _with(found: dict[str, str], state: str) -> set[str]:
 
 def test_every_key_of_span_metrics() -> None:
     found = _table("Keys of span_metrics")
-    histogram = {f"histogram.{key}" for key in span_metrics.HISTOGRAM_KEYS_NOT_YET}
-    missing = {*span_metrics.KEYS_NOT_YET, *histogram}
-    assert _with(found, "not yet") == missing
     assert _with(found, "refused; ") == {*span_metrics.CACHE_KEYS}
-    live = {*SpanMetricsConfig.model_fields, "add_resource_attributes"} - OURS - {"histogram"}
+    live = {*SpanMetricsConfig.model_fields} - OURS - {"histogram", "roll_ups"}
     live |= {f"histogram.{key}" for key in HistogramBody.model_fields}
-    assert found.keys() == live | missing | {*span_metrics.CACHE_KEYS}
+    assert _with(found, "works") == live
+    assert found.keys() == live | {"add_resource_attributes"} | {*span_metrics.CACHE_KEYS}
 
 
 def test_every_key_of_service_graph() -> None:

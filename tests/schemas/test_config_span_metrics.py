@@ -5,13 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailrace.schemas.config import SpanMetricsConfig, load, parse
+from tailrace.schemas.config.dimensions import RESERVED
 from tailrace.schemas.config.histograms import DEFAULT_BUCKETS
-from tailrace.schemas.config.span_metrics import (
-    CACHE_KEYS,
-    HISTOGRAM_KEYS_NOT_YET,
-    KEYS_NOT_YET,
-    RESERVED,
-)
+from tailrace.schemas.config.span_metrics import CACHE_KEYS
 from tailrace.schemas.durations import MILLISECOND, SECOND, spell
 from tailrace.schemas.errors import ConfigError
 
@@ -42,7 +38,7 @@ HISTOGRAM_KEYS = {"disable", "unit", "exponential", "explicit", "dimensions"}
 
 def test_every_key_of_the_connector_is_known() -> None:
     model = SpanMetricsConfig
-    assert {*model.model_fields, *model.refusals} == KEYS | {"enabled"}
+    assert {*model.model_fields, *model.refusals} == KEYS | {"enabled", "roll_ups"}
     histogram = type(SpanMetricsConfig().histogram)
     assert {*histogram.model_fields, *histogram.refusals} == HISTOGRAM_KEYS
 
@@ -109,7 +105,7 @@ def test_a_dimension_that_every_series_has_is_refused(name: str) -> None:
     ]
 
 
-WRONG: dict[str, tuple[str, str]] = {
+WRONG: dict[str, tuple[str, ...]] = {
     "a dimension twice": (
         "{dimensions: [{name: a}, {name: b}, {name: a, default: x}]}",
         'dimensions[2].name is "a", as is that of dimensions[0]; keep one',
@@ -126,9 +122,73 @@ WRONG: dict[str, tuple[str, str]] = {
         "{dimensions: [{name: http.status_code, default: 200}]}",
         'dimensions[0].default is 200; it must be text: write "200", in quotes',
     ),
-    "a dimension that is a pattern": (
-        "{dimensions: [{glob: 'db.*'}]}",
-        "dimensions[0].glob is not yet in this version; name the attributes one by one",
+    "a dimension by name and by pattern": (
+        "{dimensions: [{name: a, glob: 'db.*'}]}",
+        'dimensions[0].glob is "db.*" beside a name; keep one of them',
+    ),
+    "a pattern with a default": (
+        "{dimensions: [{glob: 'db.*', default: x}]}",
+        "dimensions[0].default has no meaning for a glob, which matches what is there; remove it",
+    ),
+    "a pattern that is none": (
+        "{calls_dimensions: [{glob: 'db.[a'}]}",
+        'calls_dimensions[0].glob is "db.[a", which is no pattern: a [ is never closed',
+    ),
+    "a pattern that matches what every series has": (
+        "{histogram: {dimensions: [{glob: 'span.*'}]}}",
+        'histogram.dimensions[0].glob is "span.*", which matches "span.name", a dimension anyway; '
+        "narrow it",
+    ),
+    "a pattern that matches another dimension": (
+        "{dimensions: [{glob: 'db.*'}, {name: db.system}]}",
+        'dimensions[0].glob is "db.*", which matches "db.system", a dimension anyway; narrow it',
+    ),
+    "a dimension of calls twice": (
+        "{calls_dimensions: [{name: a}, {name: a}]}",
+        'calls_dimensions[1].name is "a", as is that of dimensions[0]; keep one',
+    ),
+    "events without dimensions": (
+        "{events: {enabled: true}}",
+        "events.dimensions is empty; name at least one, as in [{name: exception.type}]",
+    ),
+    "two kinds of histogram": (
+        "{histogram: {explicit: {}, exponential: {}}}",
+        "histogram.exponential stands beside explicit; keep one of them",
+    ),
+    "one bucket": (
+        "{histogram: {exponential: {max_size: 1}}}",
+        "histogram.exponential.max_size is 1; it must be 2 to 16384, or 0 for 160",
+    ),
+    "more buckets than the collector has": (
+        "{histogram: {exponential: {max_size: 16385}}}",
+        "histogram.exponential.max_size is 16385; it must be 2 to 16384, or 0 for 160",
+    ),
+    "an expiration in the past": (
+        "{metrics_expiration: -20s}",
+        "metrics_expiration is -20s; it must be 0s or more",
+    ),
+    "an expiration of series in the past": (
+        "{series_expiration: -20s}",
+        "series_expiration is -20s; it must be 0s or more",
+    ),
+    "a limit below 0": (
+        "{aggregation_cardinality_limit: -1}",
+        "aggregation_cardinality_limit is -1; it must be 0 or more",
+    ),
+    "exemplars below 0": (
+        "{exemplars: {max_per_data_point: -1}}",
+        "exemplars.max_per_data_point is -1; it must be 0 or more",
+    ),
+    "a roll-up under the same name": (
+        "{roll_ups: [{namespace: a}, {namespace: traces.span.metrics}, {namespace: a}]}",
+        'roll_ups[1].namespace is "traces.span.metrics", as is namespace; two metrics would have '
+        "one name",
+        'roll_ups[2].namespace is "a", as is roll_ups[0].namespace; two metrics would have one '
+        "name",
+    ),
+    "a roll-up without a name": (
+        "{roll_ups: [{dimensions: [a]}]}",
+        "roll_ups[0].namespace is missing; add it",
     ),
     "a dimension as the service graph has them": (
         "{dimensions: [http.method]}",
@@ -177,14 +237,10 @@ WRONG: dict[str, tuple[str, str]] = {
         "metrics_flush_interval is -1s; metrics are flushed at fixed times here, so it must be "
         "more than 0s",
     ),
-    "delta temporality": (
-        "{aggregation_temporality: AGGREGATION_TEMPORALITY_DELTA}",
-        'aggregation_temporality is "AGGREGATION_TEMPORALITY_DELTA", which is not yet in this '
-        "version; remove it, or write AGGREGATION_TEMPORALITY_CUMULATIVE",
-    ),
     "a temporality that the collector takes for cumulative in silence": (
         "{aggregation_temporality: DELTA}",
-        'aggregation_temporality is "DELTA"; it must be AGGREGATION_TEMPORALITY_CUMULATIVE',
+        'aggregation_temporality is "DELTA"; it must be AGGREGATION_TEMPORALITY_CUMULATIVE or '
+        "AGGREGATION_TEMPORALITY_DELTA",
     ),
     "resource attributes that are neither there nor not": (
         "{add_resource_attributes: maybe}",
@@ -195,38 +251,53 @@ WRONG: dict[str, tuple[str, str]] = {
 
 
 @pytest.mark.parametrize("case", WRONG.values(), ids=WRONG)
-def test_refused(case: tuple[str, str]) -> None:
-    body, problem = case
-    assert _problems(body) == [problem]
+def test_refused(case: tuple[str, ...]) -> None:
+    body, *problems = case
+    assert _problems(body) == problems
 
 
-NOT_YET: dict[str, str] = {
-    "aggregation_cardinality_limit": "5",
-    "calls_dimensions": "[{name: a}]",
-    "enable_metrics_sampling_method": "true",
-    "events": "{enabled: true, dimensions: [{name: a}]}",
-    "exclude_dimensions": "[collector.instance.id, status.code]",
-    "exemplars": "{enabled: true}",
-    "include_instrumentation_scope": "[express]",
-    "metrics_expiration": "5m",
-    "resource_metrics_key_attributes": "[service.name]",
-    "series_expiration": "5m",
-    "histogram.dimensions": "[{name: a}]",
-    "histogram.disable": "true",
-    "histogram.exponential": "{}",
-}
+def test_everything_that_stage_one_and_two_ask_for() -> None:
+    config = _read(
+        "{dimensions: [{name: a}], calls_dimensions: [{name: b}], histogram: {exponential: {}, "
+        "unit: s, dimensions: [{name: c}]}, events: {enabled: true, dimensions: [{glob: d.*}]}, "
+        "aggregation_temporality: AGGREGATION_TEMPORALITY_DELTA}"
+    )
+    named = (config.duration_labels, config.calls_labels, config.event_labels)
+    assert [[each.name or each.glob for each in labels] for labels in named] == [
+        ["a", "c"],
+        ["a", "b"],
+        ["a", "d.*"],
+    ]
+    assert (config.bounds_ns, config.max_size, config.unit_ns) == ((), 160, SECOND)
+    assert (config.has_durations, config.has_events, config.is_delta) == (True, True, True)
 
 
-def test_every_key_that_is_not_there_yet_is_tried() -> None:
-    assert {*NOT_YET} == {*KEYS_NOT_YET, *(f"histogram.{key}" for key in HISTOGRAM_KEYS_NOT_YET)}
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("{}", False),
+        ("{calls_dimensions: [{name: a}]}", True),
+        ("{histogram: {dimensions: [{name: a}]}}", True),
+        ("{histogram: {disable: true}}", True),
+        ("{calls_dimensions: [{name: a}], histogram: {dimensions: [{name: a}]}}", False),
+        (
+            "{calls_dimensions: [{name: a}, {glob: b.*}], histogram: {dimensions: "
+            "[{glob: b.*}, {name: a}]}}",
+            False,
+        ),
+        ("{calls_dimensions: [{name: a}], histogram: {dimensions: [{name: a, default: x}]}}", True),
+        ("{dimensions: [{name: a}], calls_dimensions: [{name: a}]}", False),
+    ],
+)
+def test_calls_are_counted_apart_where_their_labels_are_others(body: str, expected: bool) -> None:
+    assert _read(body).counts_calls_apart is expected
 
 
-@pytest.mark.parametrize("key", NOT_YET)
-def test_a_key_that_is_not_there_yet_is_refused_as_such(key: str) -> None:
-    section, _, name = key.rpartition(".")
-    inner = f"{{{name}: {NOT_YET[key]}}}"
-    assert _problems(f"{{{section}: {inner}}}" if section else inner) == [
-        f"{key} is not yet in this version; remove it"
+def test_who_excludes_what_is_not_there_is_told() -> None:
+    text = "span_metrics: {exclude_dimensions: [service.name, http.method]}"
+    assert [str(each) for each in parse(text, "test.yaml", {}).warnings] == [
+        'span_metrics.exclude_dimensions names "http.method", which is none of the labels that '
+        "every series has; nothing is excluded by it"
     ]
 
 
@@ -236,32 +307,23 @@ def test_a_key_that_bounds_a_cache_is_refused_with_its_reason(key: str) -> None:
 
 
 IDLE: dict[str, str] = {
-    "no limit": "{aggregation_cardinality_limit: 0}",
-    "no dimensions of calls": "{calls_dimensions: []}",
-    "no method of sampling": "{enable_metrics_sampling_method: false}",
-    "no method of sampling, says the environment": '{enable_metrics_sampling_method: "${OFF}"}',
-    "no events": "{events: {enabled: false, dimensions: [{name: a}]}}",
-    "events that nobody enabled": "{events: {dimensions: [{name: a}]}}",
-    "nothing excluded": "{exclude_dimensions: []}",
-    "a label excluded that is not there": "{exclude_dimensions: [collector.instance.id]}",
-    "no exemplars": "{exemplars: {enabled: false, max_per_data_point: 5}}",
     "exemplars without a body": "{exemplars: }",
-    "all scopes": "{include_instrumentation_scope: []}",
-    "metrics that stay": "{metrics_expiration: 0}",
-    "series that stay": "{series_expiration: 0s}",
-    "resources by all their attributes": "{resource_metrics_key_attributes: []}",
+    "no expiration as a number": "{metrics_expiration: 0, series_expiration: 0}",
+    "the collector's defaults": (
+        "{aggregation_cardinality_limit: 0, calls_dimensions: [], enable_metrics_sampling_method: "
+        "false, events: {enabled: false}, exclude_dimensions: [], exemplars: {enabled: false, "
+        "max_per_data_point: 5}, include_instrumentation_scope: [], metrics_expiration: 0s, "
+        "resource_metrics_key_attributes: [], histogram: {disable: false, dimensions: []}}"
+    ),
+    "no, says the environment": '{enable_metrics_sampling_method: "${OFF}"}',
     "resource attributes": "{add_resource_attributes: true}",
     "resource attributes by the collector's default": "{add_resource_attributes: false}",
-    "a histogram": "{histogram: {disable: false, dimensions: []}}",
-    "no pattern": "{dimensions: [{name: a, glob: ''}]}",
 }
 
 
 @pytest.mark.parametrize("body", IDLE.values(), ids=IDLE)
 def test_what_holds_anyway_may_be_said(body: str) -> None:
-    assert _read(body).model_dump(exclude={"dimensions"}) == SpanMetricsConfig().model_dump(
-        exclude={"dimensions"}
-    )
+    assert _read(body) == SpanMetricsConfig()
 
 
 @pytest.mark.parametrize(
@@ -275,5 +337,5 @@ def test_what_holds_anyway_may_be_said(body: str) -> None:
         "{aggregation_cardinality_limit: false}",
     ],
 )
-def test_what_holds_anyway_must_be_said_right(body: str) -> None:
+def test_what_is_said_must_be_said_right(body: str) -> None:
     assert len(_problems(body)) == 1
