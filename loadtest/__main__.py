@@ -19,6 +19,7 @@ from aiokafka.errors import KafkaError
 
 from tailrace_loadtest import alerts as alarm
 from tailrace_loadtest import bench as benchmark
+from tailrace_loadtest import data_points as points
 from tailrace_loadtest import kill as chaos
 from tailrace_loadtest import latency as delay
 from tailrace_loadtest import open_traces as memory
@@ -181,6 +182,20 @@ def open_traces(
     """Measure what open traces cost: memory, and a span's CPU with few and with many of them."""
     with _measuring():
         print(memory.open_traces(traces))
+
+
+@app.command("data-points")
+def data_points(
+    rates: Annotated[
+        list[int] | None, typer.Option("--rate", min=100, help="Data points a second of output.")
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=20, help="At each rate.")] = 60.0,
+) -> None:
+    """Measure what writing metrics costs: CPU and memory by data points a second."""
+    with _measuring():
+        print(points.HEAD)
+        for row in points.data_points(rates or [1_000, 5_000, 10_000], seconds):
+            print(row, flush=True)
 
 
 @app.command()
