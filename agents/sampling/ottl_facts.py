@@ -31,6 +31,7 @@ TRUE: Final = 1
 NO_ANSWER: Final = 2
 
 _TIMES: Final = frozenset({"start", "end"})
+_MOST_CODES: Final = 1 << 62
 _MOST_ROWS: Final = 20_000
 """As many answers to rows are kept for conditions; then they are forgotten."""
 
@@ -103,10 +104,10 @@ def _of_spans(conditions: Conditions, batch: SpanBatch, answers: Answers) -> Ver
         return np.fromiter(
             (_of_row(conditions, batch, row) for row in every_row), np.int8, len(batch)
         )
-    firsts, which = _distinct(ids)
-    rows = zip(*(each[firsts].tolist() for each in ids), strict=True)
+    places, which = _distinct(ids)
+    rows = zip(*(each[places].tolist() for each in ids), strict=True)
     found = known.rows_of(conditions)
-    distinct = np.empty(len(firsts), np.int8)
+    distinct = np.empty(len(places), np.int8)
     for index, row in enumerate(rows):
         verdict = found.get(row)
         if verdict is None:
@@ -163,13 +164,18 @@ def _value(batch: SpanBatch, column: Column, number: Any) -> Any:
 
 
 def _distinct(ids: Sequence[npt.NDArray[Any]]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Where each distinct row of *ids* is first, and for each row which of those it is."""
-    codes = np.unique(ids[0], return_inverse=True)[1]
-    for each in ids[1:]:
-        numbers, next_codes = np.unique(each, return_inverse=True)
-        codes = np.unique(codes * len(numbers) + next_codes, return_inverse=True)[1]
-    _, firsts, which = np.unique(codes, return_index=True, return_inverse=True)
-    return firsts, which
+    """A place of each distinct row of *ids*, which are -1 or more; and for each row which it is."""
+    codes, room = np.zeros(len(ids[0]), np.int64), 1
+    for each in ids:
+        size = int(each.max(initial=0)) + 2
+        if room * size >= _MOST_CODES:
+            numbers, codes = np.unique(codes, return_inverse=True)
+            room = len(numbers)
+        codes, room = codes * size + each + 1, room * size
+    numbers, which = np.unique(codes, return_inverse=True)
+    places = np.empty(len(numbers), np.intp)
+    places[which] = np.arange(len(codes))
+    return places, which
 
 
 @dataclass(slots=True, weakref_slot=True)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import accumulate
-from typing import Any, NamedTuple
+from collections.abc import Sequence, Set
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
+from tailrace.agents.sampling.decision_records import encoded
 from tailrace.agents.sampling.sampler import Decided, Effect, Late
 from tailrace.agents.sampling.services import ServiceNames
 from tailrace.agents.sampling.stamps import KeptTrace, Stamp, kept
-from tailrace.schemas import compact_json
 from tailrace.schemas.otlp.request import join
 from tailrace.schemas.records import Headers, Output
 from tailrace.schemas.topics import (
@@ -21,9 +21,8 @@ from tailrace.schemas.topics import (
     PROBABILITY_HEADER,
 )
 from tailrace.tables.decisions import Outcome
-from tailrace.tables.traces import OpenTrace
 
-DEFAULT_TENANT = "default"
+_NO_TRACES: frozenset[bytes] = frozenset()
 _NOTHING = KeptTrace([], set(), 0)
 _OVERHEAD_BYTES = 1024
 """Of a record with key and headers, and of the batch around it."""
@@ -38,7 +37,7 @@ class Written(NamedTuple):
     decision: Output
     kept: list[Output]
     unfit: list[bytes]
-    linked: set[bytes]
+    linked: Set[bytes]
 
 
 def write(
@@ -56,12 +55,11 @@ def write(
     """
     if not effects:
         return []
-    starts = [effect.trace.start for effect in effects]
-    times = _rfc3339(starts + [effect.at * 1_000_000 for effect in effects])
-    count = len(effects)
+    starts = _rfc3339([effect.trace.start for effect in effects])
+    decided_at = _rfc3339([effect.at * 1_000_000 for effect in effects])
     return [
-        _write(effect, services, record_bytes, start, at, stamps=stamps, links=links)
-        for effect, start, at in zip(effects, times[:count], times[count:], strict=True)
+        _write(effect, services, record_bytes, times, stamps=stamps, links=links)
+        for effect, *times in zip(effects, starts, decided_at, strict=True)
     ]
 
 
@@ -69,8 +67,7 @@ def _write(
     effect: Decided | Late,
     services: ServiceNames,
     record_bytes: int,
-    start: str,
-    at: str,
+    times: Sequence[bytes],
     *,
     stamps: bool,
     links: bool,
@@ -78,31 +75,21 @@ def _write(
     trace, outcome = effect.trace, effect.outcome
     is_kept = bool(effect.raw) and outcome.is_sampled
     found = _stamped(effect) if is_kept and (stamps or links) else _NOTHING
-    trace_id = trace.trace_id.hex()
-    key = trace_id.encode()
     is_late = type(effect) is Late
-    record = {
-        "trace_id": trace_id,
-        "tenant": DEFAULT_TENANT,
-        "decision": outcome.decision,
-        "policy": outcome.policy,
-        "probability": outcome.probability,
-        "spans": trace.spans,
-        "services": services.sorted(trace.services),
-        "root": _root(trace),
-        "start": start,
-        "duration_ms": max(0, trace.end - trace.start) / 1_000_000,
-        "decided_at": at,
-        "late": is_late,
-        "reason": outcome.reason,
-        "policy_version": outcome.version,
-        "missing_root": None if is_late else trace.root is None,
-        "missing_parents": None if is_late or not found.values else found.missing_parents,
-    }
     limit = record_bytes - _OVERHEAD_BYTES
-    decision = Output(key, _fitted(record, limit), effect.at)
+    value = encoded(
+        trace,
+        outcome,
+        services,
+        times,
+        None if is_late or not found.values else found.missing_parents,
+        limit,
+        is_late=is_late,
+    )
+    key = trace.trace_id.hex().encode()
+    decision = Output(key, value, effect.at)
     if not effect.raw:
-        return Written(decision, [], [], set())
+        return Written(decision, [], [], _NO_TRACES)
     values = join(found.values if stamps and is_kept else effect.raw, limit)
     headers = _headers(outcome)
     records = [Output(key, value, effect.at, headers) for value in values if len(value) <= limit]
@@ -122,26 +109,7 @@ def _stamped(effect: Decided | Late) -> KeptTrace:
     return kept(effect.raw, stamp)
 
 
-def _fitted(record: dict[str, Any], limit: int) -> bytes:
-    """Return *record* as JSON, its names cut so that it has at most *limit* bytes."""
-    value = compact_json.dumps(record)
-    services, root = record["services"], record["root"] or {}
-    length = limit
-    while len(value) > limit and length:
-        length //= 2
-        sizes = accumulate(map(len, services))
-        record["services"] = [
-            name for name, end in zip(services, sizes, strict=True) if end <= length
-        ]
-        record["root"] = {key: name[:length] for key, name in root.items()} or None
-        value = compact_json.dumps(record)
-    return value
-
-
-def _root(trace: OpenTrace) -> dict[str, str] | None:
-    return None if trace.root is None else {"service": trace.root[1], "name": trace.root[2]}
-
-
+@lru_cache(maxsize=4096)
 def _headers(outcome: Outcome) -> Headers:
     headers = [(POLICY_HEADER, (outcome.policy or "").encode())]
     if outcome.probability is not None:
@@ -149,10 +117,12 @@ def _headers(outcome: Outcome) -> Headers:
     headers.append((POLICY_VERSION_HEADER, outcome.version.encode()))
     if not outcome.is_sampled:
         headers.append((DECISION_HEADER, outcome.decision.encode()))
-    return headers
+    return tuple(headers)
 
 
-def _rfc3339(nanos: Sequence[int]) -> list[str]:
-    """Return *nanos* (since 1970) in RFC 3339 with nanoseconds, UTC."""
-    times = np.array(nanos, "datetime64[ns]")
-    return [f"{time}Z" for time in np.datetime_as_string(times).tolist()]
+def _rfc3339(nanos: Sequence[int]) -> list[bytes]:
+    """Return *nanos* (since 1970) in RFC 3339 with nanoseconds, UTC, but for the Z at the end."""
+    texts: list[bytes] = (
+        np.datetime_as_string(np.array(nanos, "datetime64[ns]")).astype("S").tolist()
+    )
+    return texts

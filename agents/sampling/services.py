@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tailrace.schemas import compact_json
+
 _CACHED_SETS = 10_000
 
 
@@ -13,7 +15,7 @@ class ServiceNames:
     def __init__(self) -> None:
         self._bits: dict[str, int] = {}
         self._names: list[str] = []
-        self._sorted: dict[int, list[str]] = {}
+        self._encoded: dict[int, bytes] = {}
 
     def bit(self, name: str) -> int:
         """Return the bit of the service *name*; 0 for a span without a service."""
@@ -27,11 +29,15 @@ class ServiceNames:
 
     def sorted(self, bits: int) -> list[str]:
         """Return the names of *bits* in alphabetical order."""
-        names = self._sorted.get(bits)
+        return sorted(self._of(bits))
+
+    def encoded(self, bits: int) -> bytes:
+        """Return the names of *bits* in alphabetical order, as JSON; made once for each set."""
+        names = self._encoded.get(bits)
         if names is None:
-            if len(self._sorted) >= _CACHED_SETS:
-                self._sorted.clear()
-            names = self._sorted[bits] = sorted(self._of(bits))
+            if len(self._encoded) >= _CACHED_SETS:
+                self._encoded.clear()
+            names = self._encoded[bits] = compact_json.dumps(self.sorted(bits))
         return names
 
     def _of(self, bits: int) -> Iterator[str]:
