@@ -45,7 +45,7 @@ def effects(draw: st.DrawFn) -> Effect:
     )
     raw = draw(st.sampled_from([[], [message(Span(TRACE, b"childone", parent=b"nobodyhr"))]]))
     kind = draw(st.sampled_from([Decided, Late]))
-    return kind(trace, draw(OUTCOMES), draw(st.integers(0, 10**13)), raw)
+    return kind(trace, draw(OUTCOMES), draw(st.integers(0, 9 * 10**12)), raw)
 
 
 @given(effects())
