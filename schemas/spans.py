@@ -19,10 +19,15 @@ STATUS_ERROR = 2
 
 @dataclass(frozen=True, slots=True)
 class AttributeColumn:
-    """An attribute that someone asked for; those of events are columns of `Events`."""
+    """An attribute that someone asked for; those of events are columns of `Events`.
+
+    With *is_pattern*, of a span or an event, its key is a pattern (see `globs`), and what it has
+    are all attributes whose keys match, as a dict.
+    """
 
     scope: Literal["span", "resource", "event"]
     key: str
+    is_pattern: bool = False
 
 
 class Reason(StrEnum):

@@ -50,6 +50,25 @@ class SpanAttributes:
         self._memo: dict[bytes, int] = {}
         self._size_bytes = 0
 
+    def table(
+        self,
+        encoded: list[bytes],
+        owners: npt.NDArray[np.int64],
+        count: int,
+        malformed: npt.NDArray[np.bool_],
+    ) -> npt.NDArray[np.int32]:
+        """Value ids by key and owner, of *count* owners; ABSENT for none.
+
+        Of equal keys of one owner the first counts. Marks the owners of *malformed* ones.
+        """
+        codes = self.codes(encoded)
+        # Last to first, so that the first is what stays.
+        found = np.flatnonzero(codes >= 0)[::-1]
+        table = np.full((len(self._columns), count), ABSENT, np.int32)
+        table[codes[found] >> 32, owners[found]] = codes[found] & 0xFFFFFFFF
+        malformed[owners[codes == MALFORMED]] = True
+        return table
+
     def codes(self, encoded: list[bytes]) -> npt.NDArray[np.int64]:
         """One code for each."""
         if self._size_bytes > self._limit_bytes:

@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 from google.protobuf.message import DecodeError
 
-from tailrace.schemas.otlp.attributes import MALFORMED, Resources, SpanAttributes
+from tailrace.schemas.otlp.attributes import Resources, SpanAttributes
 from tailrace.schemas.otlp.parts import EventReader, Wanted, joined_parts, read_links
+from tailrace.schemas.otlp.patterns import PatternAttributes
 from tailrace.schemas.otlp.slim import parser
 from tailrace.schemas.otlp.wire import framed
 from tailrace.schemas.spans import (
@@ -128,20 +129,22 @@ class Reader:
         asked: Wanted,
     ) -> None:
         self._plain = _distinct(attributes, "span")
+        patterns = _distinct(attributes, "span", is_pattern=True)
         self._client = [
             column for column in _distinct(client_attributes, "span") if column not in self._plain
         ]
         self._of_resources = _distinct(attributes, "resource")
         wanted = [*self._plain, *self._client]
         self._asked = asked
-        self._parse = parser(asked.parts(has_attributes=bool(wanted)))
+        self._parse = parser(asked.parts(has_attributes=bool(wanted or patterns)))
         self.strings = Strings()
         self.values = Values()
         self._codes = SpanAttributes([each.key for each in wanted], self.values, memo_limit_bytes)
         self._resources = Resources(
             [each.key for each in self._of_resources], self.strings, self.values, memo_limit_bytes
         )
-        of_events = _distinct(attributes, "event")
+        self._patterns = PatternAttributes(patterns, self.values, memo_limit_bytes)
+        of_events = [each for each in dict.fromkeys(attributes) if each.scope == "event"]
         self._events = EventReader(of_events, self.strings, self.values, memo_limit_bytes)
 
     @property
@@ -255,21 +258,22 @@ class Reader:
         """A column for each span attribute asked for, and whether one of a span is malformed."""
         malformed = np.zeros(len(spans), np.bool_)
         wanted = [*self._plain, *self._client]
-        if not wanted:
+        patterns = self._patterns.columns
+        if not (wanted or patterns):
             return {}, malformed
         calls = (kind == KIND_CLIENT) | (kind == KIND_PRODUCER)
-        rows = np.arange(len(spans)) if self._plain else np.flatnonzero(calls)
-        looked_at = spans if self._plain else [spans[row] for row in rows.tolist()]
+        looks_at_all = bool(self._plain or patterns)
+        rows = np.arange(len(spans)) if looks_at_all else np.flatnonzero(calls)
+        looked_at = spans if looks_at_all else [spans[row] for row in rows.tolist()]
         lists = [each[:] for each in map(attrgetter("attributes"), looked_at)]
-        codes = self._codes.codes(list(chain.from_iterable(lists)))
+        encoded = list(chain.from_iterable(lists))
         owners = np.repeat(rows, np.fromiter(map(len, lists), np.int64, len(lists)))
-        # Last to first, so that of equal keys the first is what stays.
-        found = np.flatnonzero(codes >= 0)[::-1]
-        table = np.full((len(wanted), len(spans)), ABSENT, np.int32)
-        table[codes[found] >> 32, owners[found]] = codes[found] & 0xFFFFFFFF
+        table = self._codes.table(encoded, owners, len(spans), malformed)
         table[len(self._plain) :, ~calls] = ABSENT
-        malformed[owners[codes == MALFORMED]] = True
-        return dict(zip(wanted, table, strict=True)), malformed
+        columns = dict(zip(wanted, table, strict=True))
+        if patterns:
+            columns |= self._patterns.read(encoded, owners, len(spans), malformed)
+        return columns, malformed
 
     def _resource_attributes(self, parsed: _Parsed) -> tuple[Ids, Ids, dict[AttributeColumn, Ids]]:
         """The columns of services and resources, and of each resource attribute asked for."""
@@ -280,8 +284,11 @@ class Reader:
         return columns[0], columns[1], dict(zip(self._of_resources, columns[2:], strict=True))
 
 
-def _distinct(attributes: Sequence[AttributeColumn], scope: str) -> list[AttributeColumn]:
-    return list(dict.fromkeys(column for column in attributes if column.scope == scope))
+def _distinct(
+    attributes: Sequence[AttributeColumn], scope: str, *, is_pattern: bool = False
+) -> list[AttributeColumn]:
+    wanted = (scope, is_pattern)
+    return [each for each in dict.fromkeys(attributes) if (each.scope, each.is_pattern) == wanted]
 
 
 def _integers(spans: list[Any], name: str) -> npt.NDArray[np.int64]:

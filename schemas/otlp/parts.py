@@ -14,11 +14,12 @@ import numpy as np
 import numpy.typing as npt
 from google.protobuf.message import DecodeError
 
-from tailrace.schemas.otlp.attributes import MALFORMED, SpanAttributes
+from tailrace.schemas.otlp.attributes import SpanAttributes
+from tailrace.schemas.otlp.patterns import PatternAttributes
 from tailrace.schemas.otlp.slim import Parts, parse_links
 from tailrace.schemas.otlp.wire import framed
 from tailrace.schemas.spans import AttributeColumn, Events, Links
-from tailrace.schemas.strings import ABSENT, Strings, Values
+from tailrace.schemas.strings import Strings, Values
 
 Rows = npt.NDArray[np.intp]
 _Flags = npt.NDArray[np.bool_]
@@ -50,9 +51,11 @@ class EventReader:
         values: Values,
         memo_limit_bytes: int,
     ) -> None:
-        self._attributes = tuple(attributes)
+        self._named = tuple(each for each in attributes if not each.is_pattern)
         self._strings = strings
-        self._codes = SpanAttributes([each.key for each in attributes], values, memo_limit_bytes)
+        self._codes = SpanAttributes([each.key for each in self._named], values, memo_limit_bytes)
+        patterns = [each for each in attributes if each.is_pattern]
+        self._patterns = PatternAttributes(patterns, values, memo_limit_bytes)
 
     def read(self, spans: Sequence[Any], malformed: _Flags) -> Events:
         """The events of *spans*; marks as *malformed* a span of which a wanted attribute is."""
@@ -60,17 +63,18 @@ class EventReader:
         events = list(chain.from_iterable(lists))
         row = np.repeat(np.arange(len(spans), dtype=np.int32), _lengths(lists))
         name = self._strings.intern_all(map(attrgetter("name"), events), len(events))
-        if not self._attributes:
+        if not (self._named or self._patterns.columns):
             return Events(row, name, {})
         attributes = [each[:] for each in map(attrgetter("attributes"), events)]
-        codes = self._codes.codes(list(chain.from_iterable(attributes)))
+        encoded = list(chain.from_iterable(attributes))
         owners = np.repeat(np.arange(len(events)), _lengths(attributes))
-        # Last to first, so that of equal keys the first is what stays.
-        found = np.flatnonzero(codes >= 0)[::-1]
-        table = np.full((len(self._attributes), len(events)), ABSENT, np.int32)
-        table[codes[found] >> 32, owners[found]] = codes[found] & 0xFFFFFFFF
-        malformed[row[owners[codes == MALFORMED]]] = True
-        return Events(row, name, dict(zip(self._attributes, table, strict=True)))
+        is_malformed = np.zeros(len(events), np.bool_)
+        table = self._codes.table(encoded, owners, len(events), is_malformed)
+        columns = dict(zip(self._named, table, strict=True))
+        if self._patterns.columns:
+            columns |= self._patterns.read(encoded, owners, len(events), is_malformed)
+        malformed[row[is_malformed]] = True
+        return Events(row, name, columns)
 
 
 def read_links(spans: Sequence[Any], rows: Rows, malformed: _Flags) -> Links:

@@ -19,6 +19,11 @@ from tests.schemas.otlp_requests import SPAN_BYTES, TRACE_A, TRACE_B
 EXCEPTION = AttributeColumn("event", "exception.type")
 ROUTE = AttributeColumn("event", "http.route")
 COLUMNS = [EXCEPTION, ROUTE, AttributeColumn("span", "http.route")]
+PATTERNS = [
+    AttributeColumn("span", "*.*", is_pattern=True),
+    AttributeColumn("span", "http.*", is_pattern=True),
+    AttributeColumn("event", "*.*", is_pattern=True),
+]
 CONSUMER = Span.SPAN_KIND_CONSUMER
 
 _pairs = st.lists(
@@ -87,6 +92,30 @@ class PartsContract:
         plain = decoded(self, values)
         assert batch.raw == plain.raw
         assert (len(plain.scope_name), plain.events, plain.links) == (0, None, None)
+
+    @given(_messages, st.booleans())
+    def test_a_pattern_has_all_attributes_that_match(
+        self, messages: list[list[Any]], has_more: bool
+    ) -> None:
+        values = [scoped_request(scopes) for scopes in messages]
+        batch = decoded(self, values, attributes=[*PATTERNS, *COLUMNS * has_more], events=True)
+        spans = official_spans(batch.raw)
+        for pattern, holds in zip(PATTERNS[:2], (_is_dotted, _is_http), strict=True):
+            assert matching(batch, batch.attributes[pattern]) == [
+                _all(span, holds) for span in spans
+            ]
+        assert batch.events is not None
+        assert matching(batch, batch.events.attributes[PATTERNS[2]]) == [
+            _all(event, _is_dotted) for span in spans for event in span.events
+        ]
+
+    def test_an_attribute_that_is_not_protobuf_may_match_a_pattern(self) -> None:
+        broken = span_of().SerializeToString() + field(9, b"\xff")
+        value = field(1, field(2, field(2, broken)))
+        good = request_of(span_of(TRACE_B))
+        batch = decoded(self, [good, value], attributes=PATTERNS[:1])
+        assert [(each.message, each.reason) for each in batch.rejected] == [(1, "malformed")]
+        assert matching(batch, batch.attributes[PATTERNS[0]]) == [{}]
 
     def test_they_come_as_well_from_otlp_json(self) -> None:
         event = '{"name":"exception","attributes":[{"key":"http.route","value":{"intValue":1}}]}'
@@ -212,6 +241,35 @@ def expected_readings(raw: list[bytes]) -> list[Any]:
         for scope in block.scope_spans
         for span in scope.spans
     ]  # fmt: skip
+
+
+def official_spans(raw: list[bytes]) -> list[Any]:
+    """The spans of *raw* as the official classes read them."""
+    return [
+        span
+        for value in raw
+        for block in ExportTraceServiceRequest.FromString(value).resource_spans
+        for scope in block.scope_spans
+        for span in scope.spans
+    ]
+
+
+def matching(batch: SpanBatch, ids: Any) -> list[Any]:
+    """What a pattern has found, {} for nothing."""
+    return [{} if each == ABSENT else batch.values[each] for each in ids.tolist()]
+
+
+def _all(holder: Any, holds: Callable[[str], bool]) -> dict[str, str]:
+    pairs = reversed(holder.attributes)
+    return {pair.key: pair.value.string_value for pair in pairs if holds(pair.key)}
+
+
+def _is_dotted(key: str) -> bool:
+    return key.count(".") == 1
+
+
+def _is_http(key: str) -> bool:
+    return key.startswith("http.")
 
 
 def _first(event: Any, key: str) -> Any:
