@@ -39,8 +39,8 @@ def edge_records(
         keys,
         calls.tolist(),
         failed.tolist(),
-        scaled_sums(client + client_failed, SECOND),
-        scaled_sums(server + server_failed, SECOND),
+        scaled_sums(client + client_failed, SECOND).tolist(),
+        scaled_sums(server + server_failed, SECOND).tolist(),
         strict=True,
     )
     since, until = _rfc3339(period[0]), _rfc3339(period[1])

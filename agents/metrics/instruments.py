@@ -1,19 +1,22 @@
 """What the series of each family are called outside: names, units and attributes.
 
 As the collector's span_metrics and service_graph connectors emit them, but for
-`collector.instance.id`: a series has one writer here, so nothing tells writers apart.
+`collector.instance.id`: a series has one writer here, so nothing tells writers apart. Neither of
+them describes its metrics. By Tempo's names: see `tempo`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tailrace.schemas.durations import MILLISECOND, SECOND
 from tailrace.schemas.series import (
+    CALLS,
     CLIENT,
     CLIENT_FAILED,
     DURATION,
+    EVENTS,
     SERVER,
     SERVER_FAILED,
     EdgeSeries,
@@ -29,78 +32,124 @@ UNITS = {"ms": MILLISECOND, "s": SECOND}
 
 @dataclass(frozen=True, slots=True)
 class Instrument:
-    """A metric. `histograms`: for each stream of a row, the columns it is made of, or None.
+    """A metric. `parts`: for each stream, what of a row it is added up of; empty if it has none.
 
-    Without a `unit` it is a monotonic sum, of counts; with one it is a histogram.
+    A histogram tells durations in units of `unit_ns`; without that it is a monotonic sum and tells
+    how many. `unit` is what it says of itself.
     """
 
     name: str
-    unit: str
-    histograms: tuple[str | None, ...]
+    parts: tuple[tuple[str, ...], ...]
+    unit: str = ""
+    unit_ns: int = 0
 
     @property
     def is_histogram(self) -> bool:
         """True if it tells durations; else it tells how many."""
-        return bool(self.unit)
+        return bool(self.unit_ns)
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """What the rows of one layout become. `streams`: the histograms that count each stream.
+    """What the rows of one layout become.
 
-    `resource` of a key, and `attributes` of a key and the number of a stream, are OTLP `Resource`
-    messages: lists of attributes.
+    `counted`: what counts each stream of the table, by which it starts. `streams`: which of those
+    each stream outside is made of; it starts with the first of them. `resource` of a key, and
+    `attributes` of a key and the number of a stream, are OTLP `Resource` messages: lists of
+    attributes. `unit_ns` is that of exemplars.
     """
 
     layout: Layout
     scope: str
-    streams: tuple[str, ...]
+    counted: tuple[str, ...]
+    streams: tuple[tuple[int, ...], ...]
     instruments: tuple[Instrument, ...]
     resource: Callable[[bytes], bytes]
     attributes: Callable[[bytes, int], bytes]
+    unit_ns: int = MILLISECOND
 
 
-def red_family(layout: Layout, namespace: str, unit: str) -> Family:
-    """RED: calls and durations by resource and dimensions."""
-    prefix = f"{namespace}." if namespace else ""
+def span_family(
+    layout: Layout,
+    instruments: Sequence[Instrument],
+    unit_ns: int,
+    labels: Callable[[bytes], bytes] | None = None,
+) -> Family:
+    """What is told of the spans of one resource and one set of dimensions.
+
+    *labels*: what becomes of the encoded dimensions.
+    """
     return Family(
         layout,
         "spanmetricsconnector",
-        (DURATION,),
-        (
-            Instrument(f"{prefix}calls", "", (DURATION,)),
-            Instrument(f"{prefix}duration", unit, (DURATION,)),
-        ),
+        (*layout.histograms, *layout.counts),
+        ((0,),),
+        tuple(instruments),
         lambda key: RedSeries.of_key(key).resource,
-        lambda key, stream: RedSeries.of_key(key).dimensions,
+        lambda key, stream: (
+            RedSeries.of_key(key).dimensions
+            if labels is None
+            else labels(RedSeries.of_key(key).dimensions)
+        ),
+        unit_ns,
     )
 
 
-def edge_family(layout: Layout) -> Family:
+def red_family(layout: Layout, namespace: str, unit: str, *, has_calls: bool = True) -> Family:
+    """RED: durations by resource and dimensions, and calls if they have the same dimensions."""
+    calls = Instrument(_dotted(namespace, "calls"), ((DURATION,),))
+    durations = Instrument(_dotted(namespace, "duration"), ((DURATION,),), unit, UNITS[unit])
+    return span_family(layout, [calls, durations] if has_calls else [durations], UNITS[unit])
+
+
+def calls_family(layout: Layout, namespace: str, unit: str) -> Family:
+    """Calls by resource and dimensions of their own."""
+    return span_family(layout, [Instrument(_dotted(namespace, "calls"), ((CALLS,),))], UNITS[unit])
+
+
+def events_family(layout: Layout, namespace: str, unit: str) -> Family:
+    """Events of spans by resource and dimensions."""
+    events = Instrument(_dotted(namespace, "events"), ((EVENTS,),))
+    return span_family(layout, [events], UNITS[unit])
+
+
+def _dotted(namespace: str, name: str) -> str:
+    return f"{namespace}.{name}" if namespace else name
+
+
+def edge_family(layout: Layout, *, has_tenants: bool = False) -> Family:
     """The service graph: calls, failed calls and durations by edge."""
     prefix = "traces_service_graph_request_"
     return Family(
         layout,
         "traces_service_graph",
         (CLIENT, CLIENT_FAILED),
+        ((0,), (1,)),
         (
-            Instrument(f"{prefix}total", "", (CLIENT, CLIENT_FAILED)),
-            Instrument(f"{prefix}failed_total", "", (None, CLIENT_FAILED)),
-            Instrument(f"{prefix}server", "s", (SERVER, SERVER_FAILED)),
-            Instrument(f"{prefix}client", "s", (CLIENT, CLIENT_FAILED)),
+            Instrument(f"{prefix}total", ((CLIENT,), (CLIENT_FAILED,))),
+            Instrument(f"{prefix}failed_total", ((), (CLIENT_FAILED,))),
+            Instrument(f"{prefix}server", ((SERVER,), (SERVER_FAILED,)), "s", SECOND),
+            Instrument(f"{prefix}client", ((CLIENT,), (CLIENT_FAILED,)), "s", SECOND),
         ),
         lambda key: b"",
-        _edge_attributes,
+        lambda key, stream: encoded_attributes(
+            list(edge_attributes(key, has_tenants, failed=bool(stream)).items())
+        ),
+        SECOND,
     )
 
 
-def _edge_attributes(key: bytes, stream: int) -> bytes:
+def edge_attributes(
+    key: bytes, has_tenants: bool, **others: AttributeValue
+) -> dict[str, AttributeValue]:
+    """Return the attributes of the edge *key*; *others* stand before its dimensions."""
     edge = EdgeSeries.of_key(key)
-    attributes: dict[str, AttributeValue] = {
+    tenant: dict[str, AttributeValue] = {"tenant": edge.tenant} if has_tenants else {}
+    return {
+        **tenant,
         "client": edge.client,
         "server": edge.server,
         "connection_type": edge.connection_type,
-        "failed": bool(stream),
+        **others,
         **dict(edge.dimensions),
     }
-    return encoded_attributes(list(attributes.items()))

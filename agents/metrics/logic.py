@@ -169,7 +169,7 @@ class _Series:
     ) -> None:
         name = family.layout.family
         self.family = family
-        self.table = SeriesTable(store, _PREFIXES[name], family.layout, family.streams, flush_ms)
+        self.table = SeriesTable(store, _PREFIXES[name], family.layout, family.counted, flush_ms)
         self._settings = settings
         self._limit = settings.record_bytes - _OVERHEAD_BYTES
         self._writer = MetricsWriter(family, self.table, self._limit)
@@ -177,7 +177,7 @@ class _Series:
     def flush(self, at: int, outbox: Outbox, totals: Totals) -> None:
         """Close the period that ends at *at* (ms), and write what its family has to say."""
         closed = self.table.close(at)
-        flushed = self._writer.write(closed.appeared, at)
+        flushed = self._writer.write(closed, at)
         for value in flushed.values:
             outbox.send(self._settings.metrics_topic, Output(None, value, at))
         if flushed.too_large:

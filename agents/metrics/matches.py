@@ -35,9 +35,10 @@ def matches_family() -> Family:
         MATCHES_LAYOUT,
         "tailrace",
         (_ALL,),
+        ((0,),),
         (
-            Instrument("tailrace.alert.events", "", (_ALL,)),
-            Instrument("tailrace.alert.matches", "", (_MATCHED,)),
+            Instrument("tailrace.alert.events", ((_ALL,),)),
+            Instrument("tailrace.alert.matches", ((_MATCHED,),)),
         ),
         lambda key: b"",
         lambda key, stream: key,

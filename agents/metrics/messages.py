@@ -5,32 +5,25 @@ The connector makes the first value of a counter 0 and tells what was counted on
 that Prometheus, to which a series comes out of nothing, sees its first increment. Here the same is
 seen, and the value at each flush is the truth at that flush. Histograms, too, begin with zero: in
 the connector they lose their first increment.
+
+With delta temporality only series with news are written: what came since the period began.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from tailrace.agents.metrics.instruments import UNITS, Family, Instrument
-from tailrace.agents.metrics.points import HistogramPoints, SumPoints, point_head
+from tailrace.agents.metrics.flush import Begins, Exemplars, Flush
+from tailrace.agents.metrics.instruments import Family
+from tailrace.agents.metrics.packing import Metrics, Packing
+from tailrace.agents.metrics.points import points_of
 from tailrace.schemas.otlp.wire import field
-from tailrace.schemas.sums import Ints
-from tailrace.tables.series import SeriesTable
+from tailrace.schemas.sums import Ints, Layout, counted
+from tailrace.tables.series import Closed, SeriesTable
 from tailrace.tables.series_rows import NEVER
-
-_CHUNK = 4096
-"""Series that are encoded at once."""
-_FRAME_BYTES = 16
-"""At most what encloses the points of one instrument, or all of one resource, beside names."""
-_CUMULATIVE = b"\x10\x02"
-_MONOTONIC = b"\x18\x01"
-
-Pieces = tuple[bytes, ...]
-"""The encoded points of one stream, for each instrument; empty where it has none."""
 
 
 class Flushed(NamedTuple):
@@ -43,59 +36,101 @@ class Flushed(NamedTuple):
 class MetricsWriter:
     """Writes the series of *table*, in messages of at most *limit* bytes.
 
-    What it writes is a function of the table: resources in order of first appearance, and the
-    streams of each in that order, too. What it remembers are encodings.
+    What it writes is a function of the table and of what it is given: resources in order of first
+    appearance, and the streams of each in that order, too. What it remembers are encodings.
     """
 
-    def __init__(self, family: Family, table: SeriesTable, limit: int) -> None:
+    def __init__(
+        self, family: Family, table: SeriesTable, limit: int, *, is_delta: bool = False
+    ) -> None:
         self._family = family
         self._table = table
         self._limit = limit
-        self._encoders = [_encoder(instrument, family) for instrument in family.instruments]
-        self._frames = [
-            (field(1, each.name.encode()) + (field(3, each.unit.encode()) if each.unit else b""))
-            for each in family.instruments
-        ]
-        self._scope = field(1, field(1, family.scope.encode()))
-        self._empty_bytes = (
-            len(self._scope) + sum(map(len, self._frames)) + _FRAME_BYTES * (1 + len(self._frames))
-        )
+        self._is_delta = is_delta
+        self._layout: Layout | None = None
         self._number_of: dict[bytes, int] = {}
         self._resources: list[bytes] = []
         self._resource_of_slot: list[int] = []
-        self._heads: dict[int, tuple[bytes, ...]] = {}
+        self._numbers = np.zeros(0, np.int64)
         self._order = np.zeros(0, np.int64)
 
-    def write(self, appeared: Ints, at: int) -> Flushed:
-        """Return every series as of *at* (ms); *appeared* are the streams that started."""
-        if len(appeared) or not len(self._order):
-            self._learn()
-        values: list[bytes] = []
+    def write(self, closed: Closed, at: int, exemplars: Exemplars | None = None) -> Flushed:
+        """Return the series as of *at* (ms), when the table has *closed* a period."""
+        if self._table.layout != self._layout:
+            self._encode_with(self._table.layout)
+        starts = self._starts()
+        if len(closed.appeared) or not len(self._order):
+            self._learn(starts)
+        packing = Packing(self._metrics, self._resources, self._limit)
+        per_slot = len(self._family.streams)
+        if self._is_delta:
+            streams = self._with_news(closed)
+            flush = Flush(self._begins, closed.rows, closed.slots, at)
+            starts = np.full_like(starts, at - self._table.period_ms)
+            is_new = np.zeros(starts.size, np.bool_)
+        else:
+            streams = self._order
+            flush = Flush(self._begins, self._table.rows, None, at)
+            is_new = self._are_new(closed.appeared).ravel()
+        flush.look_at(starts.ravel(), is_new, exemplars or {})
         too_large = 0
-        block: list[Pieces] = []
-        blocks: list[tuple[int, list[Pieces]]] = []
-        size, current = 0, -1
-        for number, pieces in self._points(appeared, at):
-            length = sum(map(len, pieces))
-            alone = length + self._empty_bytes + len(self._resources[number])
-            if alone > self._limit:
-                too_large += 1
-                continue
-            if size + (length if number == current else alone) > self._limit:
-                values.append(self._message(blocks))
-                blocks, size, current = [], 0, -1
-            if number != current:
-                current, block = number, []
-                blocks.append((number, block))
-                size += alone - length
-            block.append(pieces)
-            size += length
-        if blocks:
-            values.append(self._message(blocks))
-        return Flushed(values, too_large)
+        for part in flush.parts(streams):
+            numbers = self._numbers[part // per_slot]
+            lengths, pieces = flush.encoded(part)
+            fits = packing.fits(numbers, lengths)
+            if not fits.all():
+                too_large += int(np.count_nonzero(~fits))
+                lengths, numbers = lengths[fits], numbers[fits]
+                both = np.repeat(fits, 2).tolist()
+                pieces = [[p for p, fit in zip(of, both, strict=True) if fit] for of in pieces]
+            packing.add(numbers, lengths, pieces)
+        return Flushed(packing.finished(), too_large)
 
-    def _learn(self) -> None:
-        """Encode the attributes of streams that are new, and put all streams in order."""
+    def _encode_with(self, layout: Layout) -> None:
+        """Go over to another *layout*, at first or later."""
+        family = self._family
+        self._layout = layout
+        points = [points_of(each, layout) for each in family.instruments]
+        self._metrics = Metrics(
+            family, is_exponential=layout.is_exponential, is_delta=self._is_delta
+        )
+        self._begins = Begins(family, points, self._table)
+        self._order = np.zeros(0, np.int64)
+
+    def _starts(self) -> Ints:
+        """Return when each stream of every slot started (ms), or NEVER."""
+        starts = self._table.starts
+        if len(self._family.streams) == 1:
+            return starts
+        columns = [starts[:, of].min(1) for of in map(list, self._family.streams)]
+        return np.stack(columns, axis=1)
+
+    def _are_new(self, appeared: Ints) -> npt.NDArray[np.bool_]:
+        """Return which streams have started now, when those of the table *appeared*."""
+        started = self._table.starts != NEVER
+        is_new = np.zeros(started.size, np.bool_)
+        is_new[appeared] = True
+        is_new = is_new.reshape(started.shape)
+        was_there = started & ~is_new
+        columns = [
+            is_new[:, of].any(1) & ~was_there[:, of].any(1)
+            for of in map(list, self._family.streams)
+        ]
+        return np.stack(columns, axis=1)
+
+    def _with_news(self, closed: Closed) -> Ints:
+        """Return the streams that counted something in the period, in order."""
+        has_news = np.zeros((len(self._table), len(self._family.streams)), np.bool_)
+        for number, of in enumerate(self._family.streams):
+            for part in of:
+                name = self._family.counted[part]
+                news = counted(self._table.layout, closed.rows, name) > 0
+                has_news[closed.slots, number] |= news
+        chosen: Ints = self._order[has_news.ravel()[self._order]]
+        return chosen
+
+    def _learn(self, starts: Ints) -> None:
+        """Put all streams in order, those that are new among them."""
         family, table = self._family, self._table
         for key in table.keys[len(self._resource_of_slot) :]:
             resource = family.resource(key)
@@ -103,98 +138,8 @@ class MetricsWriter:
             if number == len(self._resources):
                 self._resources.append(field(1, resource))
             self._resource_of_slot.append(number)
-        streams = np.flatnonzero(table.starts.ravel() != NEVER)
-        for stream in streams.tolist():
-            if stream not in self._heads:
-                slot, kind = divmod(stream, len(family.streams))
-                self._heads[stream] = self._head(family.attributes(table.keys[slot], kind))
-        resources = np.array(self._resource_of_slot, np.int64)
+        self._numbers = np.array(self._resource_of_slot, np.int64)
+        streams = np.flatnonzero(starts.ravel() != NEVER)
+        self._begins.learn(streams)
         slots = streams // len(family.streams)
-        self._order = streams[np.argsort(resources[slots], kind="stable")]
-
-    def _head(self, attributes: bytes) -> tuple[bytes, ...]:
-        """Return what the points of a stream begin with, for each instrument; equal ones once."""
-        known: dict[tuple[int, int], bytes] = {}
-        for encoder in self._encoders:
-            shape = encoder.attributes, encoder.width
-            if shape not in known:
-                known[shape] = point_head(attributes, *shape)
-        return tuple(known[encoder.attributes, encoder.width] for encoder in self._encoders)
-
-    def _points(self, appeared: Ints, at: int) -> Iterator[tuple[int, Pieces]]:
-        """Yield each stream in order: the number of its resource, and its points."""
-        per_row = len(self._family.streams)
-        for first in range(0, len(self._order), _CHUNK):
-            streams = self._order[first : first + _CHUNK]
-            is_new = np.isin(streams, appeared)
-            columns = [
-                self._column(number, streams, is_new, at)
-                for number in range(len(self._family.instruments))
-            ]
-            slots = (streams // per_row).tolist()
-            numbers = map(self._resource_of_slot.__getitem__, slots)
-            yield from zip(numbers, zip(*columns, strict=True), strict=True)
-
-    def _column(
-        self, number: int, streams: Ints, is_new: npt.NDArray[np.bool_], at: int
-    ) -> list[bytes]:
-        """Return the points of instrument *number* of each of *streams*."""
-        instrument, encoder = self._family.instruments[number], self._encoders[number]
-        cells = self._cells(instrument, streams)
-        starts = self._table.starts.ravel()[streams]
-        body = encoder.encode(starts, np.full(len(streams), at), cells)
-        width, heads = encoder.width, self._heads
-        ends = range(width, len(body) + 1, width)
-        pieces = [
-            heads[stream][number] + body[end - width : end]
-            for stream, end in zip(streams.tolist(), ends, strict=True)
-        ]
-        new = np.flatnonzero(is_new)
-        zeros = encoder.encode(starts[new], starts[new], np.zeros_like(cells[new]))
-        for row, place in enumerate(new.tolist()):
-            head = heads[int(streams[place])][number]
-            pieces[place] = head + zeros[row * width : (row + 1) * width] + pieces[place]
-        if None in instrument.histograms:
-            kinds = (streams % len(instrument.histograms)).tolist()
-            for place, kind in enumerate(kinds):
-                if instrument.histograms[kind] is None:
-                    pieces[place] = b""
-        return pieces
-
-    def _cells(self, instrument: Instrument, streams: Ints) -> Ints:
-        slots, kinds = np.divmod(streams, len(instrument.histograms))
-        layout, rows = self._family.layout, self._table.rows
-        cells = np.zeros((len(streams), layout.stride), np.int64)
-        for kind, name in enumerate(instrument.histograms):
-            if name is not None:
-                mine = kinds == kind
-                cells[mine] = rows[slots[mine], layout.columns(name)]
-        return cells
-
-    def _message(self, blocks: Sequence[tuple[int, Sequence[Pieces]]]) -> bytes:
-        return b"".join(
-            field(1, self._resources[number] + field(2, self._scope + self._metrics(block)))
-            for number, block in blocks
-        )
-
-    def _metrics(self, block: Sequence[Pieces]) -> bytes:
-        parts = []
-        columns = zip(*block, strict=True)
-        for instrument, frame, column in zip(
-            self._family.instruments, self._frames, columns, strict=True
-        ):
-            points = b"".join(column)
-            if not points:
-                continue
-            if instrument.is_histogram:
-                data = field(9, points + _CUMULATIVE)
-            else:
-                data = field(7, points + _CUMULATIVE + _MONOTONIC)
-            parts.append(field(2, frame + data))
-        return b"".join(parts)
-
-
-def _encoder(instrument: Instrument, family: Family) -> SumPoints | HistogramPoints:
-    if instrument.is_histogram:
-        return HistogramPoints(family.layout.bounds, UNITS[instrument.unit])
-    return SumPoints()
+        self._order = streams[np.argsort(self._numbers[slots], kind="stable")]

@@ -1,118 +1,252 @@
 """Data points of OTLP metrics, encoded by column.
 
-Every number of a data point has a fixed size on the wire, so the numbers of many points are one
-numpy array, whose bytes they are. The attributes come before them, encoded once for each series.
+Nearly every number of a data point has a fixed size on the wire, so the numbers of many points are
+one numpy array, whose bytes they are. The attributes come before them, encoded once for each
+series.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
+from functools import reduce
+from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from tailrace.schemas.otlp.wire import LENGTH_DELIMITED, field, varint
-from tailrace.schemas.sums import SECOND_NS, Ints
+from tailrace.agents.metrics.instruments import Instrument
+from tailrace.schemas import exponential
+from tailrace.schemas.exemplars import Exemplar
+from tailrace.schemas.otlp.wire import LENGTH_DELIMITED, LENGTHS, field, varint
+from tailrace.schemas.sums import SECOND_NS, Ints, Layout, counted
 
-_DATA_POINTS = 1  # of Sum and Histogram
+MS_NS: Final = 1_000_000
+_DATA_POINTS = 1  # of every kind of metric
 _FIXED64 = 1
-_MS_NS = 1_000_000
+_EXACT_S: Final = (1 << 53) // SECOND_NS
+"""Below so many seconds a sum of nanoseconds is a whole number that doubles have."""
+_TIMES: Final = [
+    ("start_tag", "u1"), ("start", "<u8"),
+    ("time_tag", "u1"), ("time", "<u8"),
+]  # fmt: skip
 
 
 def _tag(number: int) -> int:
     return number << 3 | _FIXED64
 
 
+class Points(Protocol):
+    """Encodes data points of one instrument. Numbers of fields: of a point's own message."""
+
+    attributes: int
+    exemplars: int
+    flags: int
+    width: int
+    """Bytes of a point without its attributes; 0 if that depends on the point."""
+
+    def cells(self, rows: Ints, parts: Sequence[str]) -> Ints:
+        """Return what *rows* of the layout say of *parts*, added up; without parts, nothing."""
+        ...
+
+    def together(self, left: Ints, right: Ints) -> Ints:
+        """Return the cells of what *left* and *right* are of."""
+        ...
+
+    def encode(self, starts: Ints, times: Ints, cells: Ints) -> list[bytes]:
+        """Return points of *cells* without their attributes; starts and times in ms."""
+        ...
+
+
 class SumPoints:
-    """Encodes NumberDataPoints whose value is the whole number of spans counted."""
+    """Encodes NumberDataPoints, whose values are whole numbers."""
 
-    attributes: Final = 7
-    """The field that holds a data point's attributes."""
-    _DTYPE = np.dtype(
-        [
-            ("start_tag", "u1"), ("start", "<u8"),
-            ("time_tag", "u1"), ("time", "<u8"),
-            ("value_tag", "u1"), ("value", "<i8"),
-        ]
-    )  # fmt: skip
+    attributes: int = 7
+    exemplars: int = 5
+    flags: int = 8
+    _DTYPE = np.dtype([*_TIMES, ("value_tag", "u1"), ("value", "<i8")])
+    width: int = _DTYPE.itemsize
 
-    @property
-    def width(self) -> int:
-        """Bytes of a point without its attributes."""
-        return self._DTYPE.itemsize
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
 
-    def encode(self, starts: Ints, times: Ints, cells: Ints) -> bytes:
-        """Return the points of *cells*, `width` bytes each; starts and times in ms.
+    def cells(self, rows: Ints, parts: Sequence[str]) -> Ints:
+        total = np.zeros(len(rows), np.int64)
+        for name in parts:
+            total += counted(self._layout, rows, name)
+        return total
 
-        A row of *cells*: seconds, nanoseconds, counts of buckets.
-        """
-        points = np.zeros(len(cells), self._DTYPE)
-        points["start_tag"], points["time_tag"], points["value_tag"] = _tag(2), _tag(3), _tag(6)
-        points["start"], points["time"] = starts * _MS_NS, times * _MS_NS
-        points["value"] = cells[:, 2:].sum(1)
-        return points.tobytes()
+    def together(self, left: Ints, right: Ints) -> Ints:
+        return left + right
+
+    def encode(self, starts: Ints, times: Ints, cells: Ints) -> list[bytes]:
+        points = _timed(self._DTYPE, starts, times)
+        points["value_tag"], points["value"] = _tag(6), cells
+        return _cut(points)
 
 
 class HistogramPoints:
-    """Encodes HistogramDataPoints with *bounds* (ns) in a unit of *unit_ns* nanoseconds."""
+    """Encodes HistogramDataPoints with the layout's bounds, in a unit of *unit_ns*."""
 
-    attributes: Final = 9
-    """The field that holds a data point's attributes."""
+    attributes: int = 9
+    exemplars: int = 8
+    flags: int = 10
 
-    def __init__(self, bounds: tuple[int, ...], unit_ns: int) -> None:
+    def __init__(self, layout: Layout, unit_ns: int) -> None:
+        self._layout = layout
         self._unit_ns = unit_ns
-        buckets = len(bounds) + 1
+        buckets = len(layout.bounds) + 1
         self._head = _bytes(bytes((6 << 3 | LENGTH_DELIMITED,)) + varint(8 * buckets))
-        scaled = np.array([bound / unit_ns for bound in bounds], "<f8").tobytes()
-        self._bounds = _bytes(field(7, scaled) if bounds else b"")
+        scaled = np.array([bound / unit_ns for bound in layout.bounds], "<f8").tobytes()
+        self._bounds = _bytes(field(7, scaled) if layout.bounds else b"")
         self._dtype = np.dtype(
             [
-                ("start_tag", "u1"), ("start", "<u8"),
-                ("time_tag", "u1"), ("time", "<u8"),
+                *_TIMES,
                 ("count_tag", "u1"), ("count", "<u8"),
                 ("sum_tag", "u1"), ("sum", "<f8"),
                 ("head", "u1", (len(self._head),)), ("buckets", "<u8", (buckets,)),
                 ("bounds", "u1", (len(self._bounds),)),
             ]
         )  # fmt: skip
+        self.width: int = self._dtype.itemsize
 
-    @property
-    def width(self) -> int:
-        """Bytes of a point without its attributes."""
-        return self._dtype.itemsize
+    def cells(self, rows: Ints, parts: Sequence[str]) -> Ints:
+        return added_up(self._layout, rows, parts)
 
-    def encode(self, starts: Ints, times: Ints, cells: Ints) -> bytes:
-        """Return the points of *cells*, `width` bytes each; starts and times in ms.
+    def together(self, left: Ints, right: Ints) -> Ints:
+        return _together(self._layout, left, right)
 
-        A sum is the double next to the exact one.
-        """
-        points = np.zeros(len(cells), self._dtype)
-        points["start_tag"], points["time_tag"] = _tag(2), _tag(3)
+    def encode(self, starts: Ints, times: Ints, cells: Ints) -> list[bytes]:
+        """Return the points; a sum is the double next to the exact one."""
+        points = _timed(self._dtype, starts, times)
         points["count_tag"], points["sum_tag"] = _tag(4), _tag(5)
-        points["start"], points["time"] = starts * _MS_NS, times * _MS_NS
-        points["count"], points["buckets"] = cells[:, 2:].sum(1), cells[:, 2:]
+        points["count"], points["buckets"] = durations_counted(self._layout, cells), cells[:, 2:]
         points["sum"] = scaled_sums(cells, self._unit_ns)
         points["head"], points["bounds"] = self._head, self._bounds
-        return points.tobytes()
+        return _cut(points)
 
 
-def scaled_sums(cells: Ints, unit_ns: int) -> list[float]:
+class ExponentialPoints:
+    """Encodes ExponentialHistogramDataPoints in a unit of *unit_ns*, the layout's."""
+
+    attributes: int = 1
+    exemplars: int = 11
+    flags: int = 10
+    width: int = 0
+    _DTYPE = np.dtype(
+        [
+            ("start_tag", "u1"), ("start", "<u8"),
+            ("time_tag", "u1"), ("time", "<u8"),
+            ("count_tag", "u1"), ("count", "<u8"),
+            ("sum_tag", "u1"), ("sum", "<f8"),
+            ("scale_tag", "u1"), ("scale", "u1"),
+            ("zeros_tag", "u1"), ("zeros", "<u8"),
+        ]
+    )  # fmt: skip
+    _EXTREMES = np.dtype([("min_tag", "u1"), ("min", "<f8"), ("max_tag", "u1"), ("max", "<f8")])
+
+    def __init__(self, layout: Layout, unit_ns: int) -> None:
+        self._layout = layout
+        self._unit_ns = unit_ns
+
+    def cells(self, rows: Ints, parts: Sequence[str]) -> Ints:
+        return added_up(self._layout, rows, parts)
+
+    def together(self, left: Ints, right: Ints) -> Ints:
+        return _together(self._layout, left, right)
+
+    def encode(self, starts: Ints, times: Ints, cells: Ints) -> list[bytes]:
+        """Return the points; least and largest are said where something was observed."""
+        found = [
+            exponential.exponential(0, row) for row in cells[:, 2:]
+        ]  # of numbers without a fixed size, each point has its own
+        points = _timed(self._DTYPE, starts, times)
+        points["count_tag"], points["sum_tag"] = _tag(4), _tag(5)
+        points["scale_tag"], points["zeros_tag"] = 6 << 3, _tag(7)
+        points["count"] = durations_counted(self._layout, cells)
+        points["sum"] = scaled_sums(cells, self._unit_ns)
+        points["scale"] = [_zigzag(each.scale) for each in found]
+        points["zeros"] = [each.zeros for each in found]
+        extremes = np.zeros(len(cells), self._EXTREMES)
+        extremes["min_tag"], extremes["max_tag"] = _tag(12), _tag(13)
+        extremes["min"] = [each.min_ns / self._unit_ns for each in found]
+        extremes["max"] = [each.max_ns / self._unit_ns for each in found]
+        return [
+            numbers + (ends if each.count else b"") + _positive(each.offset, each.buckets)
+            for numbers, ends, each in zip(_cut(points), _cut(extremes), found, strict=True)
+        ]
+
+
+def _positive(offset: int, buckets: Sequence[int]) -> bytes:
+    if not buckets:
+        return b""
+    packed = b"".join(map(LENGTHS.__getitem__, buckets))
+    return field(8, b"\x08" + varint(_zigzag(offset)) + field(2, packed))
+
+
+def _zigzag(number: int) -> int:
+    return number << 1 if number >= 0 else (-number << 1) - 1
+
+
+def points_of(instrument: Instrument, layout: Layout) -> Points:
+    """Return what encodes the points of *instrument*, made of rows of *layout*."""
+    if not instrument.is_histogram:
+        return SumPoints(layout)
+    kind = ExponentialPoints if layout.is_exponential else HistogramPoints
+    return kind(layout, instrument.unit_ns)
+
+
+def added_up(layout: Layout, rows: Ints, parts: Sequence[str]) -> Ints:
+    """Return the histograms *parts* of each of *rows* as one; without parts, an empty one."""
+    if not parts:
+        return np.zeros((len(rows), layout.stride), np.int64)
+    return reduce(
+        lambda left, right: _together(layout, left, right),
+        (rows[:, layout.columns(name)] for name in parts),
+    )
+
+
+def _together(layout: Layout, left: Ints, right: Ints) -> Ints:
+    result: Ints = left + right
+    if layout.is_exponential:
+        result[:, 2:] = exponential.added(left[:, 2:], right[:, 2:])
+    return result
+
+
+def durations_counted(layout: Layout, cells: Ints) -> Ints:
+    """Return how many durations the histogram of each row of *cells* has."""
+    if layout.is_exponential:
+        return exponential.counts(cells[:, 2:])
+    count: Ints = cells[:, 2:].sum(1)
+    return count
+
+
+def scaled_sums(cells: Ints, unit_ns: int) -> npt.NDArray[np.float64]:
     """Return the sum of each row in a unit of *unit_ns*, rounded once."""
-    seconds, nanoseconds = cells[:, 0].tolist(), cells[:, 1].tolist()
-    # Python's integers: a sum may exceed 64 bits of nanoseconds, and / rounds once.
-    return [
-        (whole * SECOND_NS + part) / unit_ns
-        for whole, part in zip(seconds, nanoseconds, strict=True)
-    ]
+    seconds, nanoseconds = cells[:, 0], cells[:, 1]
+    sums: npt.NDArray[np.float64] = (seconds * SECOND_NS + nanoseconds) / unit_ns
+    for row in np.flatnonzero(seconds >= _EXACT_S - 1).tolist():
+        # Python's integers: a sum may exceed 64 bits of nanoseconds, and / rounds once.
+        sums[row] = (int(seconds[row]) * SECOND_NS + int(nanoseconds[row])) / unit_ns
+    return sums
 
 
-def point_head(attributes: bytes, number: int, width: int) -> bytes:
-    """Return what a data point begins with: its frame, and *attributes* as field *number*.
+def exemplar_field(number: int, exemplar: Exemplar, unit_ns: int) -> bytes:
+    """Return *exemplar* as field *number* of a data point, its value in a unit of *unit_ns*."""
+    numbers = np.zeros(1, _EXEMPLAR)
+    numbers["time_tag"], numbers["value_tag"] = _tag(2), _tag(3)
+    numbers["time"], numbers["value"] = exemplar.time_ns, exemplar.value_ns / unit_ns
+    ids = field(4, exemplar.span_id) + field(5, exemplar.trace_id)
+    return field(number, numbers.tobytes() + ids)
 
-    *attributes*: a `Resource`, a list of attributes as field 1. *width*: bytes of what follows.
-    """
-    tag, at = bytes((number << 3 | LENGTH_DELIMITED,)), 0
-    parts: list[bytes] = []
+
+_EXEMPLAR: Final = np.dtype(
+    [("time_tag", "u1"), ("time", "<u8"), ("value_tag", "u1"), ("value", "<f8")]
+)
+
+
+def attribute_list(attributes: bytes) -> list[bytes]:
+    """Return the attributes of a `Resource`, a list of them as field 1, with their lengths."""
+    at, parts = 0, []
     while at < len(attributes):
         start = at = at + 1
         length = shift = 0
@@ -120,10 +254,38 @@ def point_head(attributes: bytes, number: int, width: int) -> bytes:
             length |= (byte & 0x7F) << shift
             at, shift = at + 1, shift + 7
         at += 1 + (length | byte << shift)
-        parts += (tag, attributes[start:at])
-    body = b"".join(parts)
-    frame = bytes((_DATA_POINTS << 3 | LENGTH_DELIMITED,))
-    return frame + varint(len(body) + width) + body
+        parts.append(attributes[start:at])
+    return parts
+
+
+def point_attributes(attributes: Sequence[bytes], number: int) -> bytes:
+    """Return an `attribute_list` as field *number*."""
+    tag = bytes((number << 3 | LENGTH_DELIMITED,))
+    return tag + tag.join(attributes) if attributes else b""
+
+
+def framed_point(attributes: bytes, width: int) -> bytes:
+    """Return what a data point begins with: its frame, and its attributes.
+
+    *attributes*: as `point_attributes`. *width*: bytes of what follows.
+    """
+    return _FRAME + LENGTHS[len(attributes) + width] + attributes
+
+
+_FRAME: Final = bytes((_DATA_POINTS << 3 | LENGTH_DELIMITED,))
+
+
+def _timed(dtype: np.dtype[np.void], starts: Ints, times: Ints) -> npt.NDArray[np.void]:
+    points = np.zeros(len(starts), dtype)
+    points["start_tag"], points["time_tag"] = _tag(2), _tag(3)
+    points["start"], points["time"] = starts * MS_NS, times * MS_NS
+    return points
+
+
+def _cut(points: npt.NDArray[np.void]) -> list[bytes]:
+    """Return the bytes of each of *points*."""
+    whole, width = points.tobytes(), points.dtype.itemsize
+    return [whole[at : at + width] for at in range(0, len(whole), width)]
 
 
 def _bytes(value: bytes) -> npt.NDArray[np.uint8]:

@@ -14,8 +14,8 @@ from prometheus_client import generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from tailrace.agents.metrics.instruments import UNITS, Family, Instrument
-from tailrace.agents.metrics.points import scaled_sums
+from tailrace.agents.metrics.instruments import Family, Instrument
+from tailrace.agents.metrics.points import Points, durations_counted, points_of, scaled_sums
 from tailrace.schemas.prometheus.naming import (
     TARGET_INFO,
     TARGET_INFO_HELP,
@@ -29,7 +29,7 @@ from tailrace.schemas.prometheus.naming import (
 )
 from tailrace.schemas.series import decoded_attributes
 from tailrace.schemas.strings import AttributeValue
-from tailrace.schemas.sums import Ints
+from tailrace.schemas.sums import Ints, Layout
 from tailrace.tables.series import SeriesTable
 from tailrace.tables.series_rows import NEVER
 
@@ -49,37 +49,37 @@ class _Samples(Collector):
     """Collects samples by metric and labels, and adds up those that have both in common."""
 
     def __init__(self) -> None:
-        self._instruments: dict[str, tuple[Instrument, Ints]] = {}
+        self._instruments: dict[str, tuple[Instrument, Layout]] = {}
         self._cells: dict[str, dict[Labels, Ints]] = {}
         self._targets: dict[tuple[str, str], Labels] = {}
 
     def add(self, family: Family, table: SeriesTable) -> None:
         """Add all series of *table*."""
-        bounds = np.array(family.layout.bounds, np.int64)
-        for instrument in family.instruments:
-            name = _name(instrument)
-            self._instruments[name] = instrument, bounds
-        rows, starts = table.rows, table.starts
+        layout, rows, starts = table.layout, table.rows, table.starts
+        names = [_name(instrument) for instrument in family.instruments]
+        for name, instrument in zip(names, family.instruments, strict=True):
+            self._instruments[name] = instrument, layout
+        points = [points_of(instrument, layout) for instrument in family.instruments]
         targets: dict[bytes, dict[str, str]] = {}
-        for stream in np.flatnonzero(starts.ravel() != NEVER).tolist():
-            slot, kind = divmod(stream, len(family.streams))
-            key = table.keys[slot]
-            encoded = family.resource(key)
-            if encoded not in targets:
-                resource = dict(decoded_attributes(encoded))
-                targets[encoded] = target(resource)
-                self._meet(resource)
-            attributes = decoded_attributes(family.attributes(key, kind))
-            named = labels(attributes, family.scope, targets[encoded])
-            for instrument in family.instruments:
-                histogram = instrument.histograms[kind]
-                if histogram is not None:
-                    cells = rows[slot, family.layout.columns(histogram)]
-                    self._count(_name(instrument), named, cells)
+        for number, of in enumerate(family.streams):
+            for slot in np.flatnonzero((starts[:, list(of)] != NEVER).any(1)).tolist():
+                key = table.keys[slot]
+                encoded = family.resource(key)
+                if encoded not in targets:
+                    resource = dict(decoded_attributes(encoded))
+                    targets[encoded] = target(resource)
+                    self._meet(resource)
+                attributes = decoded_attributes(family.attributes(key, number))
+                named = labels(attributes, family.scope, targets[encoded])
+                row = rows[slot : slot + 1]
+                for name, each, instrument in zip(names, points, family.instruments, strict=True):
+                    if instrument.parts[number]:
+                        cells = each.cells(row, instrument.parts[number])
+                        self._count(name, each, named, cells)
 
-    def _count(self, name: str, named: Labels, cells: Ints) -> None:
+    def _count(self, name: str, points: Points, named: Labels, cells: Ints) -> None:
         known = self._cells.setdefault(name, {})
-        known[named] = known[named] + cells if named in known else cells
+        known[named] = points.together(known[named], cells) if named in known else cells
 
     def _meet(self, resource: dict[str, AttributeValue]) -> None:
         """Take note of a target; the first of those with the same job and instance tells all."""
@@ -103,23 +103,25 @@ class _Samples(Collector):
             yield self._metric(name)
 
     def _metric(self, name: str) -> Metric:
-        instrument, bounds = self._instruments[name]
-        series = sorted(self._cells[name].items())
+        instrument, layout = self._instruments[name]
+        series = sorted(self._cells[name].items(), key=lambda pair: pair[0])
         if not instrument.is_histogram:
             metric = Metric(name.removesuffix("_total"), "", "counter")
-            for named, cells in series:
-                metric.add_sample(name, dict(named), int(cells[2:].sum()))
+            for named, [count] in series:
+                metric.add_sample(name, dict(named), int(count))
             return metric
         metric = Metric(name, "", "histogram")
-        unit_ns = UNITS[instrument.unit]
-        edges = [*(go_text(bound / unit_ns) for bound in bounds.tolist()), "+Inf"]
+        edges = [*(go_text(bound / instrument.unit_ns) for bound in layout.bounds), "+Inf"]
         for named, cells in series:
-            counts = itertools.accumulate(cells[2:].tolist())
-            for edge, count in zip(edges, counts, strict=True):
-                metric.add_sample(f"{name}_bucket", {**dict(named), "le": edge}, count)
-            [total] = scaled_sums(cells[np.newaxis], unit_ns)
+            [count] = durations_counted(layout, cells).tolist()
+            # What is exponential has no bounds that text could tell.
+            buckets = [count] if layout.is_exponential else cells[0, 2:].tolist()
+            counts = itertools.accumulate(buckets)
+            for edge, below in zip(edges, counts, strict=True):
+                metric.add_sample(f"{name}_bucket", {**dict(named), "le": edge}, below)
+            [total] = scaled_sums(cells, instrument.unit_ns).tolist()
             metric.add_sample(f"{name}_sum", dict(named), total)
-            metric.add_sample(f"{name}_count", dict(named), int(cells[2:].sum()))
+            metric.add_sample(f"{name}_count", dict(named), count)
         return metric
 
 

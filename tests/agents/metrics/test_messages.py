@@ -37,7 +37,7 @@ class Series:
 
     def __init__(self, family: Family, limit: int = LIMIT) -> None:
         store = PartitionStore(MemoryDisk())
-        self.table = SeriesTable(store, b"t", family.layout, family.streams, PERIOD_MS)
+        self.table = SeriesTable(store, b"t", family.layout, family.counted, PERIOD_MS)
         self._writer = MetricsWriter(family, self.table, limit)
         self.at = AT_MS
         self.values: list[bytes] = []
@@ -48,9 +48,7 @@ class Series:
         self.at += PERIOD_MS
         for each in rollups:
             self.table.add(each)
-        self.values, self.too_large = self._writer.write(
-            self.table.close(self.at).appeared, self.at
-        )
+        self.values, self.too_large = self._writer.write(self.table.close(self.at), self.at)
         return points(self.values)
 
 
@@ -242,14 +240,14 @@ def test_the_bytes_are_a_function_of_the_table() -> None:
         )
         for numbers in (range(5), range(3, 9))
     ]
-    table = SeriesTable(store, b"t", RED.layout, RED.streams, PERIOD_MS)
+    table = SeriesTable(store, b"t", RED.layout, RED.counted, PERIOD_MS)
     writer = MetricsWriter(RED, table, 3000)
     table.add(rollups[0])
-    writer.write(table.close(AT_MS + PERIOD_MS).appeared, AT_MS + PERIOD_MS)
+    writer.write(table.close(AT_MS + PERIOD_MS), AT_MS + PERIOD_MS)
     table.add(rollups[1])
     table.seal()
-    successor = SeriesTable(store, b"t", RED.layout, RED.streams, PERIOD_MS)
+    successor = SeriesTable(store, b"t", RED.layout, RED.counted, PERIOD_MS)
     successor.restore(0)
     at = AT_MS + 2 * PERIOD_MS
-    expected = writer.write(table.close(at).appeared, at)
-    assert MetricsWriter(RED, successor, 3000).write(successor.close(at).appeared, at) == expected
+    expected = writer.write(table.close(at), at)
+    assert MetricsWriter(RED, successor, 3000).write(successor.close(at), at) == expected

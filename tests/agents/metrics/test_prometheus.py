@@ -31,7 +31,7 @@ SCOPE = 'otel_scope_schema_url="",otel_scope_version=""'
 def part(family: Family, series: dict[bytes, Durations]) -> tuple[Family, SeriesTable]:
     """A partition that has flushed *series*, and has more of the same to come."""
     store = PartitionStore(MemoryDisk())
-    table = SeriesTable(store, b"t", family.layout, family.streams, 1000)
+    table = SeriesTable(store, b"t", family.layout, family.counted, 1000)
     each: Rollup = rollup(family.layout, 0, series)
     table.add(each)
     table.close(1000)
@@ -118,7 +118,7 @@ def test_series_with_equal_labels_are_added_up_over_resources_and_partitions() -
 
 def test_a_series_that_was_not_flushed_is_not_told() -> None:
     store = PartitionStore(MemoryDisk())
-    table = SeriesTable(store, b"t", RED.layout, RED.streams, 1000)
+    table = SeriesTable(store, b"t", RED.layout, RED.counted, 1000)
     table.add(rollup(RED_LAYOUT, 0, {red_key(): {"duration": [MS]}}))
     assert exposition([(RED, table)]) == b""
 
