@@ -138,6 +138,26 @@ def merged(layout: Layout, left: Ints, right: Ints) -> Ints:
     return result
 
 
+def summed(layout: Layout, groups: Ints, count: int, rows: Ints) -> Ints:
+    """Return *count* rows: `rows[i]` is added to row `groups[i]`."""
+    result = layout.empty(count)
+    if not layout.is_exponential:
+        np.add.at(result, groups, rows)
+        return result
+    order = np.argsort(groups, kind="stable")
+    groups, rows = groups[order], rows[order]
+    while (is_more := groups[1:] == groups[:-1]).any():
+        # Neighbours of one group are added up in pairs, which halves every group.
+        firsts = np.flatnonzero(np.diff(groups, prepend=-1))
+        nth = np.arange(len(groups)) - np.repeat(firsts, np.diff([*firsts, len(groups)]))
+        left = np.flatnonzero((nth % 2 == 0)[:-1] & is_more)
+        rows[left] = merged(layout, rows[left], rows[left + 1])
+        stays = nth % 2 == 0
+        groups, rows = groups[stays], rows[stays]
+    result[groups] = rows
+    return result
+
+
 def observed(
     layout: Layout,
     name: str,

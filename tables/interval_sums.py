@@ -28,10 +28,9 @@ _KEPT_SERIES = 20_000
 class IntervalSums:
     """The open interval of one source. *prefix* is this table's in *store*, one byte.
 
-    *place*: the hash of a key that decides its partition.
-    *closed* is told
-    what an interval had when that closes. `generation` changes when slots lose their meaning; a
-    memo of slots is then worthless.
+    *place*: the hash of a key that decides its partition. *closed* is told what an interval had
+    when that closes. `generation` changes when slots lose their meaning; a memo of slots is then
+    worthless.
     """
 
     def __init__(
@@ -46,6 +45,9 @@ class IntervalSums:
     ) -> None:
         self.layout = layout
         self.generation = 0
+        self._held = layout
+        """What the rows are of. It is another than `layout` after a restart, until it is known
+        which layout is wanted: rows must not go through one that is not."""
         self._store = store
         self._prefix = prefix
         self._topic = topic
@@ -61,7 +63,7 @@ class IntervalSums:
         self._slots: dict[bytes, int] = {}
         self._keys: list[bytes] = []
         self._places: list[int] = []
-        self._rows = self.layout.empty(64)
+        self._rows = self._held.empty(64)
         self._is_open = np.zeros(64, np.bool_)
 
     def restore(self, now: int) -> None:
@@ -69,10 +71,29 @@ class IntervalSums:
         self._source.restore(now)
         for _, value in self._store.scan(self._prefix + _OPEN):
             rollup = decode(value)
+            if not self._stored_parts:  # all parts are of one layout
+                self._held = rollup.layout
+                self._forget()
             slots = np.array([self.slot(key) for key in rollup.keys], np.int64)
-            self.add(slots, rebucketed(rollup.rows, rollup.layout, self.layout))
+            self._add(slots, rollup.rows)
             self._stored_parts += 1
         self._is_changed = False
+
+    def use(self, layout: Layout) -> None:
+        """Count in rows of *layout*, of the same family, from now on; slots stay what they are.
+
+        What the open interval has goes over, exactly as far as buckets allow. After a restart it
+        goes over from what the last owner used: so the first thing to do then, if it is ever done.
+        """
+        assert layout.family == self.layout.family
+        self.layout = layout
+        self._settle()
+
+    def _settle(self) -> None:
+        if self._held != self.layout:
+            self._rows = rebucketed(self._rows, self._held, self.layout)
+            self._held = self.layout
+            self._is_changed |= bool(len(self))
 
     @property
     def is_idle(self) -> bool:
@@ -95,13 +116,17 @@ class IntervalSums:
             self._keys.append(key)
             self._places.append(self._place(key) % self._topic.partitions)
             if slot == len(self._rows):
-                self._rows = np.concatenate([self._rows, self.layout.empty(slot)])
+                self._rows = np.concatenate([self._rows, self._held.empty(slot)])
                 self._is_open = np.concatenate([self._is_open, np.zeros(slot, np.bool_)])
         return slot
 
     def add(self, slots: Ints, rows: Ints) -> None:
-        """Add `rows[i]` to the slot `slots[i]`; each slot is there once."""
-        self._rows[slots] = merged(self.layout, self._rows[slots], rows)
+        """Add `rows[i]`, of `layout`, to the slot `slots[i]`; each slot is there once."""
+        self._settle()
+        self._add(slots, rows)
+
+    def _add(self, slots: Ints, rows: Ints) -> None:
+        self._rows[slots] = merged(self._held, self._rows[slots], rows)
         self._is_open[slots] = True
         self._is_changed = True
 
@@ -115,6 +140,7 @@ class IntervalSums:
 
     def seal(self) -> None:
         """Put the open interval into the store."""
+        self._settle()
         if not self._is_changed:
             return
         self._is_changed = False
@@ -137,6 +163,7 @@ class IntervalSums:
 
     def take(self, start: int) -> Mapping[int, Sequence[bytes]]:
         """Return the records of the interval that began at *start*; it is empty afterwards."""
+        self._settle()
         # By key, because slots are given in another order by every process.
         in_order = sorted(self._open_slots().tolist(), key=self._keys.__getitem__)
         slots = np.array(in_order, np.int64)

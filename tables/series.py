@@ -3,72 +3,64 @@
 A flush period ends at a boundary, a multiple of its length in stream time. What comes for it is
 kept apart until it is closed; then it is added to the cumulative sums. Laws:
 
-- Cumulative sums and open periods together are everything that was ever added.
+- Cumulative sums, open periods and what was given up together are everything that was ever added.
 - What comes for a period that has passed counts in the first one that has not.
-- Slots are given in order of first appearance; they and everything else survive a restart, so that
-  what is made of a closed period does not depend on where checkpoints fell.
-- A row's streams are what it becomes in the world outside, each named by the histogram that counts
-  it. A stream starts with the earliest interval in the first period that has it, for ever.
+- A key that is new gets the lowest slot that is free; slots and everything else survive a restart,
+  so that what is made of a closed period does not depend on where checkpoints fell.
+- A row's streams are what it becomes in the world outside, each named by what of the layout counts
+  it. A stream starts with the earliest interval in the first period that has it, for as long as
+  its series lives.
+- A series that had no news for long enough is expired, and may be given up. If it comes back, it
+  is a new one.
 
-In the store, after the table's prefix: `m` the layout and the last boundary, `k` and a slot the
-keys from that slot on, `v` and a number a block of cumulative rows, `p` with a period's end and a
-number a block of its rows. A checkpoint costs what was touched since the last.
+In the store, after the table's prefix: `m` about the table, `n` and a number a block of keys, `v`
+and a number a block of cumulative rows, `p` with a period's end and a number a block of its rows.
+A checkpoint costs what was touched since the last. Version 1 had its keys under `k`.
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import orjson
 
 from tailrace.schemas.rebucketing import rebucketed
-from tailrace.schemas.sums import (
-    Ints,
-    Layout,
-    Rollup,
-    carried,
-    counted,
-    layout_fields,
-    layout_of,
-    merged,
-)
-from tailrace.tables.series_rows import (
-    BLOCK,
-    NEVER,
-    OpenPeriod,
-    Rows,
-    packed,
-    packed_keys,
-    unpacked,
-    unpacked_keys,
-)
+from tailrace.schemas.sums import Ints, Layout, Rollup, carried, counted, merged, summed
+from tailrace.tables.series_admission import Admission, Doorkeeper, Everybody
+from tailrace.tables.series_expiry import Expiry, expired
+from tailrace.tables.series_keys import SeriesKeys, whole
+from tailrace.tables.series_meta import Meta
+from tailrace.tables.series_rows import BLOCK, NEVER, OpenPeriod, Part, Rows
+from tailrace.tables.series_store import SeriesStore
 from tailrace.tables.store import PartitionStore
+
+_NO_EXPIRY, _EVERYBODY = Expiry(), Everybody()
 
 LATEST_MS = NEVER // 1_000_000
 """The last time that nanoseconds can tell; after it there is only the end of time."""
-
-_VERSION = 1
-_VALUE_BYTES = 512 << 10
-_META, _KEYS, _VALUES, _PERIODS = b"m", b"k", b"v", b"p"
 
 
 class Closed(NamedTuple):
     """A closed period: `rows[i]` was added to slot `slots[i]`, in ascending order.
 
     `appeared`: the streams that started, as slot × streams of a row + number of the stream.
+    `since`: the boundary before, from which on the rows count (ms).
     """
 
     slots: Ints
     rows: Ints
     appeared: Ints
+    since: int
 
 
 class SeriesTable:
-    """The series of one family in one partition. *prefix* is this table's in *store*, one byte."""
+    """The series of one family in one partition. *prefix* is this table's in *store*, one byte.
+
+    *split*: how much of a key is a beginning that it shares with others; it is kept once.
+    *admission*: under which key something new is counted.
+    *is_ours*: false of keys that belong to other partitions, which are dropped when restored.
+    """
 
     def __init__(
         self,
@@ -77,39 +69,65 @@ class SeriesTable:
         layout: Layout,
         streams: Sequence[str],
         period_ms: int,
+        *,
+        expiry: Expiry = _NO_EXPIRY,
+        admission: Admission = _EVERYBODY,
+        split: Callable[[bytes], int] = whole,
+        is_ours: Callable[[bytes], bool] | None = None,
     ) -> None:
         self.layout = layout
         self.streams = tuple(streams)
         self.period_ms = period_ms
         self.count = 0
-        """What the streams have counted, in open periods too."""
+        """What the streams have counted, in open periods and of series that are no more, too."""
+        self.keys = SeriesKeys(split)
+        """The key of every slot; of a slot that is free, nothing."""
+        self._expiry = expiry
+        self._door = Doorkeeper(self.keys, admission)
+        self._is_ours = is_ours
         self._store = store
         self._prefix = prefix
-        self._slots = _Slots()
+        self._held = layout
+        """What the rows are of. It is another than `layout` after a restart, until it is known
+        which layout is wanted: rows must not go through one that is not."""
         self._rows = Rows(layout, len(self.streams))
         self._open: dict[int, OpenPeriod] = {}
         self._passed = 0
-        self._stored_keys = 0
-        self._stored_meta = b""
+        self._gone = 0
+        self._given_up: set[int] = set()
+        self._stored = SeriesStore(store, prefix, self._meta())
 
     def __len__(self) -> int:
         """The number of series, those that are only in open periods included."""
-        return len(self._slots)
-
-    @property
-    def keys(self) -> Sequence[bytes]:
-        """The key of every slot."""
-        return self._slots.keys_by_slot
+        return self.keys.live
 
     @property
     def rows(self) -> Ints:
         """The cumulative sums of every slot, as of the last period that was closed."""
-        return self._rows.upto(len(self)).cells[: len(self)]
+        self._settle()
+        return self._rows.upto(len(self.keys)).cells[: len(self.keys)]
 
     @property
     def starts(self) -> Ints:
         """When each stream of every slot started (ms), or NEVER."""
-        return self._rows.upto(len(self)).starts[: len(self)]
+        return self._rows.upto(len(self.keys)).starts[: len(self.keys)]
+
+    def use(self, layout: Layout) -> None:
+        """Count in rows of *layout*, of the same family, from now on.
+
+        What was counted goes over, exactly as far as buckets allow. After a restart it goes over
+        from what the last owner used: so the first thing to do then, if it is ever done.
+        """
+        assert layout.family == self.layout.family
+        self.layout = layout
+        self._settle()
+
+    def _settle(self) -> None:
+        if self._held != self.layout:
+            self._rows.use(self._held, self.layout)
+            for period in self._open.values():
+                period.use(self.layout)
+            self._held = self.layout
 
     # Time
 
@@ -118,16 +136,20 @@ class SeriesTable:
 
         Each key is in it once.
         """
-        rows = rebucketed(rollup.rows, rollup.layout, self.layout)
-        slots = np.fromiter(map(self._slots.__getitem__, rollup.keys), np.int64, len(rollup.keys))
-        counts = self._counts(rows)
-        self.count += int(counts.sum())
+        self._settle()
         end = self._boundary(rollup.end)
         is_late = end <= self._passed
-        if not len(slots):
+        if not rollup.keys:
             return is_late
-        starts = np.where(counts > 0, rollup.start, NEVER)
-        self._period(self._passed + self.period_ms if is_late else end).add(slots, rows, starts)
+        rows = rebucketed(rollup.rows, rollup.layout, self.layout)
+        counts = self._counts(rows)
+        self.count += int(counts.sum())
+        slots = self.keys.slots_of(rollup.keys, self._door.slot_of)
+        # Of what is late it is news that it came.
+        news = np.full(len(slots), max(rollup.end, self._passed))
+        part = Part(slots, np.where(counts > 0, rollup.start, NEVER), news, rows)
+        part = _united(self.layout, part)
+        self._period(self._passed + self.period_ms if is_late else end).add(part)
         return is_late
 
     def due(self, now: int) -> list[int]:
@@ -144,24 +166,49 @@ class SeriesTable:
 
     def close(self, end: int) -> Closed:
         """Close the period that ends at *end*, if it has news, and let its boundary pass."""
-        self._passed = max(self._passed, end)
+        self._settle()
+        since, self._passed = self._passed, max(self._passed, end)
         period = self._open.pop(end, None)
         if period is None:
             none = np.zeros(0, np.int64)
-            return Closed(none, self.layout.empty(), none)
+            return Closed(none, self.layout.empty(), none, since)
         for block in range(period.stored_blocks):
-            self._store.delete(self._period_key(end, block))
-        slots, rows, starts = period.sorted()
-        total = self._rows.upto(len(self))
+            self._stored.delete_block(end, block)
+        slots, starts, news, rows = period.sorted()
+        total = self._rows.upto(len(self.keys))
         total.cells[slots] = carried(self.layout, merged(self.layout, total.cells[slots], rows))
+        total.news[slots] = np.maximum(total.news[slots], news)
         has_started = total.starts[slots] == NEVER
         has_started &= starts != NEVER
         total.starts[slots] = np.where(has_started, starts, total.starts[slots])
-        self._rows.is_dirty[slots // BLOCK] = True
+        total.is_dirty[slots // BLOCK] = True
         places, streams = np.nonzero(has_started)
-        return Closed(
-            slots, carried(self.layout, rows), slots[places] * len(self.streams) + streams
-        )
+        appeared = slots[places] * len(self.streams) + streams
+        return Closed(slots, carried(self.layout, rows), appeared, since)
+
+    def expired(self, at: int) -> Ints:
+        """Return the slots, ascending, whose series had no news for too long at the boundary *at*.
+
+        For a flush, after `close(at)`: they are still there, to be told good-bye; then `give_up`.
+        """
+        news = self._rows.upto(len(self.keys)).news.copy()
+        for period in self._open.values():
+            news[period.slots] = NEVER
+        return expired(self._expiry, self.keys, news, at)
+
+    def give_up(self, slots: Ints) -> None:
+        """Forget the series of *slots*, which `expired` named; their slots are free."""
+        gone = [self.keys[slot] for slot in slots.tolist()]
+        self._forget(slots)
+        self._door.gone(gone)
+
+    def _forget(self, slots: Ints) -> None:
+        self._settle()
+        rows = self._rows.upto(len(self.keys))
+        self._gone += int(self._counts(rows.cells[slots]).sum())
+        rows.forget(slots)
+        self._given_up.update(slots.tolist())
+        self.keys.remove(slots.tolist())
 
     def _boundary(self, at: int) -> int:
         return -(-at // self.period_ms) * self.period_ms
@@ -169,99 +216,93 @@ class SeriesTable:
     def _period(self, end: int) -> OpenPeriod:
         period = self._open.get(end)
         if period is None:
-            period = self._open[end] = OpenPeriod(self.layout, len(self.streams))
+            period = self._open[end] = OpenPeriod(self._held, len(self.streams))
         return period
 
     def _counts(self, rows: Ints) -> Ints:
         """Return what each stream counts in each of *rows*."""
-        return np.stack([counted(self.layout, rows, name) for name in self.streams], axis=1)
+        return np.stack([counted(self._held, rows, name) for name in self.streams], axis=1)
 
     # Store
 
     def restore(self, now: int) -> None:
         """Read what the store has, at stream time *now* (ms).
 
-        It may have been written with another layout or another length of periods.
+        It may have been written with another layout, other streams or another length of periods.
         """
-        layout, period_ms = self._restore_meta()
-        self._passed = max(self._passed, now) // self.period_ms * self.period_ms
-        for _, value in self._store.scan(self._prefix + _KEYS):
-            for key in unpacked_keys(value):
-                self._slots[key]
-        self._stored_keys = len(self)
-        total = self._rows.upto(len(self))
-        for _, value in self._store.scan(self._prefix + _VALUES):
-            slots, starts, cells = unpacked(value, layout, len(self.streams))
-            total.cells[slots] = rebucketed(cells, layout, self.layout)
-            total.starts[slots] = starts
-            total.is_dirty[slots // BLOCK] |= layout != self.layout
-        self.count = int(self._counts(self.rows).sum())
-        is_as_stored = (layout, period_ms) == (self.layout, self.period_ms)
-        for key, value in list(self._store.scan(self._prefix + _PERIODS)):
-            slots, starts, cells = unpacked(value, layout, len(self.streams))
-            rows = rebucketed(cells, layout, self.layout)
-            self.count += int(self._counts(rows).sum())
-            stored_end, block = struct.unpack_from(">QI", key, len(self._prefix + _PERIODS))
-            period = self._period(self._boundary(stored_end))
-            period.add(slots, rows, starts)
-            if is_as_stored:
+        stored = self._stored = SeriesStore(self._store, self._prefix, self._meta())
+        meta = stored.meta
+        self._held, self._gone = meta.layout, meta.gone
+        self._passed = max(meta.passed, now) // self.period_ms * self.period_ms
+        self.keys.restore(stored.key_blocks())
+        for key in stored.take_keys_1():
+            self._door.new.add(self.keys.add(key))
+        total = self._rows = Rows(meta.layout, len(self.streams)).upto(len(self.keys))
+        for part in stored.values():
+            total.cells[part.slots], total.starts[part.slots] = part.cells, part.starts
+            total.news[part.slots] = part.news
+        taken = self.keys.taken
+        if meta.version == 1:
+            total.news[taken] = self._passed
+        if not stored.is_as_wanted:
+            total.is_dirty[taken // BLOCK] = True
+        for end, block, part in stored.periods():
+            period = self._period(self._boundary(end))
+            period.add(part)
+            if stored.is_as_wanted:
                 period.is_stored(block)
             else:
-                self._store.delete(key)
+                stored.delete_block(end, block)
+        if not _are_alike(meta.layout, self.layout):
+            self._settle()
+        self._drop_foreign()
+        self.count = self._gone + int(self._counts(total.cells).sum())
+        self.count += sum(int(self._counts(each.cells).sum()) for each in self._open.values())
+        self._door.restored()
 
-    def _restore_meta(self) -> tuple[Layout, int]:
-        meta = self._store.get(self._prefix + _META)
-        if meta is None:
-            return self.layout, self.period_ms
-        if meta[0] != _VERSION:
-            raise ValueError(
-                f"series have state of version {meta[0]}; this tailrace reads version {_VERSION}. "
-                f"Run the version that wrote it."
-            )
-        self._stored_meta = meta
-        *fields, period_ms, self._passed = orjson.loads(meta[1:])
-        return layout_of(fields), period_ms
+    def _drop_foreign(self) -> None:
+        """Forget the series that belong to other partitions, where they begin anew."""
+        if self._is_ours is None:
+            return
+        taken = self.keys.taken.tolist()
+        foreign = np.array([s for s in taken if not self._is_ours(self.keys[s])], np.int64)
+        if not len(foreign):
+            return
+        for end, period in self._open.items():
+            self._gone += int(self._counts(period.drop(foreign)).sum())
+            for block in range(period.blocks, period.stored_blocks):
+                self._stored.delete_block(end, block)
+        self._forget(foreign)
+
+    def _meta(self) -> Meta:
+        return Meta(self._held, self.streams, self.period_ms, self._passed, self._gone)
 
     def seal(self) -> None:
         """Put into the store what changed since the last time."""
-        fields = [*layout_fields(self.layout), self.period_ms, self._passed]
-        meta = bytes((_VERSION,)) + orjson.dumps(fields)
-        if meta != self._stored_meta:
-            self._store.put(self._prefix + _META, meta)
-            self._stored_meta = meta
-        if self._stored_keys < len(self):
-            self._seal_keys()
-        for block, rows in self._rows.take_dirty(len(self)):
-            value = packed(np.arange(rows.start, rows.stop), *self._rows.part(rows))
-            self._store.put(self._prefix + _VALUES + struct.pack(">I", block), value)
+        self._settle()
+        self._stored.put_meta(self._meta())
+        for block in sorted({slot // BLOCK for slot in self._door.new | self._given_up}):
+            slots = range(block * BLOCK, (block + 1) * BLOCK)
+            self._stored.put_keys(block, self.keys.packed(slots))
+        self._door.new.clear()
+        self._given_up.clear()
+        self._stored.put_rows(self._rows, self.keys.taken)
         for end, period in self._open.items():
-            for block, value in period.take_dirty():
-                self._store.put(self._period_key(end, block), value)
-
-    def _seal_keys(self) -> None:
-        """Put the new keys into the store, in values of about `_VALUE_BYTES` at the most."""
-        new = self.keys[self._stored_keys :]
-        ends = np.cumsum([len(key) for key in new])
-        cuts = (np.flatnonzero(np.diff(ends // _VALUE_BYTES)) + 1).tolist()
-        for start, end in pairwise([0, *cuts, len(new)]):
-            first = struct.pack(">I", self._stored_keys + start)
-            self._store.put(self._prefix + _KEYS + first, packed_keys(new[start:end]))
-        self._stored_keys = len(self)
-
-    def _period_key(self, end: int, block: int) -> bytes:
-        return self._prefix + _PERIODS + struct.pack(">QI", end, block)
+            self._stored.put_period(end, period)
 
 
-class _Slots(dict[bytes, int]):
-    """Key to slot; a key not seen before gets the next slot."""
+def _are_alike(one: Layout, other: Layout) -> bool:
+    """True if both count the same things, in whatever buckets."""
+    return (one.histograms, one.counts) == (other.histograms, other.counts)
 
-    __slots__ = ("keys_by_slot",)
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.keys_by_slot: list[bytes] = []
-
-    def __missing__(self, key: bytes) -> int:
-        slot = self[key] = len(self.keys_by_slot)
-        self.keys_by_slot.append(key)
-        return slot
+def _united(layout: Layout, part: Part) -> Part:
+    """Return *part* with every slot once."""
+    slots, places = np.unique(part.slots, return_inverse=True)
+    if len(slots) == len(part.slots):
+        return part
+    starts = np.full((len(slots), part.starts.shape[1]), NEVER)
+    np.minimum.at(starts, places, part.starts)
+    news = np.zeros(len(slots), np.int64)
+    np.maximum.at(news, places, part.news)
+    return Part(slots, starts, news, summed(layout, places, len(slots), part.cells))

@@ -5,32 +5,43 @@ A block is what a checkpoint writes when one of its rows changed.
 
 from __future__ import annotations
 
-import itertools
 import struct
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from tailrace.schemas.rebucketing import rebucketed
 from tailrace.schemas.sums import Ints, Layout, carried, merged
+from tailrace.tables import packed_columns
 
 BLOCK = 128
 """Rows of a block."""
 NEVER = int(np.iinfo(np.int64).max)
 """The start of a stream that has not started."""
 
-_VERSION = 1
-_HEAD = struct.Struct(">BIHB")  # version, rows, columns that hold something, bytes of a cell
-_KEYS_HEAD = struct.Struct(">BI")  # version, keys
+_VERSION = 2
+_HEAD = struct.Struct(">BB")  # version, streams
+_HEAD_1 = struct.Struct(">BIHB")  # version, rows, columns that hold something, bytes of a cell
+
+
+class Part(NamedTuple):
+    """Some rows: their slots, when their streams started, when each last had news, their sums."""
+
+    slots: Ints
+    starts: Ints
+    news: Ints
+    cells: Ints
 
 
 class Rows:
-    """Sums and starts by row, as many as are asked for, and which blocks of them changed."""
+    """Sums, starts and news by row, as many as are asked for, and which blocks of them changed."""
 
     def __init__(self, layout: Layout, streams: int) -> None:
         self.cells = layout.empty()
         self.starts = np.zeros((0, streams), np.int64)
+        self.news = np.zeros(0, np.int64)
         self.is_dirty = np.zeros(0, np.bool_)
 
     def upto(self, count: int) -> Rows:
@@ -41,17 +52,28 @@ class Rows:
             room += -room % BLOCK
             self.cells = _grown(self.cells, room, 0)
             self.starts = _grown(self.starts, room, NEVER)
+            self.news = _grown(self.news, room, 0)
             self.is_dirty = _grown(self.is_dirty, room // BLOCK, False)
         return self
 
-    def part(self, rows: slice) -> tuple[Ints, Ints]:
-        """Return starts and sums of *rows*."""
-        return self.starts[rows], self.cells[rows]
+    def forget(self, rows: Ints) -> None:
+        """Make *rows* as new."""
+        self.cells[rows], self.starts[rows], self.news[rows] = 0, NEVER, 0
+        self.is_dirty[rows // BLOCK] = True
 
-    def take_dirty(self, count: int) -> Iterator[tuple[int, slice]]:
-        """Yield every block that changed, and its rows below *count*; then none has changed."""
-        for block in np.flatnonzero(self.is_dirty).tolist():
-            yield block, slice(block * BLOCK, min((block + 1) * BLOCK, count))
+    def use(self, old: Layout, new: Layout) -> None:
+        """Go over from sums of *old* to sums of *new*."""
+        self.cells = rebucketed(self.cells, old, new)
+        self.is_dirty[:] = True
+
+    def take_dirty(self, slots: Ints) -> Iterator[tuple[int, Part]]:
+        """Yield every block that changed, and its rows among *slots*, ascending; then none has."""
+        blocks = np.flatnonzero(self.is_dirty)
+        firsts = np.searchsorted(slots, blocks * BLOCK).tolist()
+        ends = np.searchsorted(slots, (blocks + 1) * BLOCK).tolist()
+        for block, first, end in zip(blocks.tolist(), firsts, ends, strict=True):
+            rows = slots[first:end]
+            yield block, Part(rows, self.starts[rows], self.news[rows], self.cells[rows])
         self.is_dirty[:] = False
 
 
@@ -73,82 +95,103 @@ class OpenPeriod:
         self.stored_blocks = 0
         self._layout = layout
         self._rows = Rows(layout, streams)
-        self._slots = np.zeros(0, np.int64)
+        self.slots = np.zeros(0, np.int64)
         self._row_of_slot = np.zeros(0, np.int32)  # and 1 more; 0 is none
 
-    def add(self, slots: Ints, cells: Ints, starts: Ints) -> None:
-        """Add `cells[i]` to slot `slots[i]`, whose streams start no later than `starts[i]`."""
+    def add(self, part: Part) -> None:
+        """Add *part*, in which each slot is once."""
+        slots = part.slots
+        if not len(slots):
+            return
         missing = int(slots.max()) + 1 - len(self._row_of_slot)
         if missing > 0:
             more = np.zeros(max(missing, len(self._row_of_slot)), np.int32)
             self._row_of_slot = np.concatenate([self._row_of_slot, more])
         new = slots[self._row_of_slot[slots] == 0]
-        have = len(self._slots)
+        have = len(self.slots)
         self._row_of_slot[new] = np.arange(have + 1, have + 1 + len(new))
-        self._slots = np.concatenate([self._slots, new])
+        self.slots = np.concatenate([self.slots, new])
         rows = self._row_of_slot[slots] - 1
-        into = self._rows.upto(len(self._slots))
-        into.cells[rows] = merged(self._layout, into.cells[rows], cells)
-        into.starts[rows] = np.minimum(into.starts[rows], starts)
+        into = self._rows.upto(len(self.slots))
+        into.cells[rows] = merged(self._layout, into.cells[rows], part.cells)
+        into.starts[rows] = np.minimum(into.starts[rows], part.starts)
+        into.news[rows] = np.maximum(into.news[rows], part.news)
         into.is_dirty[rows // BLOCK] = True
 
-    def sorted(self) -> tuple[Ints, Ints, Ints]:
-        """Return slots in ascending order, their sums and their starts."""
-        order = np.argsort(self._slots)
-        return self._slots[order], self._rows.cells[order], self._rows.starts[order]
+    @property
+    def cells(self) -> Ints:
+        """Its sums, in order of first appearance."""
+        return self._rows.cells[: len(self.slots)]
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks it has."""
+        return -(-len(self.slots) // BLOCK)
+
+    def drop(self, slots: Ints) -> Ints:
+        """Forget what came for *slots*; return their sums."""
+        is_gone, old = np.isin(self.slots, slots), self._rows
+        stay, gone = np.flatnonzero(~is_gone), np.flatnonzero(is_gone)
+        part = Part(self.slots[stay], old.starts[stay], old.news[stay], old.cells[stay])
+        self._row_of_slot[:] = 0
+        self.slots, self._rows = self.slots[:0], Rows(self._layout, old.starts.shape[1])
+        self.add(part)
+        return old.cells[gone]
+
+    def use(self, layout: Layout) -> None:
+        """Go over to sums of *layout*."""
+        self._rows.use(self._layout, layout)
+        self._layout = layout
+
+    def sorted(self) -> Part:
+        """Return its rows, slots in ascending order."""
+        order = np.argsort(self.slots)
+        rows = self._rows
+        return Part(self.slots[order], rows.starts[order], rows.news[order], rows.cells[order])
 
     def is_stored(self, block: int) -> None:
         """Take note that the store has *block* as it is, and all before it."""
         self.stored_blocks = block + 1
         self._rows.is_dirty[block] = False
 
-    def take_dirty(self) -> Iterator[tuple[int, bytes]]:
-        """Yield the number and the value of every block that changed since the last time."""
-        for block, rows in self._rows.take_dirty(len(self._slots)):
-            starts, cells = self._rows.part(rows)
-            yield block, packed(self._slots[rows], starts, carried(self._layout, cells))
-            self.stored_blocks = max(self.stored_blocks, block + 1)
+    def take_dirty(self) -> Iterator[tuple[int, Part]]:
+        """Yield the number and the rows of every block that changed since the last time."""
+        for block, part in self._rows.take_dirty(np.arange(len(self.slots))):
+            if len(part.slots):
+                cells = carried(self._layout, part.cells)
+                yield block, part._replace(slots=self.slots[part.slots], cells=cells)
+                self.stored_blocks = max(self.stored_blocks, block + 1)
 
 
-def packed(slots: Ints, starts: Ints, cells: Ints) -> bytes:
-    """Return rows as bytes; columns of zeros and the upper halves of small numbers cost nothing."""
-    used = np.flatnonzero(cells.any(axis=0))
-    kept = cells[:, used]
-    width = 4 if int(kept.max(initial=0)) < 1 << 31 and int(kept.min(initial=0)) >= 0 else 8
-    return b"".join(
-        (
-            _HEAD.pack(_VERSION, len(slots), len(used), width),
-            slots.astype("<u4").tobytes(),
-            starts.astype("<i8").tobytes(),
-            used.astype("<u2").tobytes(),
-            kept.astype(f"<i{width}").tobytes("F"),
-        )
-    )
+def packed(part: Part) -> bytes:
+    """Return *part* as bytes."""
+    starts = np.where(part.starts == NEVER, 0, part.starts + 1)
+    matrix = np.column_stack((part.slots, part.news, starts, part.cells))
+    return _HEAD.pack(_VERSION, part.starts.shape[1]) + packed_columns.pack(matrix)
 
 
-def unpacked(value: bytes, layout: Layout, streams: int) -> tuple[Ints, Ints, Ints]:
-    """Return slots, starts and sums of rows of *layout*."""
-    _, count, columns, width = _HEAD.unpack_from(value)
-    at = _HEAD.size
+def unpacked(value: bytes, layout: Layout) -> Part:
+    """Return what `packed` was given, sums of *layout*; of version 1 nobody knows news, so 0."""
+    if value[0] == 1:
+        return _of_version_1(value, layout)
+    _, streams = _HEAD.unpack_from(value)
+    matrix = packed_columns.unpack(value, 2 + streams + layout.width, _HEAD.size)
+    starts = matrix[:, 2 : 2 + streams]
+    starts = np.where(starts == 0, NEVER, starts - 1)
+    return Part(matrix[:, 0], starts, matrix[:, 1], matrix[:, 2 + streams :])
+
+
+def _of_version_1(value: bytes, layout: Layout) -> Part:
+    _, count, columns, width = _HEAD_1.unpack_from(value)
+    at = _HEAD_1.size
+    starts_bytes = len(value) - at - 4 * count - 2 * columns - count * columns * width
     slots = np.frombuffer(value, "<u4", count, at).astype(np.int64)
     at += 4 * count
-    starts = np.frombuffer(value, "<i8", count * streams, at).reshape(count, streams)
-    at += 8 * count * streams
+    starts = np.frombuffer(value, "<i8", starts_bytes // 8, at).reshape(count, -1)
+    at += starts_bytes
     used = np.frombuffer(value, "<u2", columns, at)
     at += 2 * columns
     cells = layout.empty(count)
     kept = np.frombuffer(value, f"<i{width}", count * columns, at)
     cells[:, used] = kept.reshape(columns, count).T
-    return slots, starts.astype(np.int64), cells
-
-
-def packed_keys(keys: Sequence[bytes]) -> bytes:
-    lengths = np.fromiter(map(len, keys), "<u4", len(keys))
-    return b"".join((_KEYS_HEAD.pack(_VERSION, len(keys)), lengths.tobytes(), *keys))
-
-
-def unpacked_keys(value: bytes) -> list[bytes]:
-    _, count = _KEYS_HEAD.unpack_from(value)
-    first = _KEYS_HEAD.size + 4 * count
-    ends = first + np.cumsum(np.frombuffer(value, "<u4", count, _KEYS_HEAD.size), dtype=np.int64)
-    return [value[start:end] for start, end in itertools.pairwise((first, *ends.tolist()))]
+    return Part(slots, starts.astype(np.int64), np.zeros(count, np.int64), cells)

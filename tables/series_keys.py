@@ -1,0 +1,204 @@
+"""Keys of series: slots by key, and keys by slot, in the memory of what tells keys apart.
+
+Many keys begin alike: with their resource. What they begin with is kept once for all of them, and
+they are a *group*. A slot that was given up goes to a later key, the lowest first; so which slot a
+key gets depends on which slots are taken, and on nothing else.
+"""
+
+from __future__ import annotations
+
+import heapq
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from typing import overload
+
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.int64]
+
+FREE = -1
+"""The group of a slot that is free."""
+
+_VERSION = 1
+_HEAD = struct.Struct("<BHH")  # version, keys, what they begin with
+
+
+def whole(key: bytes) -> int:
+    """Say of a key that it has nothing in common with others."""
+    return 0
+
+
+class _Group(dict[bytes, int]):
+    """What the keys of a group have after their beginning, and their slots."""
+
+    __slots__ = ("beginning", "number")
+
+    def __init__(self, beginning: bytes, number: int) -> None:
+        super().__init__()
+        self.beginning = beginning
+        self.number = number
+
+
+class SeriesKeys(Sequence[bytes]):
+    """The key of every slot; a slot that is free has none, and reads as empty.
+
+    *split*: how much of a key is the beginning that it may share with others.
+    """
+
+    def __init__(self, split: Callable[[bytes], int] = whole) -> None:
+        self._split = split
+        self._by_beginning: dict[bytes, _Group] = {}
+        self._groups: list[_Group | None] = []
+        self._free_groups: list[int] = []
+        self._of_slot = np.full(64, FREE, np.int64)
+        self._rest: list[bytes] = []
+        self._free: list[int] = []
+        self.live = 0
+        """How many slots have a key."""
+
+    def __len__(self) -> int:
+        return len(self._rest)
+
+    @overload
+    def __getitem__(self, slot: int) -> bytes: ...
+
+    @overload
+    def __getitem__(self, slot: slice) -> list[bytes]: ...
+
+    def __getitem__(self, slot: int | slice) -> bytes | list[bytes]:
+        if isinstance(slot, slice):
+            return [self[each] for each in range(*slot.indices(len(self)))]
+        if not -len(self) <= slot < len(self):
+            raise IndexError(slot)
+        slot %= len(self)
+        number = int(self._of_slot[slot])
+        if number == FREE:
+            return b""
+        group = self._groups[number]
+        assert group is not None
+        return group.beginning + self._rest[slot]
+
+    @property
+    def groups(self) -> Ints:
+        """The group of every slot, or FREE. Numbers mean something until the next restart."""
+        return self._of_slot[: len(self)]
+
+    @property
+    def taken(self) -> Ints:
+        """The slots that have a key, ascending."""
+        return np.flatnonzero(self.groups != FREE)
+
+    def find(self, key: bytes) -> int | None:
+        """Return the slot of *key*, or None."""
+        end = self._split(key)
+        group = self._by_beginning.get(key[:end])
+        return None if group is None else group.get(key[end:])
+
+    def slots_of(self, keys: Sequence[bytes], unknown: Callable[[bytes], int]) -> Ints:
+        """Return the slot of each of *keys*, or what *unknown* says."""
+        slots = np.empty(len(keys), np.int64)
+        group, beginning, end = _Group(b"", FREE), None, 0
+        for place, key in enumerate(keys):
+            # Keys that begin alike mostly follow each other. A split is told by the beginning.
+            if beginning is None or not key.startswith(beginning):
+                end = self._split(key)
+                found = self._by_beginning.get(key[:end])
+                group, beginning = (
+                    (_Group(b"", FREE), None) if found is None else (found, key[:end])
+                )
+            slot = group.get(key[end:])
+            slots[place] = unknown(key) if slot is None else slot
+        return slots
+
+    def add(self, key: bytes) -> int:
+        """Give *key*, which has no slot, the lowest one that is free."""
+        slot = heapq.heappop(self._free) if self._free else len(self._rest)
+        self._put(slot, key)
+        return slot
+
+    def _put(self, slot: int, key: bytes) -> None:
+        while slot >= len(self._of_slot):
+            more = np.full(len(self._of_slot) // 4, FREE, np.int64)
+            self._of_slot = np.concatenate([self._of_slot, more])
+        self._rest += [b""] * (slot + 1 - len(self._rest))
+        end = self._split(key)
+        group = self._by_beginning.get(key[:end])
+        if group is None:
+            group = self._new_group(key[:end])
+        self._of_slot[slot] = group.number
+        rest = self._rest[slot] = key[end:]
+        group[rest] = slot
+        self.live += 1
+
+    def _new_group(self, beginning: bytes) -> _Group:
+        number = self._free_groups.pop() if self._free_groups else len(self._groups)
+        group = self._by_beginning[beginning] = _Group(beginning, number)
+        if number == len(self._groups):
+            self._groups.append(group)
+        else:
+            self._groups[number] = group
+        return group
+
+    def remove(self, slots: Sequence[int]) -> None:
+        """Free *slots*, each of which has a key."""
+        for slot in slots:
+            number = int(self._of_slot[slot])
+            group = self._groups[number]
+            assert group is not None
+            del group[self._rest[slot]]
+            if not group:
+                del self._by_beginning[group.beginning]
+                self._groups[number] = None
+                self._free_groups.append(number)
+            self._rest[slot], self._of_slot[slot] = b"", FREE
+        self.live -= len(slots)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Have no free slot at the end, and the others in order."""
+        count = int(self.taken[-1]) + 1 if self.live else 0
+        del self._rest[count:]
+        self._free = np.flatnonzero(self.groups == FREE).tolist()  # ascending, so it is a heap
+
+    # Store
+
+    def packed(self, slots: range) -> bytes:
+        """Return the keys of *slots* as bytes; empty if all of them are free."""
+        taken = [slot for slot in slots if slot < len(self) and self._of_slot[slot] != FREE]
+        if not taken:
+            return b""
+        numbers, places = np.unique(self._of_slot[taken], return_inverse=True)
+        groups = [self._groups[number] for number in numbers.tolist()]
+        beginnings = [b"" if group is None else group.beginning for group in groups]
+        rests = [self._rest[slot] for slot in taken]
+        return b"".join(
+            (
+                _HEAD.pack(_VERSION, len(taken), len(beginnings)),
+                np.array(taken, "<u4").tobytes(),
+                places.astype("<u2").tobytes(),
+                np.fromiter(map(len, [*beginnings, *rests]), "<u4").tobytes(),
+                *beginnings,
+                *rests,
+            )
+        )
+
+    def restore(self, values: Iterator[bytes]) -> None:
+        """Take the keys of *values*, which `packed` made, into a table that has none."""
+        for value in values:
+            for slot, key in _unpacked(value):
+                self._put(slot, key)
+        self._settle()
+
+
+def _unpacked(value: bytes) -> Iterator[tuple[int, bytes]]:
+    _, keys, groups = _HEAD.unpack_from(value)
+    slots = np.frombuffer(value, "<u4", keys, _HEAD.size)
+    places = np.frombuffer(value, "<u2", keys, _HEAD.size + 4 * keys)
+    at = _HEAD.size + 6 * keys
+    lengths = np.frombuffer(value, "<u4", keys + groups, at)
+    ends = at + 4 * (keys + groups) + np.cumsum([0, *lengths.tolist()])
+    texts = [value[start:end] for start, end in pairwise(ends.tolist())]
+    for number, (slot, place) in enumerate(zip(slots.tolist(), places.tolist(), strict=True)):
+        yield slot, texts[place] + texts[groups + number]
