@@ -1,0 +1,230 @@
+"""Admission: under which key a series that nobody has met is counted.
+
+Limits count the living series of one service of one tenant, and the values of their labels. Laws:
+
+- There are never more series than limits allow, but for one a resource that stands for the rest;
+  nor more values of a label, but for one that stands for the rest.
+- What is admitted depends on which series live, and on nothing else.
+- Nothing is lost: what is refused is counted under another key of the same resource.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from tailrace.agents.metrics.learned import Paths
+from tailrace.schemas.series import (
+    NAMESPACE,
+    OVERFLOW,
+    SERVICE,
+    TENANT,
+    Attributes,
+    RedSeries,
+    decoded_attributes,
+    encoded_attributes,
+    encoded_resource,
+)
+from tailrace.schemas.strings import AttributeValue, text_of
+
+OTHER: Final = "(other)"
+"""The value of a label that has as many as it may have."""
+_ALWAYS: Final = (SERVICE, TENANT, "span.kind", "status.code", OVERFLOW)
+"""Labels with few values by nature, or by which limits are counted."""
+_TOP: Final = 10
+_WATCHED: Final = 4 * _TOP
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much there may be. None: as much as comes.
+
+    `resource_series`: series of one resource. `service_series`: of one service. `values`: of each
+    label of one service, or of those in `labels` as said there. `learned`: labels that are paths.
+    """
+
+    resource_series: int | None = None
+    service_series: int | None = None
+    values: int | None = None
+    labels: Mapping[str, int] = field(default_factory=dict)
+    learned: tuple[str, ...] = ()
+
+    @property
+    def is_idle(self) -> bool:
+        """True if everything is admitted as it is."""
+        return self == Limits()
+
+    def of_label(self, name: str) -> int | None:
+        """Return how many values the label *name* may have."""
+        return None if name in _ALWAYS else self.labels.get(name, self.values)
+
+
+class Service(NamedTuple):
+    """Whose series are limited together."""
+
+    tenant: str
+    namespace: str
+    name: str
+
+
+class Blame(NamedTuple):
+    """A label that had more values than it may: whose, and those refused most often of late."""
+
+    service: Service
+    label: str
+    limit: int
+    refusals: int
+    top: tuple[tuple[str, int], ...]
+
+
+class _Refused:
+    """Values of one label that were refused: how often, and the most frequent, about."""
+
+    __slots__ = ("count", "values")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.values: Counter[str] = Counter()
+
+    def add(self, value: str) -> None:
+        """Count *value*; of many, the rarest gives its place and its count to a new one."""
+        self.count += 1
+        if value not in self.values and len(self.values) >= _WATCHED:
+            rarest, least = min(self.values.items(), key=lambda item: item[1])
+            del self.values[rarest]
+            self.values[value] = least
+        self.values[value] += 1
+
+
+class _Alive:
+    """What lives of one service: series, values by label, paths by label."""
+
+    __slots__ = ("paths", "series", "values")
+
+    def __init__(self) -> None:
+        self.series = 0
+        self.values: dict[str, Counter[str]] = {}
+        self.paths: dict[str, Paths] = {}
+
+
+class SeriesAdmission:
+    """The Admission of one table of RED series."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._services: dict[Service, _Alive] = {}
+        self._resources: Counter[bytes] = Counter()
+        self._keys: set[int] = set()
+        """Hashes of living keys, to know those that other keys became."""
+        self._blamed: dict[tuple[Service, str], _Refused] = {}
+
+    def admit(self, key: bytes) -> bytes:
+        """Return the key under which *key*, which no series has, is counted; perhaps itself."""
+        series = RedSeries.of_key(key)
+        labels = decoded_attributes(series.dimensions)
+        if _is_overflow(labels):
+            return key
+        service = _service(series.resource, labels)
+        alive = self._services.get(service) or _Alive()
+        fitted = [(name, self._fitted(service, alive, name, value)) for name, value in labels]
+        if fitted != labels:
+            series = RedSeries(series.resource, encoded_attributes(fitted))
+            key = series.key()
+            if hash(key) in self._keys:
+                return key
+        return self._within(series, service, alive) or key
+
+    def _fitted(
+        self, service: Service, alive: _Alive, name: str, value: AttributeValue
+    ) -> AttributeValue:
+        """Return what the label *name* is to say for *value*."""
+        shown = value
+        if name in self._limits.learned:
+            paths = alive.paths.get(name)
+            shown = text_of(value) if paths is None else paths.template(text_of(value))
+        most = self._limits.of_label(name)
+        if most is None:
+            return shown
+        values = alive.values.get(name, Counter())
+        text = text_of(shown)
+        if text in values or len(values) - (OTHER in values) < most:
+            return shown
+        self._blamed.setdefault((service, name), _Refused()).add(text)
+        return OTHER
+
+    def _within(self, series: RedSeries, service: Service, alive: _Alive) -> bytes | None:
+        """Return the key of the series that stands for others, if there are too many."""
+        limits = self._limits
+        of_resource = limits.resource_series
+        if of_resource is not None and self._resources[series.resource] >= of_resource:
+            return series.overflow_key
+        if limits.service_series is not None and alive.series >= limits.service_series:
+            about = {SERVICE: service.name}
+            if service.namespace:
+                about[NAMESPACE] = service.namespace
+            return RedSeries(encoded_resource(about), series.dimensions).overflow_key
+        return None
+
+    def met(self, key: bytes) -> None:
+        """From now on there is a series with *key*."""
+        self._count(key, 1)
+
+    def gone(self, key: bytes) -> None:
+        """There is no series with *key* any more."""
+        self._count(key, -1)
+
+    def _count(self, key: bytes, change: int) -> None:
+        series = RedSeries.of_key(key)
+        labels = decoded_attributes(series.dimensions)
+        if _is_overflow(labels):
+            return
+        service = _service(series.resource, labels)
+        alive = self._services.setdefault(service, _Alive())
+        alive.series += change
+        self._resources[series.resource] += change
+        if not self._resources[series.resource]:
+            del self._resources[series.resource]
+        if change > 0:
+            self._keys.add(hash(key))
+        else:
+            self._keys.discard(hash(key))
+        for name, value in labels:
+            self._count_label(alive, name, text_of(value), change)
+        if not alive.series:
+            del self._services[service]
+
+    def _count_label(self, alive: _Alive, name: str, text: str, change: int) -> None:
+        if name in self._limits.learned:
+            paths = alive.paths.setdefault(name, Paths())
+            (paths.met if change > 0 else paths.gone)(text)
+        if self._limits.of_label(name) is not None:
+            values = alive.values.setdefault(name, Counter())
+            values[text] += change
+            if not values[text]:
+                del values[text]
+
+    @property
+    def blamed(self) -> list[Blame]:
+        """The labels that had more values than they may, since the partition was assigned."""
+        return [
+            Blame(
+                service,
+                label,
+                self._limits.of_label(label) or 0,
+                refused.count,
+                tuple(refused.values.most_common(_TOP)),
+            )
+            for (service, label), refused in self._blamed.items()
+        ]
+
+
+def _is_overflow(labels: Attributes) -> bool:
+    return any(name == OVERFLOW for name, _ in labels)
+
+
+def _service(resource: bytes, labels: Attributes) -> Service:
+    about = dict(reversed(decoded_attributes(resource)))
+    tenant = next((text_of(value) for name, value in labels if name == TENANT), "")
+    return Service(tenant, text_of(about.get(NAMESPACE, "")), text_of(about.get(SERVICE, "")))
