@@ -15,6 +15,9 @@ POLICY_VERSION_HEADER: Final = "tailrace.policy_version"
 DECISION_HEADER: Final = "tailrace.decision"
 """On traces that are forwarded though they are not kept, in a dry run: what was decided."""
 
+FLUSH_HEADER: Final = "tailrace.flush"
+"""On metrics: `<family> <time in ms> <number of the record, from 1>/<records of the flush>`."""
+
 TOPIC_HEADER: Final = "tailrace.topic"
 """On dead letters, as the five below: where the record came from."""
 PARTITION_HEADER: Final = "tailrace.partition"
@@ -24,6 +27,10 @@ BYTES_HEADER: Final = "tailrace.bytes"
 """Only where the value had to be cut to fit: how many bytes it had."""
 VERSION_HEADER: Final = "tailrace.version"
 """The version of tailrace that could not read it."""
+RECEIVER_HEADER: Final = "tailrace.receiver"
+"""On dead letters that a receiver of metrics refused, as the next: its name."""
+ANSWER_HEADER: Final = "tailrace.answer"
+"""What it said."""
 
 DEAD_LETTER_PARTITIONS: Final = 1
 CONTROL_PARTITIONS: Final = 1
