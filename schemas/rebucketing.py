@@ -3,7 +3,7 @@
 Between two configs, or two workers, with other buckets or other things that they count. What both
 know stays exact: sums and counts. A count goes to the first bucket that has nothing below the
 largest that it can have been, so that no span seems shorter than it was and cumulative counts
-never fall.
+never fall. What was above all bounds counts, where buckets have no end, as just above the last.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tailrace.schemas import exponential
 from tailrace.schemas.exponential import HEAD, MAX_SCALE
 from tailrace.schemas.sums import Ints, Layout, counted
 
-_DOWN, _OFFSET = 3, 4
+_MOST, _ZEROS, _DOWN, _OFFSET = 1, 2, 3, 4
 
 
 def rebucketed(rows: Ints, old: Layout, new: Layout) -> Ints:
@@ -70,7 +70,7 @@ def _bounded(source: Ints, old: Layout, new: Layout) -> Ints:
     ]
     below = sum(each is None for each in whole)
     ends = np.array([each for each in whole if each is not None], np.int64)
-    target[:, int(np.searchsorted(np.array(new.bounds, np.int64), 0))] += source[:, 2]
+    target[:, int(np.searchsorted(np.array(new.bounds, np.int64), 0))] += source[:, _ZEROS]
     rows, buckets = np.nonzero(source[:, HEAD:])
     # The last bucket of the largest scale that is in the same bucket of the row's scale.
     lasts = ((source[rows, _OFFSET] + buckets + 1) << source[rows, _DOWN]) - 1
@@ -83,14 +83,16 @@ def _in_unit(source: Ints, old: Layout, new: Layout) -> Ints:
     """Return exponential rows in another unit, as if all were at the ends of their buckets."""
     rows, buckets = np.nonzero(source[:, HEAD:])
     ends = (source[rows, _OFFSET] + buckets + 1) * np.exp2(source[rows, _DOWN] - MAX_SCALE)
-    durations = np.minimum(np.exp2(ends) * old.unit_ns, source[rows, 1]).astype(np.int64)
+    # Doubles err; rather a nanosecond too long than too short.
+    longer = np.minimum(np.exp2(ends) * old.unit_ns * (1 + 1e-13), np.nextafter(2.0**63, 0))
+    durations = np.minimum(longer.astype(np.int64) + 1, source[rows, _MOST])
     target = exponential.observed(
         rows,
         len(source),
-        np.maximum(durations, 1),
+        durations,
         source[rows, HEAD + buckets],
         new.max_size,
         new.unit_ns,
     )
-    target[:, :3] = source[:, :3]
+    target[:, :_DOWN] = source[:, :_DOWN]
     return target

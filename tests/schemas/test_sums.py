@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from dataclasses import replace
+from decimal import Decimal, localcontext
 
 import numpy as np
 import pytest
@@ -19,10 +21,14 @@ from tailrace.schemas.sums import (
     NewerVersion,
     Rollup,
     carried,
+    counted,
     decode,
     encode,
+    exponential_histogram,
     histogram,
+    merged,
     observed,
+    summed,
 )
 
 LONGEST = 2**63 - 1
@@ -31,7 +37,18 @@ _BOUNDS = st.lists(
     st.one_of(st.integers(0, 5), st.integers(0, LONGEST)), max_size=5, unique=True
 ).map(lambda bounds: tuple(sorted(bounds)))
 _NAMES = st.sampled_from([("duration",), ("client", "server")])
-_LAYOUTS = st.builds(Layout, st.sampled_from(["red", "edges"]), _NAMES, _BOUNDS)
+_COUNTS = st.sampled_from([(), ("unpaired",), ("unpaired", "events")])
+_LAYOUTS = st.builds(Layout, st.sampled_from(["red", "edges"]), _NAMES, _BOUNDS, _COUNTS)
+_EXPONENTIAL = st.builds(
+    Layout,
+    st.sampled_from(["red", "edges"]),
+    _NAMES,
+    st.just(()),
+    _COUNTS,
+    st.sampled_from([2, 5, 160]),
+    st.sampled_from([1_000_000, SECOND_NS]),
+)
+_ALL_LAYOUTS = st.one_of(_LAYOUTS, _EXPONENTIAL)
 _DURATIONS = st.one_of(
     st.integers(0, 6), st.just(SECOND_NS), st.just(SECOND_NS - 1), st.integers(0, LONGEST)
 )
@@ -76,18 +93,82 @@ def test_rows_are_what_counting_one_by_one_gives(
 
 
 @settings(max_examples=300, deadline=None)
-@given(_LAYOUTS, _BOUNDS, st.lists(_DURATIONS, max_size=10))
-def test_in_other_buckets_sums_and_counts_stay_and_no_span_seems_shorter(
-    old: Layout, bounds: tuple[int, ...], durations: list[int]
+@given(_ALL_LAYOUTS, _SPANS, st.integers(0, 30))
+def test_rows_of_parts_add_up_to_the_row_of_all(
+    layout: Layout, spans: list[tuple[int, int, int]], cut: int
 ) -> None:
-    new = Layout(old.family, old.histograms, bounds)
+    for name in (*layout.histograms, *layout.counts):
+        groups, durations, weights = (ints([span[part] for span in spans]) for part in range(3))
+        rows = observed(layout, name, groups, 4, durations, weights)
+        parts = [
+            observed(layout, name, groups[part], 4, durations[part], weights[part])
+            for part in (slice(0, cut), slice(cut, None))
+        ]
+        assert (carried(layout, merged(layout, *parts)) == carried(layout, rows.copy())).all()
+        # One row a span, then those of a group together.
+        each = observed(layout, name, np.arange(len(spans)), len(spans), durations, weights)
+        together = summed(layout, groups, 4, each)
+        assert (carried(layout, together) == carried(layout, rows.copy())).all()
+        often = [sum(weight for g, _, weight in spans if g == group) for group in range(4)]
+        assert counted(layout, rows, name).tolist() == often
+        for other in {*layout.histograms, *layout.counts} - {name}:
+            assert not counted(layout, rows, other).any()
+
+
+def test_an_exponential_histogram_has_a_unit_and_no_bounds() -> None:
+    for bounds, max_size, unit_ns in (((1,), 160, 1), ((), 1, 1), ((), 160, 0)):
+        with pytest.raises(ValueError, match="not the layout"):
+            Layout("red", ("duration",), bounds, (), max_size, unit_ns)
+
+
+@settings(max_examples=500, deadline=None)
+@given(_ALL_LAYOUTS, _ALL_LAYOUTS, _SPANS)
+def test_in_another_layout_sums_and_counts_stay_and_no_span_seems_shorter(
+    old: Layout, new: Layout, spans: list[tuple[int, int, int]]
+) -> None:
     name = old.histograms[-1]
-    rows = observed(old, name, ints([0] * len(durations)), 1, ints(durations))
-    found = histogram(new, rebucketed(rows, old, new)[0], name)
-    assert (found.sum_ns, found.count) == (sum(durations), len(durations))
-    for bound, at_most in zip(bounds, np.cumsum(found.buckets).tolist(), strict=False):
-        really = sum(duration <= bound for duration in durations)
-        assert at_most == really if bound in old.bounds else at_most <= really
+    new = replace(new, family=old.family, histograms=old.histograms)
+    durations = ints([duration for _, duration, _ in spans])
+    weights = ints([weight for _, _, weight in spans])
+    one = np.zeros(len(spans), np.int64)
+    rows = sum(
+        (observed(old, each, one, 1, durations, weights) for each in (name, *old.counts)),
+        old.empty(1),
+    )
+    found = rebucketed(rows, old, new)
+    often = int(weights.sum())
+    assert counted(new, found, name).tolist() == [often]
+    for each in new.counts:
+        assert counted(new, found, each).tolist() == [often * (each in old.counts)]
+    assert found[0, new.columns(name)][:2].tolist() == rows[0, old.columns(name)][:2].tolist()
+    longest = LONGEST
+    if new.is_exponential and not old.is_exponential:
+        longest = max(old.bounds, default=0) + 1  # nobody knows how long what is above them was
+    for bound, at_most in cumulative(new, found, name):
+        really = sum(weight for _, duration, weight in spans if min(duration, longest) <= bound)
+        assert at_most == really if bound in old.bounds and new.bounds else at_most <= really
+
+
+def cumulative(layout: Layout, rows: Ints, name: str) -> list[tuple[int, int]]:
+    """Bounds in ns, and how many durations seem to be at most that."""
+    if not layout.is_exponential:
+        counts = np.cumsum(histogram(layout, rows[0], name).buckets).tolist()
+        return list(zip(layout.bounds, counts, strict=False))
+    found = exponential_histogram(layout, rows[0], name)
+    pairs, at_most = [(0, found.zeros)], found.zeros
+    with localcontext() as context:
+        context.prec = 80
+        for index, count in enumerate(found.buckets, found.offset + 1):
+            at_most += count
+            power = Decimal(index) * Decimal(2) ** -found.scale
+            pairs.append((int(Decimal(2) ** power * layout.unit_ns), at_most))
+    return pairs
+
+
+def test_what_had_been_timed_is_still_counted_where_it_is_only_counted() -> None:
+    timed, only_counted = Layout("red", ("calls",), (5,)), Layout("red", (), (), ("calls",))
+    rows = observed(timed, "calls", ints([0, 0, 1]), 2, ints([1, 9, 9]))
+    assert rebucketed(rows, timed, only_counted).tolist() == [[2], [1]]
 
 
 _CELLS = st.integers(-(2**63), LONGEST)
@@ -95,7 +176,7 @@ _CELLS = st.integers(-(2**63), LONGEST)
 
 @st.composite
 def rollups(draw: st.DrawFn) -> Rollup:
-    layout = draw(_LAYOUTS)
+    layout = draw(_ALL_LAYOUTS)
     keys = draw(st.lists(st.binary(max_size=5), max_size=4, unique=True))
     cells = draw(
         st.lists(_CELLS, min_size=len(keys) * layout.width, max_size=len(keys) * layout.width)
