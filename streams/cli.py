@@ -15,7 +15,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from tailrace.schemas.errors import ConfigError, EnvironmentFailed
-from tailrace.streams import cli_definitions, cli_notify
+from tailrace.streams import cli_cardinality, cli_definitions, cli_notify
 
 _DEFECT = 70
 _NOT_WRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
@@ -282,3 +282,4 @@ def demo(
 
 cli_definitions.add_commands(app)
 cli_notify.add_commands(app)
+cli_cardinality.add_commands(app)

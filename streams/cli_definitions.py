@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from tailrace.schemas.config import WorkerConfig
     from tailrace.schemas.definitions import Definition
     from tailrace.streams.definitions_topic import Change, DefinitionsTopic
 
@@ -170,6 +171,13 @@ def delete(
 
 def topic_of(config: Path | None, bootstrap: str | None) -> DefinitionsTopic:
     """Return the topic of definitions that the options name."""
+    from tailrace.streams.definitions_topic import DefinitionsTopic
+
+    return DefinitionsTopic(worker_config(config, bootstrap))
+
+
+def worker_config(config: Path | None, bootstrap: str | None) -> WorkerConfig:
+    """Return the config that the options name, for a command that asks Kafka and says little."""
     import logging
 
     from pydantic import ValidationError
@@ -178,20 +186,19 @@ def topic_of(config: Path | None, bootstrap: str | None) -> DefinitionsTopic:
     from tailrace.schemas.config.worker import KafkaConfig
     from tailrace.schemas.errors import ConfigError, Problem
     from tailrace.streams import logs
-    from tailrace.streams.definitions_topic import DefinitionsTopic
 
     logs.configure()
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what matters is in our own errors
     loaded = load(config)
-    if bootstrap is not None:
-        try:
-            servers = KafkaConfig.model_validate({"bootstrap_servers": bootstrap}).bootstrap_servers
-        except ValidationError as error:
-            problems = [Problem("--bootstrap", each["msg"]) for each in error.errors()]
-            raise ConfigError(problems) from None
-        kafka = loaded.kafka.model_copy(update={"bootstrap_servers": servers})
-        loaded = loaded.model_copy(update={"kafka": kafka})
-    return DefinitionsTopic(loaded)
+    if bootstrap is None:
+        return loaded
+    try:
+        servers = KafkaConfig.model_validate({"bootstrap_servers": bootstrap}).bootstrap_servers
+    except ValidationError as error:
+        problems = [Problem("--bootstrap", each["msg"]) for each in error.errors()]
+        raise ConfigError(problems) from None
+    kafka = loaded.kafka.model_copy(update={"bootstrap_servers": servers})
+    return loaded.model_copy(update={"kafka": kafka})
 
 
 def _text(file: Path, source: str) -> str:

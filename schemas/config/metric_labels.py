@@ -64,10 +64,10 @@ class LabelLimits(Section):
 
     series: Annotated[Whole, Field(ge=1)] | None = None
     values: Annotated[Whole, Field(ge=1)] | None = None
-    labels: Annotated[dict[str, Whole], AfterValidator(_positive)] = {}  # noqa: RUF012 # pydantic copies
+    labels: Annotated[dict[str, Whole], AfterValidator(_positive)] | None = None
 
     def contradictions(self) -> Iterator[Remark]:
-        for name in self.labels:
+        for name in self.labels or ():
             if name == _SERVICE:
                 yield (
                     ("labels", name),

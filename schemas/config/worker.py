@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field
 
 from tailrace.schemas import topics
 from tailrace.schemas.config.definitions import Alerts, NotifyConfig, Slos
+from tailrace.schemas.config.metric_labels import MetricLabelsConfig
 from tailrace.schemas.config.scalars import (
     Bytes,
     Directory,
@@ -147,6 +148,7 @@ class WorkerConfig(Section):
 
     span_metrics: SpanMetricsConfig = SpanMetricsConfig()
     service_graph: ServiceGraphConfig = ServiceGraphConfig()
+    metric_labels: MetricLabelsConfig = MetricLabelsConfig()
     slos: Slos = ()
     alerts: Alerts = ()
     notify: NotifyConfig = NotifyConfig()
