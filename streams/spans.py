@@ -12,7 +12,7 @@ from tailrace.agents.matches.edge_series import ClosedEdges
 from tailrace.agents.matches.logic import MatchesLogic, MatchesSettings
 from tailrace.agents.matches.witnesses import NoMarks
 from tailrace.agents.red import agent as red_agent
-from tailrace.agents.red.logic import RedLogic, RedSettings
+from tailrace.agents.red.logic import RedLogic
 from tailrace.agents.sampling import agent as sampling_agent
 from tailrace.agents.sampling.control import Control, ControlSettings
 from tailrace.agents.sampling.judge import Judge, StandingPolicies, standing
@@ -38,6 +38,7 @@ from tailrace.streams.control import HeldRecords, tell
 from tailrace.streams.dead_letters import DeadLetters
 from tailrace.streams.merging import MergedTime
 from tailrace.streams.pressure import MemoryPressure
+from tailrace.streams.red import red_settings
 from tailrace.streams.runner import Runner
 from tailrace.streams.span_codec import SpanCodec
 from tailrace.streams.stages import MATCHES, SPANS, rekey_stage, source, stage_topics
@@ -91,7 +92,7 @@ class SpanTasks:
         self._config = config
         self._cluster = cluster
         self._configured = self._standing(CONFIGURED, sampling)
-        self._red = _red_settings(config)
+        self._red = red_settings(config) if RED in config.capabilities else None
         self._graph = _service_graph_settings(config)
         self._matches = MatchesSettings(wait_ms=_judging_wait_ms(config))
         self._decoder = self._new_decoder()
@@ -133,6 +134,8 @@ class SpanTasks:
             ids=has_ids,
             trace_state=weighs or "trace_state" in context,
             flags="flags" in context,
+            scopes=self._red is not None and self._red.asks_for_scopes,
+            events=self._red is not None and self._red.asks_for_events,
         )
 
     def build(self, id: TaskId, store: PartitionStore) -> Task[SpanBatch]:
@@ -269,14 +272,6 @@ def _sampler_settings(config: WorkerConfig) -> SamplerSettings:
         judges_messages=section.sampling_strategy == "span-ingest",
         forwards_all=section.dry_run,
     )
-
-
-def _red_settings(config: WorkerConfig) -> RedSettings | None:
-    section = config.span_metrics
-    if RED not in config.capabilities:
-        return None
-    dimensions = tuple((each.name, each.default) for each in section.dimensions)
-    return RedSettings(dimensions, section.bounds_ns, names)
 
 
 def _service_graph_settings(config: WorkerConfig) -> ServiceGraphSettings | None:

@@ -3,66 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
-from tailrace.agents.red.dimensions import Dimensions, Names
-from tailrace.agents.red.series import SKIPPED, SeriesSlots
+from tailrace.agents.red.family import Family
+from tailrace.agents.red.labels import SeriesIds
+from tailrace.agents.red.settings import RedSettings
 from tailrace.schemas.records import Arrivals, Outbox, Totals
-from tailrace.schemas.series import DURATION, red_layout
-from tailrace.schemas.spans import AttributeColumn, SpanBatch
-from tailrace.schemas.sums import Ints, observed
+from tailrace.schemas.series import CALLS, EVENTS, RED, red_layout, service_place
+from tailrace.schemas.spans import SpanBatch
+from tailrace.tables.interval_contents import IntervalContents
 from tailrace.tables.interval_sums import IntervalSums, RollupTopic
 from tailrace.tables.store import PartitionStore
 
-_PREFIX = b"r"
-_WAITING_SPANS = 4096
-
-
-def _only(key: str) -> tuple[str, ...]:
-    return (key,)
-
-
-@dataclass(frozen=True, slots=True)
-class RedSettings:
-    """`dimensions`: names and defaults, in order. `bounds_ns`: of the buckets, inclusive."""
-
-    dimensions: tuple[tuple[str, str | None], ...]
-    bounds_ns: tuple[int, ...]
-    names: Names = _only
-
-    @property
-    def columns(self) -> tuple[AttributeColumn, ...]:
-        """The columns that batches must have; resources come whole with every batch."""
-        return Dimensions(self.dimensions, self.names).columns
+_PREFIX: Final = b"r"
+_PREFIXES: Final = {RED: _PREFIX, CALLS: b"rc", EVENTS: b"re"}
 
 
 class RedLogic:
     """A Logic of the spans stage; *source* names this partition in watermarks.
 
-    Seen spans = counted + skipped. A span is counted as often as its weight says. One whose series
-    is too large for a record is counted in its resource's overflow series.
+    Seen spans = counted + skipped. A span is counted as often as its weight says, and so is each
+    of its events. One whose series is too large for a record is counted in its resource's overflow
+    series.
     """
 
     def __init__(
         self, settings: RedSettings, store: PartitionStore, topic: RollupTopic, source: str
     ) -> None:
-        self._layout = red_layout(settings.bounds_ns)
-        self._dimensions = Dimensions(settings.dimensions, settings.names)
-        self._sums = IntervalSums(store, _PREFIX, self._layout, topic, source)
+        self._settings = settings
+        self._families = {
+            family: Family(
+                SeriesIds(settings, family, labels),
+                IntervalSums(
+                    store, _PREFIXES[family], settings.layout(family), topic, source, service_place
+                ),
+            )
+            for family, labels in settings.families.items()
+        }
+        sums = [family.sums for family in self._families.values()]
+        self._sums = IntervalContents(store, _PREFIX, topic, source, sums)
         self._interval_ms = topic.interval_ms
-        self._memo: SeriesSlots | None = None
-        # Spans of `_interval` that are not in the sums yet, so that small batches are summed up
-        # together.
         self._interval = 0
-        self._slots: list[Ints] = []
-        self._durations: list[Ints] = []
-        self._weights: list[Ints | None] = []
-        self._waiting = 0
 
     def restore(self, now: int) -> None:
         self._sums.restore(now)
+
+    def use(self, bounds_ns: Sequence[int]) -> None:
+        """Count durations by these bounds from now on, which are ascending and inclusive.
+
+        Nothing happens where the histogram is exponential or is not there.
+        """
+        durations = self._families.get(RED)
+        if durations is not None and not self._settings.max_size:
+            self._settle()
+            durations.sums.use(red_layout(bounds_ns))
 
     def process(self, arrivals: Arrivals[SpanBatch], outbox: Outbox, totals: Totals) -> None:
         for now, rows in _runs(arrivals, self._interval_ms):
@@ -98,51 +94,20 @@ class RedLogic:
         self._sums.roll(now, outbox)
 
     def _count(self, batch: SpanBatch, rows: slice, totals: Totals) -> None:
-        if self._memo is None or not self._memo.serves(batch):
-            self._memo = SeriesSlots(self._dimensions, self._sums, batch)
-        slots = self._memo.of(batch, rows)
-        durations = np.maximum(batch.end[rows] - batch.start[rows], 0)
-        weights = None if batch.weight is None else batch.weight[rows]
-        if self._memo.has_skipped:
-            is_counted = slots != SKIPPED
-            slots, durations = slots[is_counted], durations[is_counted]
-            weights = None if weights is None else weights[is_counted]
-            totals.add("red_skipped_spans", rows.stop - rows.start - len(slots))
-        if not len(slots):
-            return  # or batches of nothing would wait for ever
-        totals.add("red_spans", len(slots))
-        if overflowed := self._memo.overflowed(slots):
-            totals.add("red_overflow_spans", overflowed)
-        self._slots.append(slots)
-        self._durations.append(durations)
-        self._weights.append(weights)
-        self._waiting += len(slots)
-        if self._waiting >= _WAITING_SPANS:
-            self._settle()
+        """Count *rows* in every family; the first tells what became of the spans."""
+        first, *others = self._families.values()
+        spans = first.count(batch, rows)
+        totals.add("red_spans", spans.counted)
+        if spans.skipped:
+            totals.add("red_skipped_spans", spans.skipped)
+        if spans.overflowed:
+            totals.add("red_overflow_spans", spans.overflowed)
+        for family in others:
+            family.count(batch, rows)
 
     def _settle(self) -> None:
-        """Add to the sums what waits for it; slots mean something until the interval closes."""
-        if not self._waiting:
-            return
-        slots, durations = np.concatenate(self._slots), np.concatenate(self._durations)
-        weights = _joined(self._weights, self._slots)
-        self._slots, self._durations, self._weights, self._waiting = [], [], [], 0
-        is_present = np.zeros(int(slots.max()) + 1, np.bool_)
-        is_present[slots] = True
-        present = np.flatnonzero(is_present)
-        groups = (np.cumsum(is_present) - 1)[slots]
-        sums = observed(self._layout, DURATION, groups, len(present), durations, weights)
-        self._sums.add(present, sums)
-
-
-def _joined(weights: Sequence[Ints | None], alike: Sequence[Ints]) -> Ints | None:
-    """Return *weights* as one, 1 where there are none; None if there are none at all."""
-    if all(each is None for each in weights):
-        return None
-    parts = zip(weights, alike, strict=True)
-    return np.concatenate(
-        [np.ones(len(other), np.int64) if each is None else each for each, other in parts]
-    )
+        for family in self._families.values():
+            family.settle()
 
 
 def _runs(arrivals: Arrivals[SpanBatch], interval_ms: int) -> Iterator[tuple[int, slice]]:

@@ -1,22 +1,19 @@
-"""From spans to the slots of their series.
+"""From spans to the slots, and to the keys, of their series.
 
-A series is one resource, all of its attributes, and one set of labels: service, name, kind and
-status of the span, then the configured dimensions. Attribute values keep their types.
-
-Columns of ids become the slots of series by one look-up a span: a span's ids, side by side as
-bytes, are the key of a dict. Only ids that were not yet seen together are turned into a series.
+One look-up a span: its ids, side by side as bytes, are the key of a dict. Only ids that were not
+yet seen together are turned into a series.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import numpy as np
 
-from tailrace.agents.red.dimensions import Dimensions
-from tailrace.schemas.series import Attributes, RedSeries, encoded_attributes, encoded_resource
+from tailrace.agents.red.labels import SeriesIds, SeriesLabels
+from tailrace.agents.red.settings import RedSettings
+from tailrace.schemas.series import SERVICE, RedSeries, decoded_attributes, encoded_resource
 from tailrace.schemas.spans import SpanBatch
-from tailrace.schemas.strings import ABSENT, AttributeValue, text_of
 from tailrace.schemas.sums import Ints
 from tailrace.tables.interval_sums import IntervalSums
 
@@ -24,27 +21,6 @@ SKIPPED = -1
 """Instead of a slot, for a span of a resource without a `service.name`: as the collector does."""
 KEY_BYTES = 16 << 10
 """How long the key of a series may be: every record must hold several."""
-
-_SERVICE = "service.name"
-_OVERFLOW = encoded_attributes([("otel.metric.overflow", True)])
-_STATUSES = ("STATUS_CODE_UNSET", "STATUS_CODE_OK", "STATUS_CODE_ERROR")
-_KINDS = (
-    "SPAN_KIND_UNSPECIFIED",
-    "SPAN_KIND_INTERNAL",
-    "SPAN_KIND_SERVER",
-    "SPAN_KIND_CLIENT",
-    "SPAN_KIND_PRODUCER",
-    "SPAN_KIND_CONSUMER",
-)
-
-
-class _Resource(NamedTuple):
-    """What the series of one resource have in common."""
-
-    encoded: bytes
-    service: str
-    absent: list[Attributes]
-    """For each dimension, the label of a span that lacks it."""
 
 
 class SeriesSlots(dict[bytes, int]):
@@ -55,26 +31,24 @@ class SeriesSlots(dict[bytes, int]):
     """
 
     __slots__ = (
-        "_dimensions",
         "_generation",
+        "_ids",
+        "_labels",
         "_of_overflow",
-        "_packed",
-        "_resources",
         "_strings",
         "_sums",
         "_values",
         "has_skipped",
     )
 
-    def __init__(self, dimensions: Dimensions, sums: IntervalSums, batch: SpanBatch) -> None:
+    def __init__(self, ids: SeriesIds, sums: IntervalSums, batch: SpanBatch) -> None:
         super().__init__()
-        self._dimensions = dimensions
+        self._ids = ids
+        self._labels = SeriesLabels(ids, batch.strings, batch.values)
         self._sums = sums
         self._generation = sums.generation
         self._strings, self._values = batch.strings, batch.values
-        self._resources: dict[int, _Resource | None] = {}
         self._of_overflow: set[int] = set()
-        self._packed = np.dtype((np.void, 4 * (3 + len(dimensions))))
         self.has_skipped = False
         """True once `of` has given SKIPPED."""
 
@@ -87,17 +61,9 @@ class SeriesSlots(dict[bytes, int]):
         )
 
     def of(self, batch: SpanBatch, rows: slice) -> Ints:
-        """Return the slot of the series of each span, or SKIPPED."""
-        dimensions = self._dimensions.of_spans(batch, rows)
-        count = rows.stop - rows.start
-        ids = np.empty((count, 3 + len(dimensions)), np.int32)
-        ids[:, 0] = batch.resource[rows]
-        ids[:, 1] = batch.name[rows]
-        ids[:, 2] = batch.kind[rows] * np.uint8(len(_STATUSES)) + batch.status[rows]
-        for column, values in enumerate(dimensions, 3):
-            ids[:, column] = values
-        packed = ids.view(self._packed)[:, 0].tolist()
-        return np.fromiter(map(self.__getitem__, packed), np.int64, count)
+        """Return the slot of the series of each span, or of each event of those; or SKIPPED."""
+        packed = self._ids.packed(batch, rows)
+        return np.fromiter(map(self.__getitem__, packed), np.int64, len(packed))
 
     def overflowed(self, slots: Ints) -> int:
         """Return how many of *slots* are of a series that stands for others."""
@@ -105,58 +71,72 @@ class SeriesSlots(dict[bytes, int]):
             return 0
         return int(np.isin(slots, list(self._of_overflow)).sum())
 
-    def __missing__(self, ids: bytes) -> int:
-        number, name, code, *values = np.frombuffer(ids, np.int32).tolist()
-        if number not in self._resources:
-            self._resources[number] = self._resource(self._values[number])
-        resource = self._resources[number]
-        if resource is None:
+    def __missing__(self, packed: bytes) -> int:
+        series = self._labels.series(packed)
+        if series is None:
             slot, self.has_skipped = SKIPPED, True
         else:
-            slot = self._slot(resource, name, code, values)
-        self[ids] = slot
+            slot = self._slot(series)
+        self[packed] = slot
         return slot
 
-    def _resource(self, attributes: AttributeValue) -> _Resource | None:
-        assert isinstance(attributes, dict)
-        if _SERVICE not in attributes:
-            return None
-        return _Resource(
-            encoded_resource(attributes),
-            text_of(attributes[_SERVICE]),
-            self._dimensions.of_resource(attributes),
-        )
-
-    def _slot(self, resource: _Resource, name: int, code: int, values: list[int]) -> int:
-        kind, status = divmod(code, len(_STATUSES))
-        labels: list[tuple[str, AttributeValue]] = [
-            (_SERVICE, resource.service),
-            ("span.name", self._strings[name]),
-            ("span.kind", _KINDS[kind]),
-            ("status.code", _STATUSES[status]),
-        ]
-        for dimension, value in enumerate(values):
-            if value == ABSENT:
-                labels += resource.absent[dimension]
-            else:
-                labels += self._dimensions.labelled(dimension, self._values[value])
-        key = RedSeries(resource.encoded, encoded_attributes(labels)).key()
+    def _slot(self, series: RedSeries) -> int:
+        key = series.key()
         if len(key) <= KEY_BYTES:
             return self._sums.slot(key)
-        slot = self._sums.slot(_overflow_key(resource))
+        slot = self._sums.slot(_overflow_key(series))
         self._of_overflow.add(slot)
         return slot
 
 
-def _overflow_key(resource: _Resource) -> bytes:
+class SeriesKeys:
+    """The keys of the series of spans, without counting them.
+
+    Of *family*; `of` gives one key for each span, or for events one for each event.
+    """
+
+    def __init__(self, settings: RedSettings, family: str) -> None:
+        self._ids = SeriesIds(settings, family, settings.families[family])
+        self._memo: _Keys | None = None
+
+    def of(self, batch: SpanBatch) -> Sequence[bytes | None]:
+        """Return the key for each; None for one without a series of its own."""
+        memo = self._memo
+        if memo is None or not memo.serves(batch):
+            memo = self._memo = _Keys(self._ids, batch)
+        return [memo[each] for each in self._ids.packed(batch, slice(0, len(batch)))]
+
+
+class _Keys(dict[bytes, bytes | None]):
+    """The keys of series by ids that *batch* gave."""
+
+    __slots__ = ("_labels", "_strings", "_values")
+
+    def __init__(self, ids: SeriesIds, batch: SpanBatch) -> None:
+        super().__init__()
+        self._labels = SeriesLabels(ids, batch.strings, batch.values)
+        self._strings, self._values = batch.strings, batch.values
+
+    def serves(self, batch: SpanBatch) -> bool:
+        return self._values is batch.values and self._strings is batch.strings
+
+    def __missing__(self, packed: bytes) -> bytes | None:
+        series = self._labels.series(packed)
+        key = None if series is None else series.key()
+        self[packed] = key = None if key is None or len(key) > KEY_BYTES else key
+        return key
+
+
+def _overflow_key(series: RedSeries) -> bytes:
     """Return the key of the series for what is too large to have its own.
 
     It is of the whole resource, or if that is the one that is too large, of its service alone, or
     of none.
     """
-    service = encoded_resource({_SERVICE: resource.service})
-    for encoded in (resource.encoded, service):
-        key = RedSeries(encoded, _OVERFLOW).key()
+    attributes = dict(decoded_attributes(series.resource))
+    service = {SERVICE: attributes[SERVICE]} if SERVICE in attributes else {}
+    for encoded in (series.resource, encoded_resource(service)):
+        key = RedSeries(encoded, series.dimensions).overflow_key
         if len(key) <= KEY_BYTES:
             return key
-    return RedSeries(b"", _OVERFLOW).key()
+    return RedSeries(b"", series.dimensions).overflow_key

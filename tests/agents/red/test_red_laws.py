@@ -6,16 +6,21 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+import numpy.typing as npt
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tailrace.agents.red import agent
-from tailrace.agents.red.logic import RedLogic, RedSettings
+from tailrace.agents.red.dimensions import LabelSet
+from tailrace.agents.red.logic import RedLogic
+from tailrace.agents.red.settings import RedSettings
 from tailrace.schemas.otlp.decoder import Decoder
 from tailrace.schemas.records import DeadLetter, Output, Record
-from tailrace.schemas.series import DURATION, RedSeries, decoded_attributes
+from tailrace.schemas.series import RED, RedSeries, decoded_attributes, service_place
 from tailrace.schemas.spans import SpanBatch
-from tailrace.schemas.sums import decode, histogram
+from tailrace.schemas.strings import Strings
+from tailrace.schemas.sums import Ints, Layout, counted, decode, exponential_histogram, histogram
 from tailrace.schemas.watermarks import Watermark, read_watermark
 from tailrace.streams.batch import Batch
 from tailrace.streams.task import Task, TaskId
@@ -29,10 +34,11 @@ from tests.agents.red.traffic import (
     Sent,
     Series,
     Span,
+    counted_of,
     rows,
     series,
-    series_of,
     settings_drawn,
+    spans_of,
     traffic,
 )
 from tests.streams import deaths
@@ -46,11 +52,24 @@ class Codec:
 
     def __init__(self, settings: RedSettings, interned_limit_bytes: int) -> None:
         self._decoder = Decoder(
-            settings.columns, trace_state=True, interned_limit_bytes=interned_limit_bytes
+            settings.columns,
+            trace_state=True,
+            scopes=settings.asks_for_scopes,
+            events=settings.asks_for_events,
+            interned_limit_bytes=interned_limit_bytes,
         )
 
     def decode(self, records: Sequence[Record]) -> tuple[SpanBatch, Sequence[DeadLetter]]:
-        return self._decoder.decode([record.value for record in records]), ()
+        batch = self._decoder.decode([record.value for record in records])
+        whose = [(record.key or b"").decode() for record in records]
+        if any(tenant != "default" for tenant in whose):
+            batch.tenant = _tenants(batch, whose, batch.strings)
+        return batch, ()
+
+
+def _tenants(batch: SpanBatch, whose: Sequence[str], strings: Strings) -> npt.NDArray[np.int32]:
+    ids = np.array([strings.intern(tenant) for tenant in whose], np.int32)
+    return np.repeat(ids[batch.fragment_message], np.diff(batch.fragment_start))
 
 
 def no_letter(*_: object) -> tuple[str, Output]:
@@ -68,11 +87,11 @@ def builder(settings: RedSettings, interned_limit_bytes: int = 32 << 20) -> Buil
     return build
 
 
-Counted = Counter[tuple[int, Series, str]]
-"""What was counted: interval's start, series, and one of `sum` and the buckets, to how much."""
+Counted = Counter[tuple[int, str, Series, str]]
+"""What was counted: interval's start, family, series, and what of it, to how much."""
 
 
-def counted(sent: deaths.Sent) -> Counted:
+def all_counted(sent: deaths.Sent) -> Counted:
     found: Counted = Counter()
     for output in sent.get(ROLLUPS.name, []):
         if not output.value:
@@ -81,35 +100,52 @@ def counted(sent: deaths.Sent) -> Counted:
         assert rollup.end - rollup.start == INTERVAL_MS
         assert len(output.value) < ROLLUPS.record_bytes
         for key, row in zip(rollup.keys, rollup.rows, strict=True):
+            assert output.partition == service_place(key) % ROLLUPS.partitions
             resource, labels = map(decoded_attributes, RedSeries.of_key(key))
-            of = rollup.start, series(dict(resource), labels)
-            seen = histogram(rollup.layout, row, DURATION)
-            assert seen.count
-            found[(*of, "sum")] += seen.sum_ns
-            for bucket, count in enumerate(seen.buckets):
-                found[(*of, f"bucket {bucket}")] += count
+            of = rollup.start, rollup.layout.family, series(dict(resource), labels)
+            for what, amount in _of_row(rollup.layout, row).items():
+                found[(*of, what)] += amount
     return +found
 
 
-def spans(sent: Sequence[Sent]) -> Iterator[tuple[int, Span]]:
-    """Yield every good span with the stream time at which it came."""
+def _of_row(layout: Layout, row: Ints) -> dict[str, int]:
+    (name,) = (*layout.histograms, *layout.counts)
+    (count,) = counted(layout, row[np.newaxis], name).tolist()
+    assert count
+    if layout.counts:
+        return {"count": count}
+    if layout.is_exponential:
+        seen = exponential_histogram(layout, row, name)
+        assert len(seen.buckets) <= layout.max_size
+        return {"sum": seen.sum_ns, "count": count, "zeros": seen.zeros}
+    of_bounds = histogram(layout, row, name)
+    buckets = {f"bucket {bucket}": many for bucket, many in enumerate(of_bounds.buckets)}
+    return {"sum": of_bounds.sum_ns, "count": count, **buckets}
+
+
+def spans(sent: Sequence[Sent]) -> Iterator[tuple[int, str, Span]]:
+    """Yield every good span with the stream time at which it came, and whose it is."""
     now = 0
     for row, record in zip(rows(sent), sent, strict=True):
         now = max(now, row.timestamp)
         for span in record.spans or ():
             if span.is_good:
-                yield now, span
+                yield now, record.tenant, span
 
 
 def expected(settings: RedSettings, sent: Sequence[Sent]) -> Counted:
     found: Counted = Counter()
-    for now, span in spans(sent):
-        of = series_of(span, settings)
-        if of is not None:
-            duration = max(0, span.end - span.start)
-            start = now // INTERVAL_MS * INTERVAL_MS
-            found[start, of, "sum"] += duration * span.weight
-            found[start, of, f"bucket {bisect_left(BOUNDS_NS, duration)}"] += span.weight
+    for now, tenant, span in spans(sent):
+        start = now // INTERVAL_MS * INTERVAL_MS
+        for family, of in counted_of(span, settings, tenant):
+            found[start, family, of, "count"] += span.weight
+            if family == RED:
+                duration = max(0, span.end - span.start)
+                found[start, family, of, "sum"] += duration * span.weight
+                bucket = f"bucket {bisect_left(BOUNDS_NS, duration)}"
+                if settings.max_size:
+                    bucket = "zeros" if duration == 0 else ""
+                found[start, family, of, bucket] += span.weight * bool(bucket)
     return +found
 
 
@@ -132,7 +168,7 @@ def test_rollups_hold_what_counting_span_by_span_gives(
     settings: RedSettings, sent: list[Sent]
 ) -> None:
     outputs = deaths.uninterrupted(builder(settings), rows(sent), END_MS)
-    assert counted(outputs) == expected(settings, sent)
+    assert all_counted(outputs) == expected(settings, sent)
     first, *others = watermarks(outputs)
     assert all(marks == first for marks in others)
     assert first[-1] == Watermark("red-0", END_MS // INTERVAL_MS * INTERVAL_MS, True)
@@ -144,10 +180,11 @@ def test_rollups_hold_what_counting_span_by_span_gives(
 def test_every_span_is_counted_or_skipped(settings: RedSettings, sent: list[Sent]) -> None:
     task = builder(settings)(PartitionStore(MemoryDisk()))
     assert task.process(Batch(deaths.TOPIC, 0, 0, len(sent), rows(sent)), deaths.FAR)
-    kinds = Counter(
-        "skipped" if of is None else "overflow" if "otel.metric.overflow" in of[1] else "counted"
-        for of in (series_of(span, settings) for _, span in spans(sent))
-    )
+    kinds: Counter[str] = Counter()
+    for _, tenant, span in spans(sent):
+        of = dict(counted_of(span, settings, tenant)).get(spans_of(settings))
+        overflows = of is not None and "otel.metric.overflow" in of[1]
+        kinds["skipped" if of is None else "overflow" if overflows else "counted"] += 1
     counts = task.totals.counts
     assert counts.get("red_spans", 0) == kinds["counted"] + kinds["overflow"]
     assert counts.get("red_overflow_spans", 0) == kinds["overflow"]
@@ -191,6 +228,6 @@ def test_more_series_than_are_remembered_are_counted_again_in_the_next_interval(
     many = tuple(Span(name=f"GET /{number}") for number in range(20_001))
     few = tuple(Span(name=f"GET /{number}") for number in range(3))
     sent = [Sent(0, many), Sent(1, few), Sent(1000, few), Sent(0, many[:5]), Sent(1000, few)]
-    settings = RedSettings((), BOUNDS_NS)
+    settings = RedSettings(LabelSet(), BOUNDS_NS)
     outputs = deaths.cut(builder(settings), rows(sent), [1, 3], [], BEGIN_MS + 5000)
-    assert counted(outputs) == expected(settings, sent)
+    assert all_counted(outputs) == expected(settings, sent)

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from tailrace.agents.red.logic import RedLogic, RedSettings
+from tailrace.agents.red.dimensions import LabelSet
+from tailrace.agents.red.logic import RedLogic
 from tailrace.agents.red.series import KEY_BYTES
+from tailrace.agents.red.settings import RedSettings
 from tailrace.schemas.otlp.decoder import Decoder
 from tailrace.schemas.records import Arrivals, Outbox, Totals
 from tailrace.schemas.series import RedSeries, decoded_attributes
@@ -37,7 +39,7 @@ def keys_of(*spans: Span, settings: RedSettings) -> list[bytes]:
 
 def series_of(span: Span, *dimensions: tuple[str, str | None]) -> tuple[Labels, Labels] | None:
     """The resource and the labels of *span*; None if it is not counted."""
-    keys = keys_of(span, settings=RedSettings(dimensions, BOUNDS_NS, names))
+    keys = keys_of(span, settings=RedSettings(LabelSet(dimensions), BOUNDS_NS, names))
     if not keys:
         return None
     series = RedSeries.of_key(keys[0])
@@ -114,7 +116,7 @@ def test_old_and_new_names_are_one_dimension_under_the_configured_name(
 
 def test_columns_are_asked_for_once_and_on_spans_only() -> None:
     dimensions = (("http.method", None), ("http.request.method", "x"))
-    assert RedSettings(dimensions, (), names).columns == (
+    assert RedSettings(LabelSet(dimensions), (), names).columns == (
         AttributeColumn("span", "http.method"),
         AttributeColumn("span", "http.request.method"),
     )
@@ -127,14 +129,14 @@ def test_labels_are_in_the_order_of_the_config() -> None:
 
 def test_the_resource_is_all_its_attributes_in_any_order() -> None:
     one, two = {**API, "pod": "p", "cpus": 4}, {"cpus": 4, "pod": "p", **API}
-    settings = RedSettings((), BOUNDS_NS)
+    settings = RedSettings(LabelSet(), BOUNDS_NS)
     assert len(keys_of(Span(one), Span(two), settings=settings)) == 1
     assert series_of(Span(one)) == (sorted(one.items()), labels_of(Span(one)))
 
 
 def test_values_that_only_look_alike_are_apart() -> None:
     spans = [Span({**API, "pod": value}) for value in (1, 1.0, True, "1")]
-    assert len(keys_of(*spans, settings=RedSettings((), BOUNDS_NS))) == 4
+    assert len(keys_of(*spans, settings=RedSettings(LabelSet(), BOUNDS_NS))) == 4
 
 
 @pytest.mark.parametrize(
@@ -165,7 +167,7 @@ def test_what_is_too_large_overflows(span: Span, resource: dict[str, Any]) -> No
 
 
 def test_a_key_of_just_the_limit_is_a_series_of_its_own() -> None:
-    settings = RedSettings((), BOUNDS_NS)
+    settings = RedSettings(LabelSet(), BOUNDS_NS)
     (key,) = keys_of(Span(API, "n" * 16_000), settings=settings)
     fits = "n" * (16_000 + KEY_BYTES - len(key))
     assert [len(key) for key in keys_of(Span(API, fits), settings=settings)] == [KEY_BYTES]
