@@ -14,12 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tailrace.schemas.records import Outbox, Output
-from tailrace.schemas.sums import Layout, decode
+from tailrace.schemas.sums import Layout, counted, decode, observed
 from tailrace.schemas.watermarks import Watermark, read_watermark
 from tailrace.tables.interval_sums import IDLE_MS, IntervalSums, RollupTopic
 from tailrace.tables.store import MemoryDisk, PartitionStore
 
 LAYOUT = Layout("red", ("duration",), (10,))
+FINER = Layout("red", ("duration",), (5, 10))
+EXPONENTIAL = Layout("red", ("duration",), (), (), 4, 1)
 BEGIN_MS = 1_700_000_000_000
 KEYS = [b"a", b"b", b"c", b"d", b"e"]
 
@@ -36,6 +38,8 @@ class Step:
     keys: tuple[bytes, ...] = ()
     event: str = ""
     """What happens afterwards: nothing, a checkpoint, or a checkpoint and a new process."""
+    layout: Layout | None = None
+    """What is used from before then on."""
 
 
 class Source:
@@ -46,15 +50,20 @@ class Source:
         self._disk = MemoryDisk()
         self.outbox = Outbox()
         self.now = BEGIN_MS
+        self.layout = LAYOUT
         self._open(0)
 
     def _open(self, now: int) -> None:
         self.store = PartitionStore(self._disk)
         self.sums = IntervalSums(self.store, b"r", LAYOUT, self._topic, "red-0")
         self.sums.restore(now)
+        self.sums.use(self.layout)
 
     def take(self, step: Step) -> None:
         self.now += step.ms
+        if step.layout is not None:
+            self.layout = step.layout
+            self.sums.use(step.layout)
         if step.keys:
             self.add(step.keys)
         else:
@@ -67,8 +76,9 @@ class Source:
     def add(self, keys: Sequence[bytes]) -> None:
         self.sums.roll(self.now, self.outbox)
         slots = np.array([self.sums.slot(key) for key in keys], np.int64)
-        rows = LAYOUT.empty(len(keys))
-        rows[:, 1:3] = (7, 1)
+        durations = np.full(len(keys), 7)
+        groups = np.arange(len(keys))
+        rows = observed(self.layout, "duration", groups, len(keys), durations)
         self.sums.add(slots, rows)
 
     def checkpoint(self) -> None:
@@ -91,9 +101,10 @@ def after(steps: Sequence[Step], topic: RollupTopic) -> Source:
 def counts(sent: Sequence[Output]) -> Counter[tuple[int, bytes]]:
     found: Counter[tuple[int, bytes]] = Counter()
     for rollup in (decode(output.value) for output in sent if output.value):
-        for key, row in zip(rollup.keys, rollup.rows.tolist(), strict=True):
-            assert row[1] == 7 * row[2]
-            found[rollup.start, key] += row[2]
+        times = counted(rollup.layout, rollup.rows, "duration").tolist()
+        for key, row, count in zip(rollup.keys, rollup.rows.tolist(), times, strict=True):
+            assert row[1] == 7 * count
+            found[rollup.start, key] += count
     return found
 
 
@@ -118,6 +129,7 @@ _STEPS = st.lists(
         st.sampled_from([0, 1, 400, 999, 1000, 1001, 3000]),
         st.lists(st.sampled_from(KEYS), max_size=4, unique=True).map(tuple),
         st.sampled_from(["", "", "checkpoint", "new process"]),
+        st.sampled_from([None, None, LAYOUT, FINER, EXPONENTIAL]),
     ),
     max_size=20,
 )
@@ -129,7 +141,7 @@ _LAST = [Step(5000), Step(5000)]
 def test_what_is_sent_does_not_depend_on_checkpoints_and_processes(
     steps: list[Step], partitions: int
 ) -> None:
-    plain = [Step(step.ms, step.keys) for step in steps]
+    plain = [Step(step.ms, step.keys, layout=step.layout) for step in steps]
     expected = after([*plain, *_LAST], topic(partitions)).sent
     assert after([*steps, *_LAST], topic(partitions)).sent == expected
 
@@ -251,6 +263,17 @@ def test_other_buckets_after_a_restart_keep_every_count_and_sum() -> None:
     rollup = decode(outbox.topics["rollups"][0].value)
     assert (rollup.layout, rollup.keys) == (layout, KEYS)
     assert rollup.rows.tolist() == [[0, 7, 0, 1, 0]] * len(KEYS)
+
+
+def test_after_a_restart_rows_do_not_go_through_a_layout_that_nobody_used() -> None:
+    source = Source(topic(1))
+    source.take(Step(0, (b"a",), layout=FINER))
+    source.take(Step(0, (b"b",), "new process"))  # which begins with LAYOUT, then uses FINER
+    source.take(Step(0, (b"a",)))
+    source.take(Step(1000))
+    [rollup] = [decode(output.value) for output in source.sent if output.value]
+    assert rollup.layout == FINER
+    assert rollup.rows.tolist() == [[0, 14, 0, 2, 0], [0, 7, 0, 1, 0]]
 
 
 def test_tables_of_one_store_are_apart() -> None:
