@@ -1,7 +1,7 @@
 """Loads as files: length-prefixed protobuf or OTLP/JSON lines, with the arrivals beside them."""
 
 from base64 import b64decode
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,15 @@ def length_prefixed(value: bytes) -> bytes:
     return len(value).to_bytes(4, "big") + value
 
 
+def frames(content: bytes) -> Iterator[bytes]:
+    """The messages that stand in *content*, each after its length in 4 bytes."""
+    at = 0
+    while at < len(content):
+        end = at + 4 + int.from_bytes(content[at : at + 4], "big")
+        yield content[at + 4 : end]
+        at = end
+
+
 def json_line(value: bytes) -> bytes:
     """*value* as a line of OTLP/JSON: IDs in hex, enums as numbers, 64-bit integers as strings."""
     message = ExportTraceServiceRequest.FromString(value)
@@ -45,11 +54,12 @@ def json_line(value: bytes) -> bytes:
     for block in content["resourceSpans"]:
         for scope in block["scopeSpans"]:
             for span in scope["spans"]:
-                _ids_to_hex(span)
+                for each in (span, *span.get("links", ())):
+                    _ids_to_hex(each)
     return orjson.dumps(content, option=orjson.OPT_APPEND_NEWLINE)
 
 
-def _ids_to_hex(span: dict[str, Any]) -> None:
+def _ids_to_hex(named: dict[str, Any]) -> None:
     for name in _IDS:
-        if name in span:
-            span[name] = b64decode(span[name]).hex()
+        if name in named:
+            named[name] = b64decode(named[name]).hex()

@@ -22,6 +22,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 from tailrace_loadtest.compare.kept import Kept
 from tailrace_loadtest.compare.messages import Message
 from tailrace_loadtest.compare.policies import PolicySet
+from tailrace_loadtest.files import frames
 from tailrace_loadtest.go_modules import built
 from tailrace_loadtest.processes import free_port
 
@@ -71,7 +72,7 @@ def rewritten(program: Path, messages: Sequence[Message]) -> list[bytes]:
     everything = PolicySet("all", {"policies": [{"name": "all", "type": "always_sample"}]})
     with tempfile.TemporaryDirectory() as name:
         _run(program, [everything], messages, Path(name), 0.0, ())
-        written = list(_frames(Path(name) / "0.pb"))
+        written = list(frames((Path(name) / "0.pb").read_bytes()))
     by_trace = {
         TracesData.FromString(each).resource_spans[0].scope_spans[0].spans[0].trace_id: each
         for each in written
@@ -158,7 +159,7 @@ def _send(connection: http.client.HTTPConnection, value: bytes) -> None:
 
 def _read(path: Path) -> Kept:
     found = Kept()
-    for frame in _frames(path):
+    for frame in frames(path.read_bytes()):
         for block in TracesData.FromString(frame).resource_spans:
             for scope in block.scope_spans:
                 named = [each.value for each in scope.scope.attributes if each.key == _POLICY]
@@ -166,13 +167,3 @@ def _read(path: Path) -> Kept:
                 for span in scope.spans:
                     found.add(span.trace_id or bytes(16), 1, policy)
     return found
-
-
-def _frames(path: Path) -> Iterator[bytes]:
-    """The messages of a file, each after its length in 4 bytes."""
-    content = path.read_bytes() if path.exists() else b""
-    at = 0
-    while at < len(content):
-        end = at + 4 + int.from_bytes(content[at : at + 4], "big")
-        yield content[at + 4 : end]
-        at = end

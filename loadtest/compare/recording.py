@@ -8,7 +8,6 @@ trace, in the order in which they began: `-` if it was not kept, else its place 
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +16,7 @@ import orjson
 from tailrace_loadtest.compare.kept import Kept
 from tailrace_loadtest.compare.messages import Traces, as_written
 from tailrace_loadtest.compare.policies import PolicySet
-from tailrace_loadtest.files import length_prefixed
+from tailrace_loadtest.files import frames, length_prefixed
 
 _ANSWERS = "answers.json"
 _NOT_KEPT = "-"
@@ -57,7 +56,7 @@ class Recording:
 def read(directory: Path) -> Recording:
     """What `write` put there."""
     free, ordered = (
-        as_written([*_frames(gzip.decompress((directory / f"{name}.pb.gz").read_bytes()))])
+        as_written([*frames(gzip.decompress((directory / f"{name}.pb.gz").read_bytes()))])
         for name in ("free", "ordered")
     )
     found = Recording(free, ordered)
@@ -76,11 +75,3 @@ def _line(policy_set: PolicySet, answers: list[str | None]) -> dict[str, object]
         _NOT_KEPT if each is None else chr(_FIRST + names.index(each)) for each in answers
     )
     return {"name": policy_set.name, "section": policy_set.section, "by": names, "kept": kept}
-
-
-def _frames(content: bytes) -> Iterator[bytes]:
-    at = 0
-    while at < len(content):
-        end = at + 4 + int.from_bytes(content[at : at + 4], "big")
-        yield content[at + 4 : end]
-        at = end

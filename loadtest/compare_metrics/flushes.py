@@ -127,7 +127,7 @@ def plain_attributes(attributes: Iterable[KeyValue]) -> Attributes:
 
 
 def plain(value: AnyValue) -> Any:
-    """*value* as JSON has it; bytes as `{"bytes": base64}`."""
+    """*value* as JSON has it; bytes as base64."""
     match value.WhichOneof("value"):
         case None:
             return None
@@ -136,6 +136,6 @@ def plain(value: AnyValue) -> Any:
         case "kvlist_value":
             return plain_attributes(value.kvlist_value.values)
         case "bytes_value":
-            return {"bytes": b64encode(value.bytes_value).decode()}
+            return b64encode(value.bytes_value).decode()
         case kind:
             return getattr(value, kind)

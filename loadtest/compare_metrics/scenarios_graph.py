@@ -88,7 +88,9 @@ _DATABASES = [
     )
 ]
 _SLOW = [
-    arrival(0.5, *(each for row, ms in enumerate((0, 1, 2, 3, 400)) for each in _call(row, ms=ms))),
+    arrival(
+        0.5, *(each for row, ms in enumerate((0, 1, 2, 3, 400)) for each in _call(row + 1, ms=ms))
+    ),
     arrival(61.5, *(each for row, ms in enumerate((5, 70_000)) for each in _call(row + 9, ms=ms))),
 ]
 _LINKED = [

@@ -30,6 +30,7 @@ import (
 	"go.opentelemetry.io/collector/connector"
 	"go.opentelemetry.io/collector/consumer"
 	"go.opentelemetry.io/collector/exporter"
+	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 )
@@ -140,12 +141,14 @@ func flushed(asked job, configs map[string]component.Config) ([]flush, error) {
 	parts := []connector.Traces{}
 	for name, config := range configs {
 		sink, err := consumer.NewMetrics(func(_ context.Context, metrics pmetric.Metrics) error {
-			copied := pmetric.NewMetrics()
-			metrics.CopyTo(copied)
-			value, err := (&pmetric.ProtoMarshaler{}).MarshalMetrics(copied)
+			built, texts := pmetric.NewMetrics(), pmetric.NewMetrics()
+			metrics.CopyTo(built)
+			metrics.CopyTo(texts)
+			inWords(texts)
+			value, err := (&pmetric.ProtoMarshaler{}).MarshalMetrics(texts)
 			lock.Lock()
 			defer lock.Unlock()
-			found = append(found, flush{time.Since(begin).Seconds(), name, value, copied})
+			found = append(found, flush{time.Since(begin).Seconds(), name, value, built})
 			return err
 		})
 		check(err)
@@ -172,6 +175,39 @@ func flushed(asked job, configs map[string]component.Config) ([]flush, error) {
 		check(part.Shutdown(context.Background()))
 	}
 	return found, nil
+}
+
+// inWords makes every attribute the text that it becomes as a label.
+func inWords(metrics pmetric.Metrics) {
+	for _, block := range metrics.ResourceMetrics().All() {
+		asTexts(block.Resource().Attributes())
+		for _, scope := range block.ScopeMetrics().All() {
+			for _, metric := range scope.Metrics().All() {
+				switch metric.Type() {
+				case pmetric.MetricTypeSum:
+					for _, point := range metric.Sum().DataPoints().All() {
+						asTexts(point.Attributes())
+					}
+				case pmetric.MetricTypeHistogram:
+					for _, point := range metric.Histogram().DataPoints().All() {
+						asTexts(point.Attributes())
+					}
+				case pmetric.MetricTypeExponentialHistogram:
+					for _, point := range metric.ExponentialHistogram().DataPoints().All() {
+						asTexts(point.Attributes())
+					}
+				default:
+					panic("no connector writes " + metric.Type().String())
+				}
+			}
+		}
+	}
+}
+
+func asTexts(attributes pcommon.Map) {
+	for _, value := range attributes.All() {
+		value.SetStr(value.AsString())
+	}
 }
 
 func settings(factory connector.Factory) connector.Settings {

@@ -1,0 +1,191 @@
+"""Series as they are over time, so that what two writers say of them can be compared.
+
+What a flush leaves out counts on until it is marked as gone; of deltas, only what stands there.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import isclose
+from typing import Any, NamedTuple
+
+from tailrace.schemas.strings import text_of
+from tailrace_loadtest.compare_metrics.flushes import Flush, Point
+from tailrace_loadtest.compare_metrics.scenario import Scenario
+
+_COLLECTOR = "collector.instance.id"
+_NEARLY = 1e-9
+_LISTS = ("bounds", "buckets")
+_UNCOMPARED = ("exemplars", "is_stale", "min", "max")
+
+Value = dict[str, Any]
+Texts = tuple[tuple[str, str], ...]
+
+
+class Identity(NamedTuple):
+    """What tells series apart, whoever writes them; attributes in the order of their keys."""
+
+    metric: str
+    unit: str
+    kind: str
+    temporality: str
+    resource: Texts
+    attributes: Texts
+
+
+@dataclass
+class Track:
+    """What is said of a series, flush by flush; None: it is gone."""
+
+    times: list[float] = field(default_factory=list)
+    values: list[Value | None] = field(default_factory=list)
+    starts: list[float | None] = field(default_factory=list)
+
+    def add(self, at: float, point: Point) -> None:
+        """Note *point*; one of the same flush is added to the one before."""
+        value = None if point.value.get("is_stale") else _compared(point.value)
+        if self.times and self.times[-1] == at:
+            before = self.values[-1]
+            if before is not None and value is not None:
+                value = _sum_of(before, value)
+            self.values[-1] = value
+            return
+        self.times.append(at)
+        self.values.append(value)
+        self.starts.append(point.start)
+
+    def at(self, time: float, *, exactly: bool) -> Value | None:
+        """What holds at *time*, or what is said just then."""
+        row = bisect_right(self.times, time) - 1
+        if row < 0 or (exactly and self.times[row] != time):
+            return None
+        return self.values[row]
+
+
+Tracks = Mapping[Identity, Track]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One series that both say something else of, first *at* seconds after the beginning."""
+
+    scenario: Scenario
+    identity: Identity
+    at: float
+    theirs: Value | None
+    ours: Value | None
+    is_first: bool
+    """Whether theirs says it in the first flush that has the series."""
+    is_start: bool
+    """Whether it is the zero with which ours begins the series."""
+
+
+def tracks(flushes: Iterable[Flush]) -> dict[Identity, Track]:
+    """Return every series of *flushes*."""
+    found: dict[Identity, Track] = {}
+    for flush in flushes:
+        for point in flush.points:
+            found.setdefault(_identity(point), Track()).add(flush.at, point)
+    return found
+
+
+def differences(
+    scenario: Scenario, theirs: Sequence[Flush], ours: Sequence[Flush]
+) -> Iterator[Difference]:
+    """Yield where both differ, each series once for each way in which it differs.
+
+    Times are those of their flushes. Of series that expire, only while ours goes on.
+    """
+    one, other = tracks(theirs), tracks(_without_offset(scenario, ours))
+    end = max((flush.at for flush in ours), default=0.0)
+    times = sorted({flush.at for flush in theirs})
+    if is_expiring(scenario):
+        times = [time for time in times if time <= end]
+    for identity in sorted(one.keys() | other.keys()):
+        yield from _of_series(
+            scenario, identity, one.get(identity, Track()), other.get(identity, Track()), times
+        )
+
+
+def is_expiring(scenario: Scenario) -> bool:
+    """Whether series go when they have no news."""
+    red = scenario.config.get("span_metrics", {})
+    return bool({"metrics_expiration", "series_expiration"} & red.keys()) or (
+        "service_graph" in scenario.config
+    )
+
+
+def _of_series(
+    scenario: Scenario, identity: Identity, one: Track, other: Track, times: Sequence[float]
+) -> Iterator[Difference]:
+    exactly = identity.temporality == "delta"
+    told = set()
+    before: Value | None = None
+    for time in times:
+        theirs, ours = one.at(time, exactly=True), other.at(time, exactly=exactly)
+        is_first = before is None and theirs is not None
+        before = theirs
+        if are_equal(theirs, ours):
+            continue
+        is_start = time in other.times and other.starts[other.times.index(time)] == time
+        kind = (is_first, is_start, theirs is None, ours is None)
+        if kind not in told:
+            told.add(kind)
+            yield Difference(scenario, identity, time, theirs, ours, is_first, is_start)
+
+
+def are_equal(one: Value | None, other: Value | None) -> bool:
+    """Whether both say the same; sums are rounded differently."""
+    if one is None or other is None:
+        return one is other
+    return one.keys() == other.keys() and all(
+        isclose(one[key], other[key], rel_tol=_NEARLY, abs_tol=1e-12)
+        if key in ("sum", "value")
+        else one[key] == other[key]
+        for key in one
+    )
+
+
+def _identity(point: Point) -> Identity:
+    own = {key: value for key, value in point.attributes.items() if key != _COLLECTOR}
+    resource, attributes = _texts(point.resource), _texts(own)
+    return Identity(point.metric, point.unit, point.kind, point.temporality, resource, attributes)
+
+
+def _texts(attributes: Mapping[str, Any]) -> Texts:
+    return tuple(sorted((key, text_of(value)) for key, value in attributes.items()))
+
+
+def _compared(value: Value) -> Value:
+    found = {key: each for key, each in value.items() if key not in _UNCOMPARED}
+    if "scale" in found:
+        found |= _trimmed(found["offset"], found["buckets"])
+    return found
+
+
+def _trimmed(offset: int, buckets: Sequence[int]) -> dict[str, Any]:
+    """The buckets without empty ones at both ends, which say nothing."""
+    filled = [row for row, count in enumerate(buckets) if count]
+    if not filled:
+        return {"offset": 0, "buckets": []}
+    return {"offset": offset + filled[0], "buckets": [*buckets[filled[0] : filled[-1] + 1]]}
+
+
+def _sum_of(one: Value, other: Value) -> Value:
+    """Both together; of exponential histograms, beside each other."""
+    if "scale" in one:
+        return {**one, "together": [one, other]}
+    added = {key: one[key] + other[key] for key in one if key not in _LISTS}
+    if "buckets" in one:
+        pairs = zip(one["buckets"], other["buckets"], strict=True)
+        added |= {"bounds": one["bounds"], "buckets": [left + right for left, right in pairs]}
+    return added
+
+
+def _without_offset(scenario: Scenario, ours: Sequence[Flush]) -> list[Flush]:
+    """*ours* at the times at which they were flushed, whatever their points say."""
+    offset: str = scenario.config.get("service_graph", {}).get("metrics_timestamp_offset", "0s")
+    seconds = float(offset.removesuffix("s"))
+    return [Flush(each.at + seconds, each.of, each.points) for each in ours]
