@@ -1,7 +1,7 @@
 """Compares what came out with the truth. Every difference is counted, a few are shown."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -55,11 +55,13 @@ def check(
     edges: Iterable[Written] | None = None,
     *,
     decided_at_slack_ms: int | None = None,
+    dimensions: Sequence[str] = (),
 ) -> Report:
     """Compare all records of each topic that is given with *truth*.
 
     With *decided_at_slack_ms*, a decision must be due one wait after the trace's first record,
     or at most so much later. What a trace may be late by depends on the records around it.
+    *dimensions*: attributes of resources that are labels of RED too.
     """
     report = Report()
     _check_decisions(truth, decisions, report, decided_at_slack_ms)
@@ -67,7 +69,7 @@ def check(
     if metrics is not None:
         series = CumulativeSeries()
         series.read(metrics, report)
-        check_metrics(truth, series, report)
+        check_metrics(truth, series, report, dimensions)
     if edges is not None:
         records = EdgeRecords()
         records.read(edges, report)

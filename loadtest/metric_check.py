@@ -3,7 +3,7 @@
 The series are those that the collector's connectors make with their defaults.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from functools import cache
 
@@ -38,13 +38,16 @@ class MetricFault(StrEnum):
     WRONG_BUCKETS = "a series with other buckets"
 
 
-def check_metrics(truth: Truth, series: CumulativeSeries, report: Report) -> None:
+def check_metrics(
+    truth: Truth, series: CumulativeSeries, report: Report, dimensions: Sequence[str] = ()
+) -> None:
     """Compare the last points of all series with *truth*, but for those of definitions.
 
-    What these count is compared where it is counted: see `matches`.
+    What these count is compared where it is counted: see `matches`. *dimensions*: attributes of
+    resources that are labels of RED too.
     """
     report.series += len(series)
-    expected: dict[SeriesId, Point] = {**dict(_red(truth)), **dict(_graph(truth))}
+    expected: dict[SeriesId, Point] = {**dict(_red(truth, dimensions)), **dict(_graph(truth))}
     for series_id, right in expected.items():
         found = series.get(series_id)
         if found is None:
@@ -71,9 +74,11 @@ def _compare(series_id: SeriesId, found: Point, right: Point, report: Report) ->
         report.add(MetricFault.WRONG_SUM, f"{series_id}: {found.total!r}, expected {right.total!r}")
 
 
-def _red(truth: Truth) -> Iterator[tuple[SeriesId, Point]]:
+def _red(truth: Truth, dimensions: Sequence[str]) -> Iterator[tuple[SeriesId, Point]]:
     for series, histogram in truth.red.items():
-        about = _resource(series.service, series.pod), _dimensions(series)
+        resource = _resource(series.service, series.pod)
+        more = [pair for pair in resource if pair[0] in dimensions]
+        about = resource, tuple(sorted([*_dimensions(series), *more]))
         yield SeriesId(CALLS, *about), _counter(histogram)
         yield SeriesId(DURATION, *about), _durations(histogram, _MILLISECOND)
 

@@ -1,6 +1,7 @@
 """Waits until everything has come out that a load must bring about, and checks all of it."""
 
 import time
+from collections.abc import Sequence
 
 from tailrace_loadtest.check import check
 from tailrace_loadtest.edge_check import EdgeRecords
@@ -40,7 +41,13 @@ async def check_outputs(
     *,
     slack_ms: int | None = None,
     timeout_s: float = 60.0,
+    dimensions: Sequence[str] = (),
 ) -> Report:
     """Compare all that is in the output topics by now with *truth*."""
     written = await read(bootstrap, topics, timeout_s=timeout_s)
-    return check(truth, *(written[topic] for topic in topics), decided_at_slack_ms=slack_ms)
+    return check(
+        truth,
+        *(written[topic] for topic in topics),
+        decided_at_slack_ms=slack_ms,
+        dimensions=dimensions,
+    )

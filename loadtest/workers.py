@@ -190,14 +190,18 @@ class Input:
         }
 
 
-def sums_sections(load: Load, *, behind_s: float = 0.0) -> dict[str, object]:
+def sums_sections(
+    load: Load, *, behind_s: float = 0.0, dimensions: Sequence[str] = ()
+) -> dict[str, object]:
     """Sections of a config under which the edges of *load* are those of its truth, flushed often.
 
     *behind_s*: so much may one of several input partitions be behind when spans are re-keyed.
+    *dimensions*: of RED.
     """
     store = {"ttl": f"{load.pairing_s + behind_s:g}s"}
+    named = [{"name": name} for name in dimensions]
     return {
-        "span_metrics": {"metrics_flush_interval": "1s"},
+        "span_metrics": {"metrics_flush_interval": "1s", "dimensions": named},
         "service_graph": {"metrics_flush_interval": "1s", "store": store},
     }
 
