@@ -11,10 +11,10 @@ import numpy.typing as npt
 from tailrace.agents.metrics.instruments import Family, Instrument
 from tailrace.agents.metrics.points import (
     Points,
-    attribute_list,
+    attributes_as,
     exemplar_field,
     framed_point,
-    point_attributes,
+    no_value,
 )
 from tailrace.schemas.exemplars import Exemplar
 from tailrace.schemas.sums import Ints
@@ -38,39 +38,59 @@ class Begins:
         self.points = points
         self._table = table
         self._known: list[list[bytes]] = [[] for _ in points]
+        self._sizes = np.zeros((len(points), 0), np.int64)
         self._is_known = np.zeros(0, np.bool_)
 
     def learn(self, streams: Ints) -> None:
         """Encode what the points of *streams* begin with, as far as that is not known."""
-        per_slot = len(self.family.streams)
-        more = len(self._table) * per_slot - len(self._is_known)
-        self._is_known = np.concatenate([self._is_known, np.zeros(more, np.bool_)])
-        for known in self._known:
-            known += [b""] * more
-        for stream in streams[~self._is_known[streams]].tolist():
-            attributes = self._attributes(stream)
-            made: dict[tuple[int, int], bytes] = {}
-            for points, known in zip(self.points, self._known, strict=True):
-                shape = points.attributes, points.width
-                if shape not in made:
-                    named = point_attributes(attributes, points.attributes)
-                    made[shape] = framed_point(named, points.width) if points.width else named
-                known[stream] = made[shape]
-        self._is_known[streams] = True
+        self._grow(len(self._table.keys) * len(self.family.streams))
+        new = streams[~self._is_known[streams]]
+        numbers = list(dict.fromkeys(points.attributes for points in self.points))
+        found = dict(zip(numbers, self._attributes(new, numbers), strict=True))
+        for points, known, sizes in zip(self.points, self._known, self._sizes, strict=True):
+            begins = found[points.attributes]
+            if points.width:
+                begins = [framed_point(each, points.width) for each in begins]
+            for stream, begin in zip(new.tolist(), begins, strict=True):
+                known[stream] = begin
+            sizes[new] = np.fromiter(map(len, begins), np.int64, len(begins))
+        self._is_known[new] = True
 
-    def _attributes(self, stream: int) -> list[bytes]:
-        slot, number = divmod(stream, len(self.family.streams))
-        return attribute_list(self.family.attributes(self._table.keys[slot], number))
+    def _grow(self, count: int) -> None:
+        more = count - len(self._is_known)
+        if more > 0:
+            self._is_known = np.concatenate([self._is_known, np.zeros(more, np.bool_)])
+            wider = np.zeros((len(self.points), more), np.int64)
+            self._sizes = np.concatenate([self._sizes, wider], axis=1)
+            for known in self._known:
+                known += [b""] * more
+
+    def _attributes(self, streams: Ints, numbers: Sequence[int]) -> list[list[bytes]]:
+        keys, per_slot = self._table.keys, len(self.family.streams)
+        resources = [
+            self.family.attributes(keys[stream // per_slot], stream % per_slot)
+            for stream in streams.tolist()
+        ]
+        return attributes_as(numbers, resources)
+
+    def forget(self, streams: Ints) -> None:
+        """Know nothing of *streams* any more."""
+        for known in self._known:
+            for stream in streams.tolist():
+                known[stream] = b""
+        self._is_known[streams] = False
 
     def of_all(self, instrument: int, streams: Ints, rests: Sequence[bytes]) -> list[bytes]:
         """Return what the points of *streams* begin with, each before the same place of *rests*."""
-        known = self._known[instrument]
+        begins = list(map(self._known[instrument].__getitem__, streams.tolist()))
         if self.points[instrument].width:
-            return [known[stream] for stream in streams.tolist()]
-        return [
-            framed_point(known[stream], len(rest))
-            for stream, rest in zip(streams.tolist(), rests, strict=True)
-        ]
+            return begins
+        return [framed_point(begin, len(rest)) for begin, rest in zip(begins, rests, strict=True)]
+
+    def sizes(self, instrument: int, streams: Ints) -> Ints | None:
+        """Return the bytes of the points of *streams*, if their numbers have a fixed size."""
+        width = self.points[instrument].width
+        return self._sizes[instrument][streams] + width if width else None
 
     def of(self, instrument: int, stream: int, rest: bytes) -> bytes:
         """Return what a point of *stream* begins with before *rest*, of whatever length."""
@@ -78,31 +98,40 @@ class Begins:
         if points.width == len(rest):
             return known
         if points.width:
-            known = point_attributes(self._attributes(stream), points.attributes)
+            [[known]] = self._attributes(np.array([stream]), [points.attributes])
         return framed_point(known, len(rest))
 
 
 class Flush:
-    """Encodes the points of streams as of *at* (ms).
+    """Encodes the points of streams as of *at* (ms), by number of the stream.
 
-    Their sums are *rows*: of slot `slots[i]` in row i, or without *slots* by slot.
+    `starts[stream]` in ms. Their sums are *rows*: of slot `slots[i]` in row i, or without *slots*
+    by slot.
     """
 
-    def __init__(self, begins: Begins, rows: Ints, slots: Ints | None, at: int) -> None:
+    def __init__(
+        self, begins: Begins, at: int, starts: Ints, rows: Ints, slots: Ints | None = None
+    ) -> None:
         self._begins = begins
+        self._at = at
+        self._starts = starts
         self._rows = rows
         self._slots = slots
-        self._at = at
         self._per_slot = len(begins.family.streams)
-
-    def look_at(self, starts: Ints, is_new: npt.NDArray[np.bool_], exemplars: Exemplars) -> None:
-        """Take the *starts* (ms) of all streams; which are *is_new*, and begin with zero."""
-        self._starts = starts
-        self._is_new = is_new
-        self._exemplars = exemplars
+        self._exemplars: Exemplars = {}
+        self._is_new = np.zeros(len(starts), np.bool_)
+        self._is_over = np.zeros(len(starts), np.bool_)
         self._has_exemplars = np.zeros(len(starts), np.bool_)
-        for slot in exemplars:
-            self._has_exemplars[slot * self._per_slot : (slot + 1) * self._per_slot] = True
+
+    def greet(self, is_new: npt.NDArray[np.bool_], expired: Ints) -> None:
+        """Let those that are new begin with zero, and the slots *expired* end without a value."""
+        self._is_new = is_new
+        self._is_over.reshape(-1, self._per_slot)[expired] = True
+
+    def show(self, exemplars: Exemplars) -> None:
+        """Add *exemplars* to the points of their slots."""
+        self._exemplars = exemplars
+        self._has_exemplars.reshape(-1, self._per_slot)[list(exemplars)] = True
 
     @staticmethod
     def parts(streams: Ints) -> Iterator[Ints]:
@@ -119,9 +148,8 @@ class Flush:
         lengths = np.zeros(len(streams), np.int64)
         columns = []
         for number in range(len(self._begins.points)):
-            begins, rests = self._column(number, streams, kinds, rows)
-            for pieces in (begins, rests):
-                lengths += np.fromiter(map(len, pieces), np.int64, len(pieces))
+            sizes, begins, rests = self._column(number, streams, kinds, rows)
+            lengths += sizes
             both = [b""] * (2 * len(streams))
             both[0::2], both[1::2] = begins, rests
             columns.append(both)
@@ -129,34 +157,47 @@ class Flush:
 
     def _column(
         self, number: int, streams: Ints, kinds: Ints, rows: Ints
-    ) -> tuple[list[bytes], list[bytes]]:
-        """Return begin and rest of the points of each of *streams* of an instrument."""
+    ) -> tuple[Ints, list[bytes], list[bytes]]:
+        """Return size, begin and rest of the points of each of *streams* of an instrument."""
         instrument, points = self._begins.family.instruments[number], self._begins.points[number]
         starts, times = self._starts[streams], np.full(len(streams), self._at)
         cells = _cells(instrument, points, kinds, rows)
+        cells[self._is_over[streams]] = 0
         rests = points.encode(starts, times, cells)
         begins = self._begins.of_all(number, streams, rests)
-        is_special = self._is_new[streams] | self._has_exemplars[streams]
+        sizes = self._begins.sizes(number, streams)
+        if sizes is None:
+            sizes = _lengths(begins) + _lengths(rests)
         has_parts = np.array([bool(parts) for parts in instrument.parts])[kinds]
-        special = np.flatnonzero(is_special & has_parts)
-        zeros = points.encode(starts[special], starts[special], np.zeros_like(cells[special]))
-        for place, zero in zip(special.tolist(), zeros, strict=True):
+        is_longer = (self._has_exemplars | self._is_over)[streams] & has_parts
+        for place in np.flatnonzero(is_longer).tolist():
             stream = int(streams[place])
-            rest = rests[place] + self._examples(points, stream)
-            begin = self._begins.of(number, stream, rest)
-            if self._is_new[stream]:
-                begin = self._begins.of(number, stream, zero) + zero + begin
-            begins[place], rests[place] = begin, rest
-        for place in np.flatnonzero(~has_parts).tolist():
-            begins[place] = rests[place] = b""
-        return begins, rests
+            rests[place] += self._more(points, stream)
+            begins[place] = self._begins.of(number, stream, rests[place])
+            sizes[place] = len(begins[place]) + len(rests[place])
+        new = np.flatnonzero(self._is_new[streams] & has_parts)
+        zeros = points.encode(starts[new], starts[new], np.zeros_like(cells[new]))
+        before = self._begins.of_all(number, streams[new], zeros)
+        for place, begin, zero in zip(new.tolist(), before, zeros, strict=True):
+            begins[place] = begin + zero + begins[place]
+        sizes[new] += _lengths(before) + _lengths(zeros)
+        if not has_parts.all():
+            sizes[~has_parts] = 0
+            for place in np.flatnonzero(~has_parts).tolist():
+                begins[place] = rests[place] = b""
+        return sizes, begins, rests
 
-    def _examples(self, points: Points, stream: int) -> bytes:
+    def _more(self, points: Points, stream: int) -> bytes:
+        """Return what a point has after its numbers."""
+        if self._is_over[stream]:
+            return no_value(points)
         unit_ns = self._begins.family.unit_ns
-        return b"".join(
-            exemplar_field(points.exemplars, exemplar, unit_ns)
-            for exemplar in self._exemplars.get(stream // self._per_slot, ())
-        )
+        exemplars = self._exemplars[stream // self._per_slot]
+        return b"".join(exemplar_field(points.exemplars, each, unit_ns) for each in exemplars)
+
+
+def _lengths(pieces: Sequence[bytes]) -> Ints:
+    return np.fromiter(map(len, pieces), np.int64, len(pieces))
 
 
 def _cells(instrument: Instrument, points: Points, kinds: Ints, rows: Ints) -> Ints:

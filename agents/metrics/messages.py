@@ -7,11 +7,14 @@ seen, and the value at each flush is the truth at that flush. Histograms, too, b
 the connector they lose their first increment.
 
 With delta temporality only series with news are written: what came since the period began.
+
+A series that is given up ends with a point that says that it has no value any more, so that nobody
+takes its last one for what it is now.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +28,10 @@ from tailrace.schemas.sums import Ints, Layout, counted
 from tailrace.tables.series import Closed, SeriesTable
 from tailrace.tables.series_rows import NEVER
 
+_UNKNOWN: Final = -1
+"""Instead of the number of a resource."""
+_NONE: Final = np.zeros(0, np.int64)
+
 
 class Flushed(NamedTuple):
     """The values of a flush. `too_large`: streams that no record can hold."""
@@ -36,8 +43,8 @@ class Flushed(NamedTuple):
 class MetricsWriter:
     """Writes the series of *table*, in messages of at most *limit* bytes.
 
-    What it writes is a function of the table and of what it is given: resources in order of first
-    appearance, and the streams of each in that order, too. What it remembers are encodings.
+    What it writes is a function of the table and of what it is given: resources in order of their
+    first slots, and the streams of each in order of theirs. What it remembers are encodings.
     """
 
     def __init__(
@@ -50,32 +57,49 @@ class MetricsWriter:
         self._layout: Layout | None = None
         self._number_of: dict[bytes, int] = {}
         self._resources: list[bytes] = []
-        self._resource_of_slot: list[int] = []
-        self._numbers = np.zeros(0, np.int64)
+        self._resource_of_slot = np.zeros(0, np.int64)
         self._order = np.zeros(0, np.int64)
+        self._is_ordered = False
 
-    def write(self, closed: Closed, at: int, exemplars: Exemplars | None = None) -> Flushed:
-        """Return the series as of *at* (ms), when the table has *closed* a period."""
+    def write(
+        self,
+        closed: Closed,
+        at: int,
+        expired: Ints = _NONE,
+        exemplars: Exemplars | None = None,
+    ) -> Flushed:
+        """Return the series as of *at* (ms), when the table has *closed* a period.
+
+        The slots *expired* are given up afterwards; they are told good-bye.
+        """
         if self._table.layout != self._layout:
             self._encode_with(self._table.layout)
         starts = self._starts()
-        if len(closed.appeared) or not len(self._order):
+        if len(closed.appeared) or not self._is_ordered:
             self._learn(starts)
-        packing = Packing(self._metrics, self._resources, self._limit)
-        per_slot = len(self._family.streams)
+        flush = self._flush(closed, at, starts)
         if self._is_delta:
             streams = self._with_news(closed)
-            flush = Flush(self._begins, closed.rows, closed.slots, at)
-            starts = np.full_like(starts, at - self._table.period_ms)
-            is_new = np.zeros(starts.size, np.bool_)
         else:
             streams = self._order
-            flush = Flush(self._begins, self._table.rows, None, at)
-            is_new = self._are_new(closed.appeared).ravel()
-        flush.look_at(starts.ravel(), is_new, exemplars or {})
+            flush.greet(self._are_new(closed.appeared).ravel(), expired)
+        flush.show(exemplars or {})
+        written = self._packed(flush, streams)
+        if len(expired):
+            self._forget(expired)
+        return written
+
+    def _flush(self, closed: Closed, at: int, starts: Ints) -> Flush:
+        if not self._is_delta:
+            return Flush(self._begins, at, starts.ravel(), self._table.rows)
+        begins = np.full(starts.size, at - self._table.period_ms)
+        return Flush(self._begins, at, begins, closed.rows, closed.slots)
+
+    def _packed(self, flush: Flush, streams: Ints) -> Flushed:
+        packing = Packing(self._metrics, self._resources, self._limit)
         too_large = 0
         for part in flush.parts(streams):
-            numbers = self._numbers[part // per_slot]
+            numbers = self._resource_of_slot[part // len(self._family.streams)]
             lengths, pieces = flush.encoded(part)
             fits = packing.fits(numbers, lengths)
             if not fits.all():
@@ -95,7 +119,7 @@ class MetricsWriter:
             family, is_exponential=layout.is_exponential, is_delta=self._is_delta
         )
         self._begins = Begins(family, points, self._table)
-        self._order = np.zeros(0, np.int64)
+        self._is_ordered = False
 
     def _starts(self) -> Ints:
         """Return when each stream of every slot started (ms), or NEVER."""
@@ -120,7 +144,7 @@ class MetricsWriter:
 
     def _with_news(self, closed: Closed) -> Ints:
         """Return the streams that counted something in the period, in order."""
-        has_news = np.zeros((len(self._table), len(self._family.streams)), np.bool_)
+        has_news = np.zeros((len(self._table.keys), len(self._family.streams)), np.bool_)
         for number, of in enumerate(self._family.streams):
             for part in of:
                 name = self._family.counted[part]
@@ -131,15 +155,37 @@ class MetricsWriter:
 
     def _learn(self, starts: Ints) -> None:
         """Put all streams in order, those that are new among them."""
+        per_slot = len(self._family.streams)
+        streams = np.flatnonzero(starts.ravel() != NEVER)
+        slots = streams // per_slot
+        self._know_resources(slots)
+        self._begins.learn(streams)
+        numbers = self._resource_of_slot[slots]
+        _, first, places = np.unique(numbers, return_index=True, return_inverse=True)
+        rank = np.empty(len(first), np.int64)
+        rank[np.argsort(first)] = np.arange(len(first))
+        self._order = streams[np.argsort(rank[places], kind="stable")]
+        self._is_ordered = True
+
+    def _know_resources(self, slots: Ints) -> None:
         family, table = self._family, self._table
-        for key in table.keys[len(self._resource_of_slot) :]:
-            resource = family.resource(key)
+        more = len(table.keys) - len(self._resource_of_slot)
+        unknown = np.full(max(more, 0), _UNKNOWN)
+        self._resource_of_slot = np.concatenate([self._resource_of_slot, unknown])
+        for slot in np.unique(slots[self._resource_of_slot[slots] == _UNKNOWN]).tolist():
+            resource = family.resource(table.keys[slot])
             number = self._number_of.setdefault(resource, len(self._resources))
             if number == len(self._resources):
                 self._resources.append(field(1, resource))
-            self._resource_of_slot.append(number)
-        self._numbers = np.array(self._resource_of_slot, np.int64)
-        streams = np.flatnonzero(starts.ravel() != NEVER)
-        self._begins.learn(streams)
-        slots = streams // len(family.streams)
-        self._order = streams[np.argsort(self._numbers[slots], kind="stable")]
+            self._resource_of_slot[slot] = number
+
+    def _forget(self, slots: Ints) -> None:
+        """Know nothing of *slots*; of resources neither, when most of them are no more."""
+        per_slot = len(self._family.streams)
+        self._begins.forget((slots[:, np.newaxis] * per_slot + np.arange(per_slot)).ravel())
+        self._resource_of_slot[slots] = _UNKNOWN
+        self._is_ordered = False
+        known = np.unique(self._resource_of_slot)
+        if 2 * len(known) < len(self._resources):
+            self._number_of, self._resources = {}, []
+            self._resource_of_slot[:] = _UNKNOWN

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tailrace.agents.metrics.instruments import Family
-from tailrace.schemas.otlp.wire import field
+from tailrace.schemas.otlp.wire import LENGTH_DELIMITED, LENGTHS, field
 from tailrace.schemas.sums import Ints
 
 _FRAME_BYTES = 16
@@ -15,6 +15,13 @@ _FRAME_BYTES = 16
 _CUMULATIVE, _DELTA = b"\x10\x02", b"\x10\x01"
 _MONOTONIC = b"\x18\x01"
 _SUM, _HISTOGRAM, _EXPONENTIAL = 7, 9, 10  # fields of a metric
+
+
+def _tag(number: int) -> bytes:
+    return bytes((number << 3 | LENGTH_DELIMITED,))
+
+
+_RESOURCE, _SCOPE, _METRIC = _tag(1), _tag(2), _tag(2)
 
 Pieces = Sequence[bytes]
 """Encoded points, each in two pieces: what it begins with, and the rest. Both may be empty."""
@@ -30,7 +37,7 @@ class Metrics:
         self._instruments = [
             (
                 field(1, each.name.encode()) + (field(3, each.unit.encode()) if each.unit else b""),
-                histogram if each.is_histogram else _SUM,
+                _tag(histogram if each.is_histogram else _SUM),
                 temporality if each.is_histogram else temporality + _MONOTONIC,
             )
             for each in family.instruments
@@ -39,14 +46,20 @@ class Metrics:
         self.bytes = len(self._scope) + sum(map(len, names)) + _FRAME_BYTES * (1 + len(names))
         """At most what they take without points."""
 
-    def of_resource(self, resource: bytes, points: Sequence[Pieces]) -> bytes:
-        """Return the metrics of one *resource*; `points[i]` are those of instrument i."""
+    def of_resource(self, resource: bytes, pieces: Sequence[Pieces]) -> bytes:
+        """Return the metrics of one *resource*; `pieces[i]` are of instrument i."""
         parts = [self._scope]
-        for (name, kind, rest), pieces in zip(self._instruments, points, strict=True):
-            encoded = b"".join(pieces)
+        for (name, kind, rest), of_it in zip(self._instruments, pieces, strict=True):
+            encoded = b"".join(of_it)
             if encoded:
-                parts.append(field(2, name + field(kind, encoded + rest)))
-        return field(1, resource + field(2, b"".join(parts)))
+                # As `field` would, but without looking at what was put together already.
+                points = LENGTHS[len(encoded) + len(rest)]
+                size = len(name) + 1 + len(points) + len(encoded) + len(rest)
+                parts += (_METRIC, LENGTHS[size], name, kind, points, encoded, rest)
+        inside = b"".join(parts)
+        scope = LENGTHS[len(inside)]
+        size = len(resource) + 1 + len(scope) + len(inside)
+        return b"".join((_RESOURCE, LENGTHS[size], resource, _SCOPE, scope, inside))
 
 
 class Packing:

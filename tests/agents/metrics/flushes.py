@@ -90,9 +90,14 @@ class Point:
     time: int
     value: int | tuple[float, tuple[int, ...]]
     bounds: tuple[float, ...] = ()
+    exemplars: tuple[tuple[float, int, bytes, bytes], ...] = ()
+    """Value, time in ns, trace ID, span ID."""
+    has_value: bool = True
 
 
-def points(values: Iterable[bytes]) -> list[Point]:
+def points(
+    values: Iterable[bytes], temporality: int = AGGREGATION_TEMPORALITY_CUMULATIVE
+) -> list[Point]:
     """Every data point of *values*, in order."""
     found = []
     for value in values:
@@ -101,13 +106,15 @@ def points(values: Iterable[bytes]) -> list[Point]:
             for of_scope in of_resource.scope_metrics:
                 for metric in of_scope.metrics:
                     assert metric.ByteSize() > 0
-                    found += _points(resource, of_scope.scope.name, metric)
+                    data = getattr(metric, str(metric.WhichOneof("data")))
+                    assert data.aggregation_temporality == temporality
+                    found += _points(resource, of_scope.scope.name, metric, data)
     return found
 
 
-def _points(resource: tuple[tuple[str, Any], ...], scope: str, metric: Metric) -> list[Point]:
-    data = metric.histogram if metric.HasField("histogram") else metric.sum
-    assert data.aggregation_temporality == AGGREGATION_TEMPORALITY_CUMULATIVE
+def _points(
+    resource: tuple[tuple[str, Any], ...], scope: str, metric: Metric, data: Any
+) -> list[Point]:
     found = []
     for point in data.data_points:
         series = Identity(resource, scope, metric.name, metric.unit, _plain(point.attributes))
@@ -115,11 +122,34 @@ def _points(resource: tuple[tuple[str, Any], ...], scope: str, metric: Metric) -
             assert metric.sum.is_monotonic
             value, bounds = point.as_int, ()
         else:
-            assert point.count == sum(point.bucket_counts)
-            value, bounds = (point.sum, tuple(point.bucket_counts)), tuple(point.explicit_bounds)
+            value, bounds = _histogram(point)
         start, time = point.start_time_unix_nano, point.time_unix_nano
-        found.append(Point(series, start, time, value, bounds))
+        exemplars = tuple(
+            (each.as_double, each.time_unix_nano, each.trace_id, each.span_id)
+            for each in point.exemplars
+        )
+        found.append(Point(series, start, time, value, bounds, exemplars, point.flags != 1))
     return found
+
+
+def _histogram(point: Any) -> tuple[tuple[float, tuple[int, ...]], tuple[float, ...]]:
+    """Return sum and counts of buckets, and their bounds.
+
+    Of an exponential one the first count is of zeros, and the bounds are those where its buckets
+    begin, and where the last one ends; before them the least and the largest duration, if said.
+    """
+    if hasattr(point, "explicit_bounds"):
+        assert point.count == sum(point.bucket_counts)
+        return (point.sum, tuple(point.bucket_counts)), tuple(point.explicit_bounds)
+    counts = tuple(point.positive.bucket_counts)
+    assert point.count == point.zero_count + sum(counts)
+    assert point.HasField("min") == point.HasField("max") == (point.count > 0)
+    first = point.positive.offset
+    edges = tuple(
+        2.0 ** ((first + place) / 2**point.scale) for place in range(len(counts) + bool(counts))
+    )
+    extremes = (point.min, point.max) if point.count else ()
+    return (point.sum, (point.zero_count, *counts)), (*extremes, *edges)
 
 
 def _plain(attributes: Iterable[Any]) -> tuple[tuple[str, Any], ...]:

@@ -6,10 +6,11 @@ from collections import Counter
 
 import pytest
 
-from tailrace.agents.metrics.instruments import Family, edge_family, red_family
+from tailrace.agents.metrics.instruments import red_family
 from tailrace.agents.metrics.messages import MetricsWriter
-from tailrace.schemas.series import red_layout
-from tailrace.schemas.sums import Rollup
+from tailrace.schemas.series import (
+    red_layout,
+)
 from tailrace.tables.series import SeriesTable
 from tailrace.tables.store import MemoryDisk, PartitionStore
 from tests.agents.metrics.flushes import (
@@ -20,36 +21,10 @@ from tests.agents.metrics.flushes import (
     Point,
     calls,
     edge_key,
-    points,
     red_key,
     rollup,
 )
-
-AT_MS = 1_700_000_000_000
-PERIOD_MS = 10_000
-LIMIT = 1_000_000
-RED = red_family(RED_LAYOUT, "traces.span.metrics", "ms")
-EDGES = edge_family(EDGE_LAYOUT)
-
-
-class Series:
-    """The series of *family*, flushed when a test says so."""
-
-    def __init__(self, family: Family, limit: int = LIMIT) -> None:
-        store = PartitionStore(MemoryDisk())
-        self.table = SeriesTable(store, b"t", family.layout, family.counted, PERIOD_MS)
-        self._writer = MetricsWriter(family, self.table, limit)
-        self.at = AT_MS
-        self.values: list[bytes] = []
-        self.too_large = 0
-
-    def flush(self, *rollups: Rollup) -> list[Point]:
-        """Add *rollups* and flush at the next boundary."""
-        self.at += PERIOD_MS
-        for each in rollups:
-            self.table.add(each)
-        self.values, self.too_large = self._writer.write(self.table.close(self.at), self.at)
-        return points(self.values)
+from tests.agents.metrics.written import AT_MS, EDGES, PERIOD_MS, RED, Series
 
 
 def test_red_is_written_as_the_connector_writes_it() -> None:
