@@ -62,6 +62,11 @@ def changelog(app: str, stage: str) -> str:
     return f"{app}-{stage}-changelog"
 
 
+def export_group(app: str, sink: str, receiver: str) -> str:
+    """The consumer group that knows what *receiver* has got."""
+    return f"{app}-{sink}-{receiver}"
+
+
 def transactional_id(app: str, stage: str, partition: int) -> str:
     """The identity under which one task writes: a successor fences its predecessor by it."""
     return f"{app}-{stage}-{partition}"

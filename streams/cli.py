@@ -135,8 +135,8 @@ def worker(
         str | None,
         typer.Option(
             metavar="NAME,…",
-            help="Run only these capabilities: sampling, red, service_graph, alerts, notifier."
-            " Another set needs another app; overrides the config.",
+            help="Run only these capabilities: sampling, red, service_graph, alerts, notifier,"
+            " remote_write, otlp_http. Another set needs another app; overrides the config.",
         ),
     ] = None,
 ) -> None:

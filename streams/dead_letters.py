@@ -41,6 +41,23 @@ class DeadLetters:
         """Return the dead letter of a span that no output record can hold."""
         return self._fitted(None, value, at, self._reason("span_too_large"))
 
+    def of_request(  # all of it is what a reader asks for
+        self, topic: str, partition: int, record: Record, content: bytes, receiver: str, words: str
+    ) -> tuple[str, Output]:
+        """Return the dead letter of a request that *receiver* refused, saying *words*.
+
+        *record* is the first of those that it was made of.
+        """
+        headers = [
+            (topics.TOPIC_HEADER, topic.encode()),
+            (topics.PARTITION_HEADER, b"%d" % partition),
+            (topics.OFFSET_HEADER, b"%d" % record.offset),
+            (topics.RECEIVER_HEADER, receiver.encode()),
+            (topics.ANSWER_HEADER, words.encode()),
+            *self._reason("refused_by_receiver"),
+        ]
+        return self._fitted(None, content, record.timestamp, headers)
+
     def _fitted(
         self, key: bytes | None, value: bytes, at: int, headers: list[tuple[str, bytes]]
     ) -> tuple[str, Output]:

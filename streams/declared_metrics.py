@@ -18,9 +18,11 @@ from tailrace.agents.service_graph.logic import ServiceGraphLogic
 from tailrace.streams import alert_metrics
 from tailrace.streams.distributions import DISTRIBUTIONS
 from tailrace.streams.engine import Engine
+from tailrace.streams.exports.figures import RECEIVER_FIGURES
 from tailrace.streams.metric_kinds import (
     Around,
     Family,
+    ReceiverMetric,
     Split,
     SplitMetric,
     TaskMetric,
@@ -221,9 +223,12 @@ WORKER_METRICS = (
 
 LANE_METRICS = alert_metrics.LANE_METRICS
 
+RECEIVER_METRICS = tuple(ReceiverMetric(*each) for each in RECEIVER_FIGURES)
+
 
 def families() -> list[Family]:
     """Return every metric of ours, in the order of the exposition."""
     of_tasks = (*TASK_METRICS, *SPLIT_METRICS)
     numbers = [declared(each) for each in (*of_tasks, *WORKER_METRICS)]
-    return [*numbers, *map(distributed, DISTRIBUTIONS), *map(declared, LANE_METRICS)]
+    rest = [*map(declared, LANE_METRICS), *map(declared, RECEIVER_METRICS)]
+    return [*numbers, *map(distributed, DISTRIBUTIONS), *rest]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -12,6 +12,7 @@ from tailrace.agents.notifier.sender import LaneStatus, Sender
 from tailrace.streams.definitions import Follower
 from tailrace.streams.distributions import Distribution
 from tailrace.streams.engine import Engine
+from tailrace.streams.exports.figures import Figures
 from tailrace.streams.policies_file import PoliciesFile
 from tailrace.streams.runner import Runner
 from tailrace.streams.spans import SpanTasks
@@ -55,6 +56,7 @@ class Around:
     definitions: Follower
     sender: Sender
     policies: PoliciesFile | None = None
+    receivers: Sequence[Figures] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,17 @@ class LaneMetric:
     name: str
     help: str
     read: Callable[[LaneStatus], float]
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiverMetric:
+    """Numbers of each receiver of metrics, by the values of *labels*."""
+
+    name: str
+    help: str
+    read: Callable[[Figures], Split]
+    is_counter: bool = True
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +132,7 @@ def parts(prefix: str) -> ReadSplit:
     return read
 
 
-Declared: TypeAlias = TaskMetric | SplitMetric | WorkerMetric | LaneMetric
+Declared: TypeAlias = TaskMetric | SplitMetric | WorkerMetric | LaneMetric | ReceiverMetric
 
 
 def declared(metric: Declared) -> Family:
@@ -134,6 +147,8 @@ def declared(metric: Declared) -> Family:
             return Family(name, metric.help, (), _kind(metric))
         case LaneMetric():
             return Family(name, metric.help, ("tenant", "contact_point"), "gauge")
+        case ReceiverMetric():
+            return Family(name, metric.help, ("sink", "receiver", *metric.labels), _kind(metric))
 
 
 def distributed(metric: Distribution) -> Family:
@@ -141,5 +156,5 @@ def distributed(metric: Distribution) -> Family:
     return Family(f"tailrace_{metric.name}", metric.help, metric.labels, metric.kind)
 
 
-def _kind(metric: TaskMetric | SplitMetric | WorkerMetric) -> str:
+def _kind(metric: TaskMetric | SplitMetric | WorkerMetric | ReceiverMetric) -> str:
     return "counter" if metric.is_counter else "gauge"

@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 
 from tailrace.streams.declared_metrics import (
     LANE_METRICS,
+    RECEIVER_METRICS,
     SPLIT_METRICS,
     TASK_METRICS,
     WORKER_METRICS,
@@ -61,6 +62,12 @@ class Metrics(Collector):
             for lane in lanes:
                 _, tenant, name = lane.contact_point
                 family.add_metric((tenant, name), gauge.read(lane))
+            yield family
+        for figure in RECEIVER_METRICS:
+            family = declared(figure).empty()
+            for receiver in self._around.receivers:
+                for labels, value in figure.read(receiver).items():
+                    family.add_metric((receiver.sink, receiver.name, *labels), value)
             yield family
 
 

@@ -39,7 +39,8 @@ Values of labels:
 - `budget`: the policy or rule, and after a slash which of its [budgets](budgets.md), if it has
   several.
 - `reason` of `dead_letters`: `malformed`, `invalid_trace_id`, `invalid_span_id`,
-  `invalid_parent_span_id`, `invalid_time` or `span_too_large`.
+  `invalid_parent_span_id`, `invalid_time` or `span_too_large`. Those of receivers are not among
+  them: `export_dead_letters` counts these.
 - `part`: `decode`, `sampling`, `red`, `service_graph`, `matches`, `metrics`, `alerts`, `notifier`,
   `rekey`, `metric_samples`, `checkpoint` or `idle`.
 - `side` and `missing`: `client` (producers too) or `server` (consumers too).
@@ -57,6 +58,9 @@ Values of labels:
 - `outcome` of `metric_samples`: `taken`; `ignored`, no alert asks for it any more, or not yet;
   `out_of_order`, no newer than the one before; `late`, older than the window; `overflow`, of one
   group or stream too many.
+- `sink`: `remote_write` or `otlp_http`. `receiver`: its name in the config.
+- `reason` of `export_samples_unsupported`: `delta_temporality`, `no_name`, `no_value`,
+  `scale_too_small` or `malformed`.
 - `cost`: `pages`; of these `out_of_hours`, which is not from Monday to Friday, 9 to 18 UTC;
   `flapping`, again within an hour; `unacted`, which ended without a snooze or a silence.
 

@@ -26,6 +26,7 @@ from tailrace.streams.stages import (
     ROLLUPS,
     SPANS,
     has_metrics,
+    has_receivers,
     metric_stages,
     stage_topics,
 )
@@ -169,7 +170,7 @@ async def _provision(admin: AIOKafkaAdminClient, config: WorkerConfig) -> Cluste
     return Cluster(
         cluster["cluster_id"],
         {topic.name: there.get(topic.name, topic.partitions) for topic in plan.topics},
-        min(room[topic.name] for topic in plan.outputs),
+        min((room[topic.name] for topic in plan.outputs), default=REQUEST_BYTES),
         limits[plan.dead_letters.name] - _RECORD_OVERHEAD_BYTES,
         room.get(topics.rollups(config.app), 0),
         limits,
@@ -202,6 +203,8 @@ def planned(config: WorkerConfig, there: Mapping[str, int]) -> Plan:
         internal.append(Wanted(name, rollups, _PASSING, _LEAST_ROLLUP_BYTES))
     if has_metrics(config):
         outputs.append(Wanted(config.output.metrics, rollups))
+    elif has_receivers(config):
+        metrics.append(Wanted(config.output.metrics, there.get(config.output.metrics, rollups)))
     if SERVICE_GRAPH in enabled:
         outputs.append(Wanted(config.output.edges, rollups))
     if ALERTS in enabled or NOTIFICATIONS in stages:

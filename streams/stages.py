@@ -6,7 +6,15 @@ from typing import Final
 
 from tailrace.schemas import topics
 from tailrace.schemas.config import WorkerConfig
-from tailrace.schemas.config.worker import ALERTS, NOTIFIER, RED, SAMPLING, SERVICE_GRAPH
+from tailrace.schemas.config.worker import (
+    ALERTS,
+    NOTIFIER,
+    OTLP_HTTP,
+    RED,
+    REMOTE_WRITE,
+    SAMPLING,
+    SERVICE_GRAPH,
+)
 
 SPANS: Final = "spans"
 ROLLUPS: Final = "rollups"
@@ -46,6 +54,11 @@ def source(name: str, partition: int) -> str:
 def has_metrics(config: WorkerConfig) -> bool:
     """True if there are series to write."""
     return bool({RED, SERVICE_GRAPH, ALERTS} & config.capabilities)
+
+
+def has_receivers(config: WorkerConfig) -> bool:
+    """True if metrics go to receivers outside of Kafka."""
+    return bool({REMOTE_WRITE, OTLP_HTTP} & config.capabilities)
 
 
 def rollup_sources(config: WorkerConfig) -> list[str]:

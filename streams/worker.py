@@ -30,6 +30,7 @@ from tailrace.streams.callers import Callers
 from tailrace.streams.control import ControlLog
 from tailrace.streams.definitions import Follower
 from tailrace.streams.engine import Engine, EngineSettings
+from tailrace.streams.exports.exports import Exports
 from tailrace.streams.identity import Identity
 from tailrace.streams.metric_kinds import Around
 from tailrace.streams.metrics import Metrics
@@ -80,12 +81,17 @@ async def work(config: WorkerConfig) -> None:
     connect(app, engine)
     background.append(asyncio.create_task(_tell_splits(whole.spans.splits)))
     background.append(asyncio.create_task(_look_around(ready, engine, config, kafka)))
-    metrics = Metrics(Around(engine, whole.spans, follower, sender, policies))
+    exports = Exports(config, cluster, kafka, engine.fail)
+    metrics = Metrics(Around(engine, whole.spans, follower, sender, policies, exports.figures))
     state = worker_state.of_worker(config, cluster, engine, follower, sender)
     server = await web.serve(config.web, engine, metrics, state)
     _calm_collector()
     try:
-        await run(app, engine, stop)
+        await exports.start()
+        if whole.stages:
+            await run(app, engine, stop)
+        else:
+            await _only_send(exports, engine, stop)
     except (*FATAL, Stalled) as error:
         raise EnvironmentFailed(str(error), "") from error
     except KafkaError as error:
@@ -95,6 +101,7 @@ async def work(config: WorkerConfig) -> None:
         ) from error
     finally:
         await server.cleanup()
+        await exports.stop()
         await sender.close()
         await callers.stop()
         await control.stop()
@@ -132,6 +139,29 @@ def _policies_file(config: WorkerConfig, follower: Follower) -> PoliciesFile | N
     found = PoliciesFile(path, follower.configure)
     found.start()
     return found
+
+
+async def _only_send(exports: Exports, engine: Engine, stop: asyncio.Event) -> None:
+    """Send to receivers until *stop* is set; there is no stage to run."""
+    names = await _unless(asyncio.create_task(exports.assigned()), engine, stop)
+    if names is not None:
+        engine.is_ready = True
+        sys.stdout.write(f"ready {' '.join(names) or '(no partition: others have them all)'}\n")
+        sys.stdout.flush()
+        await _unless(asyncio.create_task(stop.wait()), engine, stop)
+
+
+async def _unless(step: asyncio.Task[Any], engine: Engine, stop: asyncio.Event) -> Any:
+    """Return what *step* does, or None if *stop* is set; raise what ended the engine before."""
+    stopped = asyncio.create_task(stop.wait())
+    done, _ = await asyncio.wait([step, stopped, engine.ended], return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    if engine.ended in done:
+        engine.ended.result()
+    if step in done:
+        return step.result()
+    step.cancel()
+    return None
 
 
 def _group(config: WorkerConfig, place: Identity) -> GroupSettings:

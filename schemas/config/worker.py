@@ -3,11 +3,14 @@
 from collections.abc import Iterator, Mapping
 from typing import Annotated, ClassVar, Final, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from tailrace.schemas import topics
 from tailrace.schemas.config.definitions import Alerts, NotifyConfig, Slos
 from tailrace.schemas.config.metric_labels import MetricLabelsConfig
+from tailrace.schemas.config.otlp_http import OtlpHttpConfig
+from tailrace.schemas.config.receivers import named_once
+from tailrace.schemas.config.remote_write import RemoteWriteConfig
 from tailrace.schemas.config.scalars import (
     Bytes,
     Directory,
@@ -20,6 +23,7 @@ from tailrace.schemas.config.scalars import (
     TopicNames,
     Whole,
     at_least,
+    listed,
     texts,
 )
 from tailrace.schemas.config.section import NOT_YET, Remark, Section, cautions, spelled
@@ -113,13 +117,19 @@ class EngineConfig(Section):
             yield ("rollup_interval",), f"is {spelled}; it must be whole milliseconds"
 
 
-Capability = Literal["sampling", "red", "service_graph", "alerts", "notifier"]
+Capability = Literal[
+    "sampling", "red", "service_graph", "alerts", "notifier", "remote_write", "otlp_http"
+]
 SAMPLING: Final = "sampling"
 RED: Final = "red"
 SERVICE_GRAPH: Final = "service_graph"
 ALERTS: Final = "alerts"
 NOTIFIER: Final = "notifier"
-CAPABILITIES: Final = (SAMPLING, RED, SERVICE_GRAPH, ALERTS, NOTIFIER)
+REMOTE_WRITE: Final = "remote_write"
+OTLP_HTTP: Final = "otlp_http"
+CAPABILITIES: Final = (
+    SAMPLING, RED, SERVICE_GRAPH, ALERTS, NOTIFIER, REMOTE_WRITE, OTLP_HTTP,
+)  # fmt: skip
 
 _COLLECTOR_FILE = ("receivers", "processors", "connectors", "exporters", "extensions", "service")
 
@@ -152,6 +162,12 @@ class WorkerConfig(Section):
     slos: Slos = ()
     alerts: Alerts = ()
     notify: NotifyConfig = NotifyConfig()
+    remote_write: Annotated[
+        tuple[RemoteWriteConfig, ...], BeforeValidator(listed), AfterValidator(named_once)
+    ] = ()
+    otlp_http: Annotated[
+        tuple[OtlpHttpConfig, ...], BeforeValidator(listed), AfterValidator(named_once)
+    ] = ()
 
     def contradictions(self) -> Iterator[Remark]:
         for path, topic in self._topics():
@@ -167,6 +183,11 @@ class WorkerConfig(Section):
             yield ("only",), f"is {', '.join(self.only)}, which is turned off; nothing would run"
         for section in ("span_metrics", "service_graph"):
             yield from self._uneven_flushes(section)
+        if self.remote_write and self.span_metrics.is_delta:
+            yield (
+                ("span_metrics", "aggregation_temporality"),
+                "is delta, and remote_write tells of totals only; remove it, or remote_write",
+            )
 
     def _topics(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
         for index, topic in enumerate(self.input.topics):
@@ -203,6 +224,8 @@ class WorkerConfig(Section):
         is_off = {
             RED: not self.span_metrics.enabled,
             SERVICE_GRAPH: not self.service_graph.enabled,
+            REMOTE_WRITE: not self.remote_write,
+            OTLP_HTTP: not self.otlp_http,
         }
         wanted = self.only or CAPABILITIES
         return frozenset(name for name in wanted if not is_off.get(name))

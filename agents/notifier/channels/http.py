@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
-from email.utils import parsedate_to_datetime
 from typing import Final
 
 import httpx
@@ -23,6 +22,7 @@ from tailrace.agents.notifier.channels.request import (
     Unanswered,
 )
 from tailrace.agents.notifier.targets import Blocked, Targets
+from tailrace.schemas.retry_after import retry_after_s
 
 _LONGEST_ANSWER: Final = 4_096
 _LONGEST_REASON: Final = 200
@@ -113,7 +113,7 @@ def judged(
     if 200 <= status < 300:
         return Accepted() if _is_expected(headers, said, expected) else Refused(reason)
     if status in _TRY_AGAIN or status >= 500:
-        return Unanswered(reason, _retry_after_s(headers), is_down=status not in _TRY_AGAIN)
+        return Unanswered(reason, retry_after_s(headers), is_down=status not in _TRY_AGAIN)
     if 300 <= status < 400:
         return Refused(f"{reason}; redirects are not followed: give the URL it leads to")
     return Refused(reason)
@@ -130,15 +130,3 @@ def _is_expected(headers: Mapping[str, str], said: bytes, expected: bytes | None
     except orjson.JSONDecodeError:
         return True
     return not (isinstance(answer, dict) and answer.get("ok") is False)
-
-
-def _retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Seconds of `Retry-After`; a date is read against the receiver's own."""
-    after = headers.get("retry-after", "").strip()
-    if after.isascii() and after.isdigit():
-        return float(after[:9])
-    try:
-        then, now = parsedate_to_datetime(after), parsedate_to_datetime(headers.get("date", ""))
-        return max(0.0, (then - now).total_seconds())
-    except (ValueError, TypeError):
-        return None

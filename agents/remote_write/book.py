@@ -1,0 +1,194 @@
+"""The series of one partition as a receiver knows them, each made once from an OTLP stream.
+
+A stream is what OTLP tells apart: resource, scope, metric and attributes. A series is what
+Prometheus tells apart: labels. A stream may be several series, as a histogram is, and several
+streams may be one series, as of resources with equal job and instance.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+
+from tailrace.agents.remote_write.relabelling import Relabelling
+from tailrace.schemas.otlp.attributes import plain_value
+from tailrace.schemas.otlp.wire import framed
+from tailrace.schemas.prometheus import naming
+from tailrace.schemas.prometheus.remote_write import Format1, Format2, Metadata, Pairs, Series
+from tailrace.schemas.strings import AttributeValue
+
+LEFT_OUT: Final = -1
+"""In place of the number of a series that rules leave out."""
+_TYPES: Final[Mapping[naming.Kind, Any]] = {"up_down_counter": "gauge"}
+
+
+class Stream(NamedTuple):
+    """A stream: its number, and those of its series."""
+
+    number: int
+    series: array[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What all streams of a resource have in common."""
+
+    labels: Mapping[str, str]
+    info: Stream | None
+
+
+@dataclass(slots=True)
+class Metric:
+    """A metric of a target and a scope, with its streams by what tells them apart."""
+
+    kind: naming.Kind
+    name: str
+    metadata: Metadata
+    scope: str
+    scope_version: str
+    target: Target
+    streams: dict[bytes, Stream] = field(default_factory=dict)
+    bounds: dict[bytes, Sequence[float]] = field(default_factory=dict)
+    """The last bounds of each histogram, by its attributes."""
+
+
+class Book:
+    """Streams and series by what tells them apart, under one config.
+
+    `series`: by number; None until it has been met. `shared`: the numbers of those that are made
+    of several streams. `gauges`: of those that are not to be added up.
+    """
+
+    def __init__(
+        self,
+        form: Format1 | Format2,
+        relabel: Relabelling,
+        external: Mapping[str, str],
+        *,
+        utf8: bool,
+    ) -> None:
+        self._form = form
+        self._relabel = relabel
+        self._external = external
+        self._utf8 = utf8
+        self._targets: dict[bytes, Target] = {}
+        self._metrics: dict[tuple[Any, ...], Metric] = {}
+        self._numbers: dict[Pairs, int] = {}
+        self._owners: list[int] = []
+        self._streams = 0
+        self._infos: dict[tuple[str, str], Stream] = {}
+        self.series: list[Series] = []
+        self.shared: set[int] = set()
+        self.gauges: set[int] = set()
+
+    def target(self, encoded: bytes) -> Target:
+        """Return what the resource *encoded* stands for; ValueError if it is none."""
+        known = self._targets.get(encoded)
+        if known is None:
+            resource = _attributes(_parsed(Resource, encoded))
+            labels = naming.target(resource)
+            known = self._targets[encoded] = Target(labels, self._info(resource))
+        return known
+
+    def _info(self, resource: Mapping[str, AttributeValue]) -> Stream | None:
+        """Return the stream of `target_info`: the first of a job and instance tells of all."""
+        labels = naming.target_info(resource, utf8=self._utf8)
+        if labels is None:
+            return None
+        told = dict(labels)
+        key = told["job"], told["instance"]
+        if key not in self._infos:
+            metadata = Metadata(naming.TARGET_INFO, "gauge", naming.TARGET_INFO_HELP)
+            self._infos[key] = self._stream([(naming.TARGET_INFO, told)], metadata, False)
+        return self._infos[key]
+
+    def metric(self, target: bytes, scope: bytes, kind: naming.Kind, metric: Any) -> Metric:
+        """Return what *metric* of a resource and a scope is; ValueError if it can have no name."""
+        key = target, scope, kind, metric.name, metric.unit
+        known = self._metrics.get(key)
+        if known is None:
+            said = _parsed(InstrumentationScope, scope)
+            name = naming.metric_name(metric.name, metric.unit, kind, utf8=self._utf8)
+            type_ = _TYPES.get(kind, kind)
+            metadata = Metadata(name, type_, metric.description, naming.unit_name(metric.unit))
+            known = self._metrics[key] = Metric(
+                kind, name, metadata, said.name, said.version, self.target(target)
+            )
+        return known
+
+    def labels(self, metric: Metric, encoded: Iterable[bytes]) -> dict[str, str]:
+        """Return the labels that all series of a stream have; ValueError if malformed."""
+        attributes = _attributes(_parsed(Resource, framed(encoded)))
+        found = dict(
+            naming.labels(attributes.items(), metric.scope, metric.target.labels, utf8=self._utf8)
+        )
+        if metric.scope_version:
+            found["otel_scope_version"] = metric.scope_version
+        return found
+
+    def made(
+        self, metric: Metric, key: bytes, encoded: Iterable[bytes], names: Iterable[Named]
+    ) -> Stream:
+        """Return the new stream of *metric* under *key*, whose series are *names*."""
+        common = self.labels(metric, encoded)
+        series = [(f"{metric.name}{suffix}", {**common, **more}) for suffix, more in names]
+        is_gauge = metric.kind in ("gauge", "summary")
+        made = metric.streams[key] = self._stream(series, metric.metadata, is_gauge)
+        return made
+
+    def _stream(
+        self, series: Iterable[tuple[str, dict[str, str]]], metadata: Metadata, is_gauge: bool
+    ) -> Stream:
+        number, self._streams = self._streams, self._streams + 1
+        found = array("q")
+        for name, labels in series:
+            pairs = self._final(name, labels)
+            found.append(LEFT_OUT if pairs is None else self._number(pairs, metadata, number))
+            if is_gauge and pairs is not None:
+                self.gauges.add(found[-1])
+        return Stream(number, found)
+
+    def _final(self, name: str, labels: Mapping[str, str]) -> Pairs | None:
+        """Return the labels as the receiver sees them, or None."""
+        whole = {**self._external, **labels, "__name__": name}
+        whole = {key: value for key, value in whole.items() if value}
+        if self._relabel:
+            changed = self._relabel(whole)
+            if not changed:
+                return None
+            whole = changed
+        return tuple(sorted(whole.items()))
+
+    def _number(self, pairs: Pairs, metadata: Metadata, stream: int) -> int:
+        number = self._numbers.setdefault(pairs, len(self.series))
+        if number == len(self.series):
+            self.series.append(self._form.series(pairs, metadata))
+            self._owners.append(stream)
+        elif self._owners[number] != stream:
+            self.shared.add(number)
+        return number
+
+
+Named = tuple[str, Mapping[str, str]]
+"""What the name of a series ends with, and the labels that it has beside those of its stream."""
+
+
+def _parsed(message: Callable[[], Any], encoded: bytes) -> Any:
+    try:
+        return message.FromString(encoded)  # type: ignore[attr-defined]  # of protobuf's classes
+    except DecodeError as error:
+        raise ValueError(f"is malformed: {error}") from error
+
+
+def _attributes(resource: Resource) -> dict[str, AttributeValue]:
+    found: dict[str, AttributeValue] = {}
+    for each in resource.attributes:
+        if each.key not in found:
+            found[each.key] = plain_value(each.value)
+    return found

@@ -1,0 +1,223 @@
+"""The samples of a unit in rounds: of each series one sample a round, in the order of time.
+
+A receiver may have got the last round before we knew. To send it again is harmless, for of each
+series it holds what the receiver has got last; two samples of one series would not be, for the
+first would then come after the second.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from tailrace.agents.remote_write.book import Book
+from tailrace.agents.remote_write.columns import Columns
+from tailrace.schemas.prometheus.native import Native
+from tailrace.schemas.prometheus.remote_write import STALE_BYTES, Batch, Exemplar, Metadata
+
+Ints: TypeAlias = npt.NDArray[np.int64]
+_STALE = np.frombuffer(STALE_BYTES, np.int64)[0]
+
+
+class _Samples(NamedTuple):
+    """Samples by column."""
+
+    series: Ints
+    times: Ints
+    starts: Ints
+    streams: Ints
+    bits: Ints
+    """The values, as the bits that they are."""
+
+    def of(self, rows: npt.NDArray[np.intp] | npt.NDArray[np.bool_]) -> _Samples:
+        return _Samples(*(column[rows] for column in self))
+
+    def after(self, other: _Samples) -> _Samples:
+        return _Samples(*map(np.concatenate, zip(other, self, strict=True)))
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """Samples of different series, and histograms of others. `last`: its latest time, in ms."""
+
+    samples: _Samples
+    natives: Sequence[tuple[int, int, int, Native]]
+    exemplars: Mapping[int, Sequence[Exemplar]]
+    last: int
+
+    def __len__(self) -> int:
+        return len(self.samples.series) + len(self.natives)
+
+    def batches(self, book: Book, size: int) -> Iterator[Batch]:
+        """Yield it in parts of *size* samples at the most."""
+        series, samples = book.series, self.samples
+        for first in range(0, len(samples.series), size):
+            part = samples.of(np.s_[first : first + size])  # type: ignore[arg-type]  # a slice is fine
+            numbers = part.series.tolist()
+            yield Batch(
+                [series[number] for number in numbers],
+                part.bits.tobytes(),
+                part.times.tolist(),
+                part.starts.tolist(),
+                self._exemplars(numbers),
+            )
+        for first in range(0, len(self.natives), size):
+            chunk = self.natives[first : first + size]
+            numbers = [number for number, *_ in chunk]
+            yield Batch(
+                [series[number] for number in numbers],
+                bytes(8 * len(chunk)),
+                [at for _, at, _, _ in chunk],
+                [start for _, _, start, _ in chunk],
+                self._exemplars(numbers),
+                [native for *_, native in chunk],
+            )
+
+    def _exemplars(self, numbers: Sequence[int]) -> dict[int, Sequence[Exemplar]]:
+        if not self.exemplars:
+            return {}
+        return {
+            place: self.exemplars[number]
+            for place, number in enumerate(numbers)
+            if number in self.exemplars
+        }
+
+    def metadata(self, book: Book) -> list[Metadata]:
+        """Return what is said of its metrics, each once."""
+        numbers = {*self.samples.series.tolist(), *(number for number, *_ in self.natives)}
+        found = {id(book.series[number].metadata): number for number in numbers}
+        return [book.series[number].metadata for number in sorted(found.values())]
+
+
+def rounds(book: Book, columns: Columns) -> list[Round]:
+    """Return what *columns* hold in rounds."""
+    samples = _samples(columns)
+    samples = samples.of(samples.series >= 0)
+    if book.shared and len(samples.series):
+        is_shared = np.isin(samples.series, np.fromiter(book.shared, np.int64))
+        samples = _together(book, samples.of(is_shared)).after(samples.of(~is_shared))
+    samples, ranks = _ranked(samples)
+    natives = _native_rounds(columns)
+    count = max(len(natives), int(ranks.max()) + 1 if len(ranks) else 0)
+    found = []
+    for number in range(count):
+        mine = samples if count == 1 else samples.of(ranks == number)
+        theirs = natives[number] if number < len(natives) else []
+        is_last = number == count - 1
+        times = [
+            *(at for _, at, _, _ in theirs),
+            *([int(mine.times.max())] if len(mine.times) else []),
+        ]
+        found.append(
+            Round(mine, theirs, columns.exemplars if is_last else {}, max(times, default=0))
+        )
+    return found
+
+
+def _samples(columns: Columns) -> _Samples:
+    points = np.frombuffer(columns.points, np.int64).reshape(-1, 4)
+    streams, times, starts = (np.repeat(points[:, each], points[:, 3]) for each in range(3))
+    return _Samples(
+        np.frombuffer(columns.series, np.int64),
+        times,
+        starts,
+        streams,
+        np.frombuffer(columns.values, np.int64),
+    )
+
+
+def _ranked(samples: _Samples) -> tuple[_Samples, Ints]:
+    """Return *samples* without repetitions, and which of its series each is, by time."""
+    series = samples.series
+    if not len(series) or np.bincount(series).max() == 1:
+        return samples, np.zeros(len(series), np.int64)
+    order = np.lexsort((samples.times, series))
+    sorted_ = samples.of(order)
+    follows = sorted_.series[1:] == sorted_.series[:-1]
+    is_repeated = follows & (sorted_.times[1:] == sorted_.times[:-1])
+    # What comes later in the log is what holds.
+    sorted_ = sorted_.of(~np.append(is_repeated, False))
+    firsts = np.flatnonzero(np.append(True, sorted_.series[1:] != sorted_.series[:-1]))
+    lengths = np.diff(np.append(firsts, len(sorted_.series)))
+    return sorted_, np.arange(len(sorted_.series)) - np.repeat(firsts, lengths)
+
+
+def _together(book: Book, samples: _Samples) -> _Samples:
+    """Return one sample a series and time: the sum of what its streams have then.
+
+    A time at which not all of them have one is left out, for the sum of some looks like a reset;
+    but not the zero with which a series begins of which all streams begin here.
+    """
+    by_series: dict[int, dict[int, dict[int, int]]] = {}
+    starts: dict[int, int] = {}
+    begun: set[tuple[int, int]] = set()
+    """Streams of series that have a point at their own start."""
+    for series, at, start, stream, bits in zip(*(each.tolist() for each in samples), strict=True):
+        by_series.setdefault(series, {}).setdefault(at, {})[stream] = bits
+        starts[series] = min(start, starts.get(series, start))
+        if at == start:
+            begun.add((series, stream))
+    rows = [
+        (series, at, starts[series], 0, bits)
+        for series, times in by_series.items()
+        for at, bits in _sums(
+            times,
+            is_gauge=series in book.gauges,
+            begins=all((series, each) in begun for streams in times.values() for each in streams),
+        )
+    ]
+    return _Samples(*np.array(rows, np.int64).reshape(-1, 5).T)
+
+
+def _sums(
+    times: Mapping[int, Mapping[int, int]], *, is_gauge: bool, begins: bool
+) -> Iterator[tuple[int, int]]:
+    every = {stream for streams in times.values() for stream in streams}
+    first, *others = sorted(times)
+    for at in (first, *others):
+        streams = times[at]
+        values = [bits for bits in streams.values() if bits != _STALE]
+        is_zero = begins and at == first and not any(values)
+        if len(streams) < len(every) and not (is_zero or is_gauge):
+            continue
+        if not values:
+            yield at, int(_STALE)
+        elif is_gauge:
+            yield at, list(streams.values())[-1]
+        else:
+            total = np.frombuffer(np.array(values, np.int64), np.float64).sum()
+            yield at, int(total.view(np.int64))
+
+
+def _native_rounds(columns: Columns) -> list[list[tuple[int, int, int, Native]]]:
+    """Return histograms by round; those of one series and time are added up."""
+    at_once: dict[int, dict[int, dict[int, tuple[int, Native]]]] = {}
+    for series, stream, at, start, native in columns.natives:
+        at_once.setdefault(series, {}).setdefault(at, {})[stream.number] = start, native
+    found: list[list[tuple[int, int, int, Native]]] = []
+    for series, times in at_once.items():
+        every = {stream for streams in times.values() for stream in streams}
+        rank = 0
+        for at in sorted(times):
+            streams = times[at]
+            if len(streams) < len(every):
+                continue
+            whole = _sum(list(streams.values()))
+            if rank == len(found):
+                found.append([])
+            found[rank].append((series, at, *whole))
+            rank += 1
+    return found
+
+
+def _sum(parts: Sequence[tuple[int, Native]]) -> tuple[int, Native]:
+    living = [(start, native) for start, native in parts if not math.isnan(native.sum)]
+    start, whole = (living or parts)[0]
+    for other, native in living[1:]:
+        start, whole = min(start, other), whole.plus(native)
+    return start, whole

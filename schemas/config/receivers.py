@@ -1,0 +1,152 @@
+"""What receivers of metrics have in common: where they are, and who they take us for.
+
+Secrets come from the environment, as in `${NAME}`, or from files, which are read at every request.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar, Final
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field
+
+from tailrace.schemas.config.scalars import Directory, Flag, Secret
+from tailrace.schemas.config.section import Remark, Section
+from tailrace.schemas.config.wording import show
+
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
+
+
+def _url(value: str) -> str:
+    split = urlsplit(value)
+    if split.scheme not in ("http", "https") or not split.hostname or re.search(r"\s", value):
+        raise ValueError("is no URL of a receiver; write it as https://host/path")
+    if split.username or split.password:
+        raise ValueError("has a user in it; say it as basic_auth, where no log shows it")
+    return value
+
+
+def _name(value: str) -> str:
+    if not _NAME.fullmatch(value):
+        raise ValueError(
+            f"is {value!r}; it is part of a group's name: letters, digits, dots, underscores, "
+            f"hyphens, 100 at the most"
+        )
+    return value
+
+
+def _header(value: str) -> str:
+    if not _HEADER.fullmatch(value):
+        raise ValueError(f"is {value!r}, which is no name of a header")
+    return value
+
+
+Url = Annotated[str, AfterValidator(_url)]
+ReceiverName = Annotated[str, AfterValidator(_name)]
+Headers = dict[Annotated[str, AfterValidator(_header)], str]
+
+
+class TlsConfig(Section):
+    """How a receiver's certificate is checked, and which one it is shown."""
+
+    refusals: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("ca", "cert", "key", "cert_ref", "key_ref", "ca_ref"),
+        "is not known here; put it into a file and name that",
+    )
+
+    ca_file: Directory | None = None
+    cert_file: Directory | None = None
+    key_file: Directory | None = None
+    server_name: str | None = None
+    insecure_skip_verify: Flag = False
+
+    def contradictions(self) -> Iterator[Remark]:
+        if (self.cert_file is None) != (self.key_file is None):
+            yield (), "needs cert_file and key_file together"
+
+    def cautions(self) -> Iterator[Remark]:
+        if self.insecure_skip_verify:
+            yield ("insecure_skip_verify",), "is true: whoever answers is taken for the receiver"
+
+
+class BasicAuthConfig(Section):
+    """Who we are, by name and password."""
+
+    secrets: ClassVar[frozenset[str]] = frozenset({"password"})
+
+    username: str | None = None
+    username_file: Directory | None = None
+    password: Secret | None = None
+    password_file: Directory | None = None
+
+    def contradictions(self) -> Iterator[Remark]:
+        if (self.username is None) == (self.username_file is None):
+            yield (), "needs exactly one of username and username_file"
+        if self.password is not None and self.password_file is not None:
+            yield (), "has password and password_file; give one"
+
+
+class AuthorizationConfig(Section):
+    """Who we are, by a token."""
+
+    secrets: ClassVar[frozenset[str]] = frozenset({"credentials"})
+
+    type: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")] = "Bearer"
+    credentials: Secret | None = None
+    credentials_file: Directory | None = None
+
+    def contradictions(self) -> Iterator[Remark]:
+        if (self.credentials is None) == (self.credentials_file is None):
+            yield (), "needs exactly one of credentials and credentials_file"
+        if self.type.lower() == "basic":
+            yield ("type",), "is basic; say it as basic_auth"
+
+
+class SigV4Config(Section):
+    """Requests are signed for AWS; what is not said here is found as AWS's own clients find it."""
+
+    secrets: ClassVar[frozenset[str]] = frozenset({"access_key", "secret_key"})
+
+    region: str | None = None
+    access_key: Secret | None = None
+    secret_key: Secret | None = None
+    profile: str | None = None
+    role_arn: str | None = None
+    external_id: str | None = None
+    use_fips_sts_endpoint: Flag = False
+    service_name: str = "aps"
+
+    def contradictions(self) -> Iterator[Remark]:
+        if (self.access_key is None) != (self.secret_key is None):
+            yield (), "needs access_key and secret_key together"
+        if self.external_id is not None and self.role_arn is None:
+            yield ("external_id",), "has no meaning without role_arn"
+
+
+WAYS: Final = ("basic_auth", "authorization", "sigv4")
+
+
+def ambiguous(section: Any, reserved: tuple[str, ...]) -> Iterator[Remark]:
+    """What is wrong with how *section* says who we are; headers *reserved* are set by us."""
+    given = [name for name in WAYS if getattr(section, name, None) is not None]
+    if len(given) > 1:
+        yield (), f"has {' and '.join(given)}; a receiver takes us for one, so give one"
+    for header in section.headers:
+        lower = header.lower()
+        if lower in reserved:
+            yield ("headers", header), "is set by tailrace itself; remove it"
+        elif lower == "authorization" and given:
+            yield ("headers", header), f"is what {given[0]} sets; give one"
+
+
+def named_once(value: tuple[Any, ...]) -> tuple[Any, ...]:
+    """What was sent is known by a receiver's name, so each has one of its own."""
+    first: dict[str, int] = {}
+    for index, each in enumerate(value):
+        if first.setdefault(each.receiver, index) != index:
+            raise ValueError(
+                f"has {show(each.receiver)} twice, at [{first[each.receiver]}] and [{index}]; "
+                f"give each its own name"
+            )
+    return value

@@ -1,0 +1,21 @@
+"""The header `Retry-After` of HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Return its seconds, or None; a date is read against the receiver's own.
+
+    Names of *headers* are in lower case.
+    """
+    after = headers.get("retry-after", "").strip()
+    if after.isascii() and after.isdigit():
+        return float(after[:9])
+    try:
+        then, now = parsedate_to_datetime(after), parsedate_to_datetime(headers.get("date", ""))
+        return max(0.0, (then - now).total_seconds())
+    except (ValueError, TypeError):
+        return None
