@@ -147,7 +147,7 @@ def _told(points: list[Point], name: str) -> Values:
 
 def _added(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     """Of exponential ones only what adds up whatever the scale."""
-    found = {
+    found: dict[str, Any] = {
         key: one[key] + other[key]
         for key in ("value", "count", "sum", "zero_count")
         if key in one and key in other

@@ -1,0 +1,73 @@
+"""Keys of series, and who writes them."""
+
+from collections import defaultdict
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tailrace.schemas.series import (
+    RedSeries,
+    decoded_attributes,
+    encoded_attributes,
+    encoded_resource,
+    service_place,
+)
+
+_NAMES = st.sampled_from(["", "a", "b"])
+
+
+def key_of(resource: dict[str, Any], labels: dict[str, Any]) -> bytes:
+    return RedSeries(encoded_resource(resource), encoded_attributes([*labels.items()])).key()
+
+
+@given(st.lists(st.tuples(_NAMES, _NAMES, _NAMES, st.integers(0, 5)), min_size=1))
+def test_all_series_of_a_service_are_in_one_place(
+    services: list[tuple[str, str, str, int]],
+) -> None:
+    places = defaultdict(set)
+    for tenant, namespace, service, number in services:
+        resource = {"service.name": service, "service.namespace": namespace, "pod": number}
+        key = key_of(resource, {"span.name": str(number), "tenant": tenant})
+        places[tenant, namespace, service].add(service_place(key))
+    assert all(len(found) == 1 for found in places.values())
+
+
+def test_services_tenants_and_namespaces_are_spread() -> None:
+    found = {
+        service_place(key_of({"service.name": s, "service.namespace": n}, {"tenant": t}))
+        for s in "abc"
+        for n in "abc"
+        for t in "abc"
+    }
+    assert len(found) == 27
+
+
+@pytest.mark.parametrize(
+    ("resource", "labels"),
+    [
+        pytest.param({}, {"service.name": "a"}, id="no service in the resource"),
+        pytest.param({"pod": 1}, {}, id="nothing that says whose it is"),
+    ],
+)
+def test_a_series_of_no_service_has_a_place(resource: Any, labels: Any) -> None:
+    assert service_place(key_of(resource, labels)) == service_place(key_of({}, {}))
+
+
+def test_a_service_that_is_no_text_has_the_place_of_its_text() -> None:
+    places = {service_place(key_of({"service.name": name}, {})) for name in (1, "1", 1.0)}
+    assert len(places) == 1
+
+
+def test_what_overflows_stays_with_its_resource_and_tenant() -> None:
+    resource = {"service.name": "shop", "pod": "p"}
+    key = key_of(resource, {"service.name": "shop", "span.name": "GET", "tenant": "acme"})
+    overflow = RedSeries.of_key(RedSeries.of_key(key).overflow_key)
+    assert overflow.resource == encoded_resource(resource)
+    assert decoded_attributes(overflow.dimensions) == [
+        ("tenant", "acme"),
+        ("otel.metric.overflow", True),
+    ]
+    assert service_place(overflow.key()) == service_place(key)
+    assert RedSeries.of_key(overflow.overflow_key) == overflow
