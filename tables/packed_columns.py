@@ -17,42 +17,44 @@ Ints = npt.NDArray[np.int64]
 _HEAD = struct.Struct("<IH")  # rows, columns that hold something
 _COLUMN = np.dtype([("number", "<u2"), ("least", "<i8"), ("width", "u1")])
 _WIDTHS = (1, 2, 4, 8)
+_WIDTH_OF = np.array([0, *_WIDTHS], np.uint8)
+_LIMITS = np.array([1, 1 << 8, 1 << 16, 1 << 32], np.uint64)
+"""What the widths, from 0 on, cannot tell any more."""
 
 
-def pack(matrix: Ints) -> bytes:
-    """Return *matrix*, of fewer than 2^16 columns, as bytes."""
-    if not len(matrix):
+def pack(columns: Ints) -> bytes:
+    """Return *columns*, fewer than 2^16 rows of a matrix, each a column, as bytes."""
+    if not columns.shape[1]:
         return _HEAD.pack(0, 0)
-    least, most = matrix.min(0), matrix.max(0)
-    used = np.flatnonzero((least != 0) | (most != 0))
-    head = np.zeros(len(used), _COLUMN)
-    head["number"], head["least"] = used, least[used]
+    least, most = columns.min(1), columns.max(1)
+    used = np.flatnonzero(least | most)
+    least = least[used]
+    head = np.empty(len(used), _COLUMN)
+    head["number"], head["least"] = used, least
     # Differences wrap around, and back when they are added again.
-    span = (most[used] - least[used]).view(np.uint64)
-    head["width"] = np.select([span == 0, span < 1 << 8, span < 1 << 16, span < 1 << 32], _CODES, 8)
-    parts = [_HEAD.pack(len(matrix), len(used)), head.tobytes()]
+    span = (most[used] - least).view(np.uint64)
+    widths = head["width"] = _WIDTH_OF[np.searchsorted(_LIMITS, span, "right")]
+    parts = [_HEAD.pack(columns.shape[1], len(used)), head.tobytes()]
     for width in _WIDTHS:
-        columns = used[head["width"] == width]
-        if len(columns):
-            cells = (matrix[:, columns] - least[columns]).view(np.uint64)
-            parts.append(cells.astype(f"<u{width}").tobytes("F"))
+        mine = np.flatnonzero(widths == width)
+        if len(mine):
+            cells = columns[used[mine]] - least[mine, np.newaxis]
+            parts.append(cells.astype(f"<u{width}").tobytes())
     return b"".join(parts)
 
 
-_CODES = (0, 1, 2, 4)
-
-
-def unpack(value: bytes, columns: int, at: int = 0) -> Ints:
-    """Return the matrix of *columns* that begins at *at* in *value*."""
+def unpack(value: bytes, count: int, at: int = 0) -> Ints:
+    """Return the *count* columns that begin at *at* in *value*."""
     rows, used = _HEAD.unpack_from(value, at)
     at += _HEAD.size
     head = np.frombuffer(value, _COLUMN, used, at)
     at += head.nbytes
-    matrix = np.zeros((rows, columns), np.int64)
-    matrix[:, head["number"]] = head["least"]
+    columns = np.zeros((count, rows), np.int64)
+    columns[head["number"]] = head["least"][:, np.newaxis]
     for width in _WIDTHS:
         mine = head["number"][head["width"] == width]
-        cells = np.frombuffer(value, f"<u{width}", rows * len(mine), at)
-        at += cells.nbytes
-        matrix[:, mine] += cells.reshape(len(mine), rows).T.astype(np.uint64).view(np.int64)
-    return matrix
+        if len(mine):
+            cells = np.frombuffer(value, f"<u{width}", rows * len(mine), at)
+            at += cells.nbytes
+            columns[mine] += cells.reshape(len(mine), rows).astype(np.uint64).view(np.int64)
+    return columns

@@ -29,6 +29,7 @@ from tailrace.schemas.rebucketing import rebucketed
 from tailrace.schemas.sums import Ints, Layout, Rollup, carried, counted, merged, summed
 from tailrace.tables.series_admission import Admission, Doorkeeper, Everybody
 from tailrace.tables.series_expiry import Expiry, expired
+from tailrace.tables.series_keys import BLOCK as KEYS
 from tailrace.tables.series_keys import SeriesKeys, whole
 from tailrace.tables.series_meta import Meta
 from tailrace.tables.series_rows import BLOCK, NEVER, OpenPeriod, Part, Rows
@@ -281,9 +282,8 @@ class SeriesTable:
         """Put into the store what changed since the last time."""
         self._settle()
         self._stored.put_meta(self._meta())
-        for block in sorted({slot // BLOCK for slot in self._door.new | self._given_up}):
-            slots = range(block * BLOCK, (block + 1) * BLOCK)
-            self._stored.put_keys(block, self.keys.packed(slots))
+        for block in sorted({slot // KEYS for slot in self._door.new | self._given_up}):
+            self._stored.put_keys(block, self.keys.packed(block))
         self._door.new.clear()
         self._given_up.clear()
         self._stored.put_rows(self._rows, self.keys.taken)

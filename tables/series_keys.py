@@ -18,6 +18,8 @@ import numpy.typing as npt
 
 Ints = npt.NDArray[np.int64]
 
+BLOCK = 128
+"""Keys of a block: what a checkpoint writes when one of them changed."""
 FREE = -1
 """The group of a slot that is free."""
 
@@ -115,30 +117,32 @@ class SeriesKeys(Sequence[bytes]):
     def add(self, key: bytes) -> int:
         """Give *key*, which has no slot, the lowest one that is free."""
         slot = heapq.heappop(self._free) if self._free else len(self._rest)
-        self._put(slot, key)
+        self._have(slot + 1)
+        end = self._split(key)
+        group, rest = self._group(key[:end]), key[end:]
+        self._of_slot[slot], self._rest[slot], group[rest] = group.number, rest, slot
+        self.live += 1
         return slot
 
-    def _put(self, slot: int, key: bytes) -> None:
-        while slot >= len(self._of_slot):
-            more = np.full(len(self._of_slot) // 4, FREE, np.int64)
+    def _have(self, count: int) -> None:
+        """Have at least *count* slots."""
+        if count > len(self._of_slot):
+            room = max(count, len(self._of_slot) * 5 // 4)
+            more = np.full(room - len(self._of_slot), FREE, np.int64)
             self._of_slot = np.concatenate([self._of_slot, more])
-        self._rest += [b""] * (slot + 1 - len(self._rest))
-        end = self._split(key)
-        group = self._by_beginning.get(key[:end])
-        if group is None:
-            group = self._new_group(key[:end])
-        self._of_slot[slot] = group.number
-        rest = self._rest[slot] = key[end:]
-        group[rest] = slot
-        self.live += 1
+        if count > len(self._rest):
+            self._rest += [b""] * (count - len(self._rest))
 
-    def _new_group(self, beginning: bytes) -> _Group:
-        number = self._free_groups.pop() if self._free_groups else len(self._groups)
-        group = self._by_beginning[beginning] = _Group(beginning, number)
-        if number == len(self._groups):
-            self._groups.append(group)
-        else:
-            self._groups[number] = group
+    def _group(self, beginning: bytes) -> _Group:
+        """Return the group of keys with *beginning*, which may be new."""
+        group = self._by_beginning.get(beginning)
+        if group is None:
+            number = self._free_groups.pop() if self._free_groups else len(self._groups)
+            group = self._by_beginning[beginning] = _Group(beginning, number)
+            if number == len(self._groups):
+                self._groups.append(group)
+            else:
+                self._groups[number] = group
         return group
 
     def remove(self, slots: Sequence[int]) -> None:
@@ -164,19 +168,20 @@ class SeriesKeys(Sequence[bytes]):
 
     # Store
 
-    def packed(self, slots: range) -> bytes:
-        """Return the keys of *slots* as bytes; empty if all of them are free."""
-        taken = [slot for slot in slots if slot < len(self) and self._of_slot[slot] != FREE]
-        if not taken:
+    def packed(self, block: int) -> bytes:
+        """Return the keys of *block* as bytes; empty if its slots are free."""
+        first = block * BLOCK
+        taken = first + np.flatnonzero(self.groups[first : first + BLOCK] != FREE)
+        if not len(taken):
             return b""
         numbers, places = np.unique(self._of_slot[taken], return_inverse=True)
         groups = [self._groups[number] for number in numbers.tolist()]
         beginnings = [b"" if group is None else group.beginning for group in groups]
-        rests = [self._rest[slot] for slot in taken]
+        rests = [self._rest[slot] for slot in taken.tolist()]
         return b"".join(
             (
                 _HEAD.pack(_VERSION, len(taken), len(beginnings)),
-                np.array(taken, "<u4").tobytes(),
+                taken.astype("<u4").tobytes(),
                 places.astype("<u2").tobytes(),
                 np.fromiter(map(len, [*beginnings, *rests]), "<u4").tobytes(),
                 *beginnings,
@@ -185,14 +190,21 @@ class SeriesKeys(Sequence[bytes]):
         )
 
     def restore(self, values: Iterator[bytes]) -> None:
-        """Take the keys of *values*, which `packed` made, into a table that has none."""
+        """Take the keys of *values*, blocks in order, into a table that has none."""
         for value in values:
-            for slot, key in _unpacked(value):
-                self._put(slot, key)
+            slots, places, beginnings, rests = _unpacked(value)
+            groups = [self._group(beginning) for beginning in beginnings]
+            self._have(slots[-1] + 1)
+            self._of_slot[slots] = [groups[place].number for place in places]
+            for slot, place, rest in zip(slots, places, rests, strict=True):
+                self._rest[slot] = rest
+                groups[place][rest] = slot
+            self.live += len(slots)
         self._settle()
 
 
-def _unpacked(value: bytes) -> Iterator[tuple[int, bytes]]:
+def _unpacked(value: bytes) -> tuple[list[int], list[int], list[bytes], list[bytes]]:
+    """Return slots, for each which beginning it has, the beginnings, and what else keys have."""
     _, keys, groups = _HEAD.unpack_from(value)
     slots = np.frombuffer(value, "<u4", keys, _HEAD.size)
     places = np.frombuffer(value, "<u2", keys, _HEAD.size + 4 * keys)
@@ -200,5 +212,4 @@ def _unpacked(value: bytes) -> Iterator[tuple[int, bytes]]:
     lengths = np.frombuffer(value, "<u4", keys + groups, at)
     ends = at + 4 * (keys + groups) + np.cumsum([0, *lengths.tolist()])
     texts = [value[start:end] for start, end in pairwise(ends.tolist())]
-    for number, (slot, place) in enumerate(zip(slots.tolist(), places.tolist(), strict=True)):
-        yield slot, texts[place] + texts[groups + number]
+    return slots.tolist(), places.tolist(), texts[:groups], texts[groups:]

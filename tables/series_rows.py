@@ -16,8 +16,8 @@ from tailrace.schemas.rebucketing import rebucketed
 from tailrace.schemas.sums import Ints, Layout, carried, merged
 from tailrace.tables import packed_columns
 
-BLOCK = 128
-"""Rows of a block."""
+BLOCK = 512
+"""Rows of a block: a few KB."""
 NEVER = int(np.iinfo(np.int64).max)
 """The start of a stream that has not started."""
 
@@ -165,9 +165,12 @@ class OpenPeriod:
 
 def packed(part: Part) -> bytes:
     """Return *part* as bytes."""
-    starts = np.where(part.starts == NEVER, 0, part.starts + 1)
-    matrix = np.column_stack((part.slots, part.news, starts, part.cells))
-    return _HEAD.pack(_VERSION, part.starts.shape[1]) + packed_columns.pack(matrix)
+    streams = part.starts.shape[1]
+    columns = np.empty((2 + streams + part.cells.shape[1], len(part.slots)), np.int64)
+    columns[0], columns[1] = part.slots, part.news
+    columns[2 : 2 + streams] = np.where(part.starts == NEVER, 0, part.starts + 1).T
+    columns[2 + streams :] = part.cells.T
+    return _HEAD.pack(_VERSION, streams) + packed_columns.pack(columns)
 
 
 def unpacked(value: bytes, layout: Layout) -> Part:
@@ -175,10 +178,10 @@ def unpacked(value: bytes, layout: Layout) -> Part:
     if value[0] == 1:
         return _of_version_1(value, layout)
     _, streams = _HEAD.unpack_from(value)
-    matrix = packed_columns.unpack(value, 2 + streams + layout.width, _HEAD.size)
-    starts = matrix[:, 2 : 2 + streams]
+    columns = packed_columns.unpack(value, 2 + streams + layout.width, _HEAD.size)
+    starts = columns[2 : 2 + streams].T
     starts = np.where(starts == 0, NEVER, starts - 1)
-    return Part(matrix[:, 0], starts, matrix[:, 1], matrix[:, 2 + streams :])
+    return Part(columns[0], starts, columns[1], columns[2 + streams :].T)
 
 
 def _of_version_1(value: bytes, layout: Layout) -> Part:
