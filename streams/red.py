@@ -8,12 +8,14 @@ from tailrace.agents.red.dimensions import LabelSet
 from tailrace.agents.red.settings import RedSettings
 from tailrace.schemas.config import WorkerConfig
 from tailrace.schemas.config.dimensions import Dimension
+from tailrace.schemas.label_rules import LabelRules
 from tailrace.schemas.semconv import names
 
 
 def red_settings(config: WorkerConfig) -> RedSettings:
     """Return what RED counts by *config*."""
     section = config.span_metrics
+    rules = LabelRules(config.metric_labels)
     return RedSettings(
         durations=_labels(section.duration_labels) if section.has_durations else None,
         bounds_ns=section.bounds_ns,
@@ -27,6 +29,7 @@ def red_settings(config: WorkerConfig) -> RedSettings:
         resource_keys=frozenset(section.resource_metrics_key_attributes),
         tells_method=section.enable_metrics_sampling_method,
         tells_tenant=config.tenancy.is_on,
+        rules=None if rules.is_idle else rules,
     )
 
 
