@@ -44,8 +44,15 @@ class SeriesExemplar(NamedTuple):
     exemplar: Exemplar
 
 
-Describe = Callable[[Sequence[bytes]], Iterable[SeriesExemplar]]
-"""The spans of messages as exemplars of the series that count them."""
+Describe = Callable[[Sequence[bytes], Sequence[str]], Iterable[SeriesExemplar]]
+"""The spans of messages, each with its tenant, as exemplars of the series that count them."""
+
+
+class _Taken(NamedTuple):
+    """A trace that was taken."""
+
+    tenant: str
+    raw: Sequence[bytes]
 
 
 class Exemplars:
@@ -68,26 +75,31 @@ class Exemplars:
         self._topic = topic
         self._describe = describe
         self._place = place
-        # The fragments of traces that were taken, by the number of the interval and the policy.
-        self._taken: dict[int, dict[str, Sequence[bytes]]] = {}
+        # By the number of the interval, and the policy.
+        self._taken: dict[int, dict[str, _Taken]] = {}
         self._stored = b""
 
-    def offer(self, policy: str, at_ms: int, raw: Sequence[bytes]) -> None:
-        """Take the fragments *raw* of a trace that *policy* kept at *at_ms*, if there is room."""
+    def offer(self, policy: str, at_ms: int, tenant: str, raw: Sequence[bytes]) -> None:
+        """Take a trace of *tenant* that *policy* kept at *at_ms*, if there is room.
+
+        *raw* are its fragments.
+        """
         taken = self._taken.setdefault(at_ms // self._topic.interval_ms, {})
         if policy not in taken and len(taken) < TRACES and sum(map(len, raw)) <= TRACE_BYTES:
-            taken[policy] = raw
+            taken[policy] = _Taken(tenant, raw)
 
     def tell(self, now_ms: int, outbox: Outbox) -> None:
         """Send what was taken in intervals that are over at *now_ms*, in order."""
         now = now_ms // self._topic.interval_ms
         for number in sorted(each for each in self._taken if each < now):
-            raw = [value for values in self._taken.pop(number).values() for value in values]
-            self._send(self._described(raw), (number + 1) * self._topic.interval_ms, outbox)
+            families = self._described(self._taken.pop(number).values())
+            self._send(families, (number + 1) * self._topic.interval_ms, outbox)
 
-    def _described(self, raw: Sequence[bytes]) -> Mapping[str, dict[bytes, list[Exemplar]]]:
+    def _described(self, taken: Iterable[_Taken]) -> Mapping[str, dict[bytes, list[Exemplar]]]:
         families: dict[str, dict[bytes, list[Exemplar]]] = {}
-        for family, key, exemplar in self._describe(raw):
+        messages = [(value, each.tenant) for each in taken for value in each.raw]
+        raw, tenants = [each[0] for each in messages], [each[1] for each in messages]
+        for family, key, exemplar in self._describe(raw, tenants):
             of_key = families.setdefault(family, {}).setdefault(key, [])
             if len(of_key) < A_SERIES:
                 of_key.append(exemplar)
@@ -132,27 +144,31 @@ class Exemplars:
         self._taken = _unpacked(value)
 
 
-def _packed(taken: Mapping[int, Mapping[str, Sequence[bytes]]]) -> bytes:
+def _packed(taken: Mapping[int, Mapping[str, _Taken]]) -> bytes:
     heads, raw = [], []
     for number, policies in sorted(taken.items()):
-        sizes = [(policy, list(map(len, values))) for policy, values in policies.items()]
-        heads.append((number, sizes))
-        raw += [value for values in policies.values() for value in values]
+        heads.append(
+            (
+                number,
+                [(name, each.tenant, list(map(len, each.raw))) for name, each in policies.items()],
+            )
+        )
+        raw += [value for each in policies.values() for value in each.raw]
     head = orjson.dumps(heads)
     return b"".join((_VERSION, _LENGTH.pack(len(head)), head, *raw))
 
 
-def _unpacked(value: bytes) -> dict[int, dict[str, Sequence[bytes]]]:
+def _unpacked(value: bytes) -> dict[int, dict[str, _Taken]]:
     begin = 1 + _LENGTH.size
     at = begin + _LENGTH.unpack_from(value, 1)[0]
-    taken: dict[int, dict[str, Sequence[bytes]]] = {}
+    taken: dict[int, dict[str, _Taken]] = {}
     for number, policies in orjson.loads(value[begin:at]):
-        for policy, sizes in policies:
+        for policy, tenant, sizes in policies:
             raw = []
             for size in sizes:
                 raw.append(value[at : at + size])
                 at += size
-            taken.setdefault(number, {})[policy] = raw
+            taken.setdefault(number, {})[policy] = _Taken(tenant, raw)
     return taken
 
 

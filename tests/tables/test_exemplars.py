@@ -24,11 +24,15 @@ from tailrace.tables.store import MemoryDisk, PartitionStore
 INTERVAL = 1000
 
 
-def described(raw: Sequence[bytes]) -> list[SeriesExemplar]:
+def described(raw: Sequence[bytes], tenants: Sequence[str]) -> list[SeriesExemplar]:
     """Each fragment is one span, whose series is its first letter."""
     return [
-        SeriesExemplar("red", each[:1], Exemplar(len(each), 7, each[:16].ljust(16), b"s" * 8))
-        for each in raw
+        SeriesExemplar(
+            "red",
+            each[:1],
+            Exemplar(len(each), 7, each[:16].ljust(16), tenant[:8].ljust(8).encode()),
+        )
+        for each, tenant in zip(raw, tenants, strict=True)
     ]
 
 
@@ -68,7 +72,7 @@ class Partition:
 
 def test_what_was_kept_in_an_interval_is_said_when_it_is_over() -> None:
     partition = Partition()
-    partition.exemplars.offer("errors", 1400, [b"alpha", b"beta"])
+    partition.exemplars.offer("errors", 1400, "default", [b"alpha", b"beta"])
     partition.exemplars.tell(1999, partition.outbox)
     assert not partition.sent
     partition.exemplars.tell(2000, partition.outbox)
@@ -80,8 +84,8 @@ def test_what_was_kept_in_an_interval_is_said_when_it_is_over() -> None:
 def test_one_trace_of_each_policy_is_taken_in_an_interval() -> None:
     partition = Partition()
     for policy, raw in (("rest", b"rA"), ("rest", b"qB"), ("errors", b"eC"), ("rest", b"sD")):
-        partition.exemplars.offer(policy, 1000, [raw])
-    partition.exemplars.offer("rest", 2000, [b"tE"])
+        partition.exemplars.offer(policy, 1000, "default", [raw])
+    partition.exemplars.offer("rest", 2000, "default", [b"tE"])
     partition.exemplars.tell(5000, partition.outbox)
     assert [(at, key) for at, key, _ in partition.told] == [
         (2000, b"r"),
@@ -93,22 +97,24 @@ def test_one_trace_of_each_policy_is_taken_in_an_interval() -> None:
 def test_there_is_room_for_so_many_traces_an_interval() -> None:
     partition = Partition()
     for number in range(TRACES + 3):
-        partition.exemplars.offer(f"policy {number}", 1000, [bytes([97 + number])])
+        partition.exemplars.offer(f"policy {number}", 1000, "default", [bytes([97 + number])])
     partition.exemplars.tell(2000, partition.outbox)
     assert len(partition.told) == TRACES
 
 
 def test_a_series_has_so_many_exemplars_an_interval() -> None:
     partition = Partition()
-    partition.exemplars.offer("rest", 1000, [b"a%d" % number for number in range(A_SERIES + 2)])
+    partition.exemplars.offer(
+        "rest", 1000, "default", [b"a%d" % number for number in range(A_SERIES + 2)]
+    )
     partition.exemplars.tell(2000, partition.outbox)
     assert len(partition.told) == A_SERIES
 
 
 def test_a_huge_trace_leaves_the_room_to_the_next() -> None:
     partition = Partition()
-    partition.exemplars.offer("rest", 1000, [b"h" * (TRACE_BYTES + 1)])
-    partition.exemplars.offer("rest", 1001, [b"small"])
+    partition.exemplars.offer("rest", 1000, "default", [b"h" * (TRACE_BYTES + 1)])
+    partition.exemplars.offer("rest", 1001, "default", [b"small"])
     partition.exemplars.tell(2000, partition.outbox)
     assert [key for _, key, _ in partition.told] == [b"s"]
 
@@ -116,7 +122,7 @@ def test_a_huge_trace_leaves_the_room_to_the_next() -> None:
 def test_exemplars_go_where_their_series_is_written() -> None:
     partition = Partition(partitions=8)
     keys = [bytes([letter]) for letter in b"abcdefgh"]
-    partition.exemplars.offer("rest", 1000, keys)
+    partition.exemplars.offer("rest", 1000, "default", keys)
     partition.exemplars.tell(2000, partition.outbox)
     placed = {
         key: output.partition
@@ -154,7 +160,7 @@ def test_neither_restarts_nor_when_it_is_asked_change_what_is_said(
     for policy, later, raw, is_asked, is_restarted in offers:
         now += later
         for partition in (one, other):
-            partition.exemplars.offer(policy, now, raw)
+            partition.exemplars.offer(policy, now, f"t{later % 3}", raw)
         if is_asked:
             other.exemplars.tell(now, other.outbox)
         if is_restarted:

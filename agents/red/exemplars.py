@@ -1,0 +1,49 @@
+"""Which series count the spans of messages: what turns kept traces into exemplars."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from tailrace.agents.red.series import SeriesKeys
+from tailrace.agents.red.settings import RedSettings
+from tailrace.schemas.exemplars import Exemplar
+from tailrace.schemas.series import EVENTS
+from tailrace.schemas.spans import SpanBatch
+from tailrace.tables.exemplars import SeriesExemplar
+
+
+class SpanExemplars:
+    """Makes exemplars of the spans of messages, for all metrics of *settings* but events.
+
+    *decode* reads messages whose spans were good before, with the ids of spans.
+    """
+
+    def __init__(
+        self, settings: RedSettings, decode: Callable[[Sequence[bytes]], SpanBatch]
+    ) -> None:
+        families = [family for family in settings.families if family != EVENTS]
+        self._keys = {family: SeriesKeys(settings, family) for family in families}
+        self._decode = decode
+        self._tells_tenant = settings.tells_tenant
+
+    def __call__(self, raw: Sequence[bytes], tenants: Sequence[str]) -> Iterator[SeriesExemplar]:
+        """Yield an exemplar of each span and metric; `tenants[i]` is that of message i."""
+        batch = self._decode(raw)
+        if self._tells_tenant:
+            ids = np.array([batch.strings.intern(tenant) for tenant in tenants], np.int32)
+            batch.tenant = np.repeat(ids[batch.fragment_message], np.diff(batch.fragment_start))
+        rows = np.diff(batch.fragment_start).tolist()
+        trace_ids = [
+            trace_id
+            for trace_id, count in zip(batch.fragment_trace_id, rows, strict=True)
+            for _ in range(count)
+        ]
+        durations = np.maximum(batch.end - batch.start, 0).tolist()
+        spans = zip(durations, batch.end.tolist(), trace_ids, batch.span_id, strict=True)
+        exemplars = [Exemplar(*span) for span in spans]
+        for family, keys in self._keys.items():
+            for key, exemplar in zip(keys.of(batch), exemplars, strict=True):
+                if key is not None:
+                    yield SeriesExemplar(family, key, exemplar)
