@@ -8,7 +8,8 @@ from typing import Final
 
 from tailrace.agents.matches.counters import Counters
 from tailrace.agents.matches.groups import columns_of
-from tailrace.agents.matches.relation_rules import RelationRules, is_relation
+from tailrace.agents.matches.relation_rules import is_relation
+from tailrace.agents.matches.relation_tenants import Related, related
 from tailrace.agents.matches.tallies import Tallies
 from tailrace.agents.matches.verdicts import Verdicts
 from tailrace.schemas.definitions import Definitions
@@ -23,14 +24,15 @@ _CACHE: Final = "matches"
 class Compiled:
     """`signals`: those that one span tells about. `relations`: those that take more than one.
 
-    `edges`: those of the service graph. `groupings`: lists of fields to group by, those of
-    relations. `verdicts` and `tallies` are shared: what one task finds out about spans, all know.
+    `edges`: those of the service graph. `further`: of each further filter of `counters`, whose of
+    `relations` it is and which of theirs. `verdicts` and `tallies` are shared: what one task finds
+    out about spans, all know.
     """
 
     signals: tuple[Signal, ...]
-    relations: tuple[Signal, ...]
+    relations: tuple[Related, ...]
     edges: tuple[Signal, ...]
-    groupings: tuple[tuple[str, ...], ...]
+    further: tuple[tuple[int, int], ...]
     counters: Counters
     verdicts: Verdicts
     tallies: Tallies
@@ -49,7 +51,8 @@ class Compiled:
     @property
     def columns(self) -> list[AttributeColumn]:
         """What batches must have. Span ids too; resources come whole with every batch."""
-        fields = [each.group_by for each in (*self.signals, *self.relations)]
+        of_relations = (signal for each in self.relations for signal in each.signals)
+        fields = [each.group_by for each in (*self.signals, *of_relations)]
         of_groups = [column for group_by in fields for column in columns_of(group_by)]
         return list(dict.fromkeys([*self.counters.columns, *of_groups]))
 
@@ -58,14 +61,15 @@ def compiled(all: Iterable[Signal]) -> Compiled:
     """Return what counts *all*, each once. Those of metrics are counted elsewhere."""
     known = {signal.id: signal for signal in all if signal.metric is None}
     edges = tuple(signal for signal in known.values() if signal.edges is not None)
-    relations = tuple(signal for signal in known.values() if is_relation(signal))
+    relations = related(signal for signal in known.values() if is_relation(signal))
     alone = tuple(each for each in known.values() if each.matched and not is_relation(each))
-    rules = RelationRules(relations)
-    counters = Counters(alone, rules.filters)
+    counters = Counters(alone, [(of.tenant, each) for of in relations for each in of.filters])
+    further = tuple(
+        (number, bit) for number, of in enumerate(relations) for bit in range(len(of.filters))
+    )
     verdicts = Verdicts(counters)
     tallies = Tallies(counters, verdicts)
-    groupings = tuple(rules.groupings)
-    return Compiled(alone, relations, edges, groupings, counters, verdicts, tallies)
+    return Compiled(alone, relations, edges, further, counters, verdicts, tallies)
 
 
 def compiled_for(definitions: Definitions) -> Compiled:

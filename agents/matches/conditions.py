@@ -43,10 +43,11 @@ def code(kind: int, status: int, is_root: int) -> int:
 class Field(NamedTuple):
     """What a condition is on; of several attribute *keys* the first that is there."""
 
-    scope: Literal["service", "name", "code", "duration", "span", "resource"]
+    scope: Literal["tenant", "service", "name", "code", "duration", "span", "resource"]
     keys: tuple[str, ...] = ()
 
 
+TENANT: Final = Field("tenant")
 SERVICE: Final = Field("service")
 NAME: Final = Field("name")
 CODE: Final = Field("code")
@@ -122,9 +123,12 @@ def verdict(expression: Expression, of: Callable[[Condition], int]) -> int:
     return TRUE - max(parts, default=FALSE)
 
 
-def clause(of: SpanFilter) -> Clause:
-    """Return *of* in normal form, without what it says of its parent."""
-    tests: dict[Field, Test] = {}
+def clause(of: SpanFilter, tenant: str) -> Clause:
+    """Return *of*, and that a span is of *tenant*, in normal form.
+
+    What it says of its parent is left out.
+    """
+    tests: dict[Field, Test] = {TENANT: Matcher(eq=tenant)}
     rest: list[Expression] = []
     for each in _parts(of):
         if not isinstance(each, Condition):

@@ -1,9 +1,9 @@
 """Counters: what signals count, each once, however many of them count the same.
 
-Signals that ask the same of spans, and group them alike, have one counter: of a thousand alerts on
-shares of one service's requests the requests are counted once. A signal without `of` has a counter
-of what is an event and a match; any other has one of events, which it may share with those that ask
-for other matches, and one of matches.
+Signals of one tenant that ask the same of spans, and group them alike, have one counter: of a
+thousand alerts on shares of one service's requests the requests are counted once. A signal without
+`of` has a counter of what is an event and a match; any other has one of events, which it may share
+with those that ask for other matches, and one of matches.
 """
 
 from __future__ import annotations
@@ -38,13 +38,17 @@ class Counter(NamedTuple):
 class Counters:
     """The counters of *signals*, by number, and the filters that they and *further* ones need.
 
+    Each of *further* is of a tenant.
+
     `signals` and `leaders` go by the counter: who counts by it, and which counter has all the
     events of these. `leading`: the counter of each signal's events.
     `weights`: how many cannot tell when that counter's filters cannot.
     """
 
-    def __init__(self, signals: Sequence[Signal], further: Sequence[SpanFilter] = ()) -> None:
-        self._places: dict[str, int] = {}
+    def __init__(
+        self, signals: Sequence[Signal], further: Sequence[tuple[str, SpanFilter]] = ()
+    ) -> None:
+        self._places: dict[tuple[str, str], int] = {}
         self._clauses: list[Clause] = []
         self._numbers: dict[Counter, int] = {}
         self.signals: list[list[Signal]] = []
@@ -60,7 +64,7 @@ class Counters:
         self.match = self._column([each.match for each in self.all])
         sizes = zip(self.all, map(len, self.signals), strict=True)
         self.weights = self._column([size if each.is_match else 0 for each, size in sizes])
-        self.further = self._column([self._place(each) for each in further])
+        self.further = self._column([self._place(*each) for each in further])
         self.filters = Filters(self._clauses)
 
     def __len__(self) -> int:
@@ -68,8 +72,8 @@ class Counters:
 
     def _add(self, signal: Signal, grouping: int) -> None:
         assert signal.matched is not None
-        match = self._place(signal.matched)
-        event = match if signal.of is None else self._place(signal.of)
+        match = self._place(signal.tenant, signal.matched)
+        event = match if signal.of is None else self._place(signal.tenant, signal.of)
         is_one = signal.of is None or event == match
         leader = self._number(Counter(grouping, event, event, True, is_one))
         self.signals[leader].append(signal)
@@ -86,12 +90,12 @@ class Counters:
             self.leaders.append(number)  # but for one of matches
         return number
 
-    def _place(self, of: SpanFilter) -> int:
-        key = of.model_dump_json(by_alias=True, exclude_unset=True)
+    def _place(self, tenant: str, of: SpanFilter) -> int:
+        key = tenant, of.model_dump_json(by_alias=True, exclude_unset=True)
         place = self._places.get(key)
         if place is None:
             place = self._places[key] = len(self._clauses)
-            self._clauses.append(clause(of))
+            self._clauses.append(clause(of, tenant))
         return place
 
     @staticmethod

@@ -36,7 +36,7 @@ class ClosedEdges:
 
 
 class EdgeCounts:
-    """What *signals* of edges count of an interval."""
+    """What *signals* of edges count of an interval; each of its tenant's edges alone."""
 
     def __init__(self, signals: Sequence[Signal]) -> None:
         self._signals = [each for each in signals if each.edges is not None]
@@ -66,6 +66,8 @@ class EdgeCounts:
         for signal in self._signals:
             edges = signal.edges
             assert edges is not None
+            if signal.tenant != edge.tenant:
+                continue
             pairs = (
                 (edges.client, edge.client),
                 (edges.server, edge.server),

@@ -1,11 +1,11 @@
 """Many filters at once.
 
 Spans of one *origin* have a service and a resource of which all conditions say the same; then a
-name; then a kind and status. Of each origin it is known which filters may hold there at all, so
-that a span meets only those: what they say of it is the lowest of what they say of each of its
-fields. Classes that these filters do not tell apart are one: only what matters there makes a span
-differ from another. Durations tell spans apart last of all: of the others each filter says up to
-where it holds.
+tenant; then a name; then a kind and status. Of each origin it is known which filters may hold there
+at all, so that a span meets only those: what they say of it is the lowest of what they say of each
+of its fields. Classes that these filters do not tell apart are one: only what matters there makes a
+span differ from another. Durations tell spans apart last of all: of the others each filter says up
+to where it holds.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from tailrace.agents.matches.conditions import (
     FALSE,
     NAME,
     SERVICE,
+    TENANT,
     TRUE,
     Clause,
     Condition,
@@ -88,7 +89,7 @@ class Filters:
             field: classes(tests[field]) for field in sorted(tests)
         }
         own = [field for field in self.classes if not is_of_origin(field) and field != DURATION]
-        self.steps = [field for field in (NAME, CODE) if field in own]
+        self.steps = [field for field in (TENANT, NAME, CODE) if field in own]
         """Fields by which an origin is refined, in this order."""
         self.fields = [*self.steps, *(field for field in own if field not in self.steps)]
         self.asked = {field: self._asked(field) for field in self.classes}

@@ -9,8 +9,9 @@ of the interval in which it came. A whole trace counts in the second in which it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +21,8 @@ from tailrace.agents.matches.compiled import Compiled, compiled_for
 from tailrace.agents.matches.counting import Counting, Flagged, seconds
 from tailrace.agents.matches.edge_series import ClosedEdges, EdgeCounts
 from tailrace.agents.matches.groups import Texts, overflow
-from tailrace.agents.matches.relations import Found, Observed, Relations
+from tailrace.agents.matches.relation_tenants import Related, TenantRelations, rows_of
+from tailrace.agents.matches.relations import Found, Observed
 from tailrace.agents.matches.tallies import Part, Tallies
 from tailrace.agents.matches.witnesses import Marks, Witnesses
 from tailrace.schemas.definitions import Definitions
@@ -51,13 +53,14 @@ class MatchesSettings:
 
 
 class _Judged(NamedTuple):
-    """Spans and what they bring. `told`: the further filters that hold of a row, as bits."""
+    """Spans and what they bring. `told`: by tenant with relations, and then by row, the filters of
+    these that hold, as bits."""
 
     spans: Arrived
     is_counted: Flagged
     of: Tallies
     parts: list[Part]
-    told: dict[int, int]
+    told: list[dict[int, int]]
 
 
 class MatchesLogic:
@@ -86,7 +89,7 @@ class MatchesLogic:
         self._edges = edges
         self._edge_counts = EdgeCounts(())
         self._compiled: Compiled | None = None
-        self._relations: Relations | None = None
+        self._relations: TenantRelations | None = None
         self._texts: Texts | None = None
         self._interval = 0
         self._now = 0
@@ -107,7 +110,7 @@ class MatchesLogic:
         self._compiled = compiled
         self._witnesses.reopen(compiled.current_tallies(), map(decode_key, self._sums.keys()))
         self._edge_counts = EdgeCounts(compiled.edges)
-        self._relations = Relations(compiled.relations, self._store, self._settings.wait_ms)
+        self._relations = TenantRelations(compiled.relations, self._store, self._settings.wait_ms)
         self._relations.restore(self._now)
 
     def process(self, arrivals: Arrivals[SpanBatch], outbox: Outbox, totals: Totals) -> None:
@@ -208,9 +211,10 @@ class MatchesLogic:
         totals.add("match_uncounted_spans", len(numbers) - counted)
         if failed := int(verdicts.failed(numbers, classes).sum()):
             totals.add("match_failures", failed)
-        told: dict[int, int] = {}
-        for row, bit in verdicts.told(numbers, classes):
-            told[row] = told.get(row, 0) | 1 << bit
+        told: list[dict[int, int]] = [{} for _ in self._compiled.relations]
+        for row, further in verdicts.told(numbers, classes):
+            number, bit = self._compiled.further[further]
+            told[number][row] = told[number].get(row, 0) | 1 << bit
         return _Judged(spans, is_counted, of, parts, told)
 
     def _count(self, judged: _Judged, rows: slice, totals: Totals) -> None:
@@ -240,31 +244,22 @@ class MatchesLogic:
 
     def _relate(self, judged: _Judged, rows: slice, outbox: Outbox, totals: Totals) -> None:
         """Show the relations the spans that they want to see, record by record."""
-        relations, spans = self._relations, judged.spans
-        if relations is None or not relations.signals:
+        if self._relations is None:
             return
-        told = judged.told
-        shown = list(told) if not relations.needs_every_span else range(rows.start, rows.stop)
-        now, together = 0, list[Observed]()
-        for row in shown:
-            if not rows.start <= row < rows.stop:
-                continue
-            time = spans.time(row)
-            if time != now and together:
-                self._add(relations.observe(now, together, totals), now, outbox, totals)
-                together = []
-            now = time
-            together.append(self._observed(spans, row, told.get(row, 0)))
-        if together:
-            self._add(relations.observe(now, together, totals), now, outbox, totals)
+        for told, (of, relations) in zip(judged.told, self._relations.each, strict=True):
+            shown: Iterable[int] = (row for row in told if rows.start <= row < rows.stop)
+            if relations.needs_every_span:
+                shown = rows_of(of.tenant, judged.spans.batch, rows)
+            for now, together in groupby(shown, judged.spans.time):
+                seen = [self._observed(judged.spans, row, told.get(row, 0), of) for row in together]
+                self._add(relations.observe(now, seen, totals), now, outbox, totals)
 
-    def _observed(self, spans: Arrived, row: int, filters: int) -> Observed:
-        batch, compiled, texts = spans.batch, self._compiled, self._texts
-        assert compiled is not None
+    def _observed(self, spans: Arrived, row: int, filters: int, of: Related) -> Observed:
+        batch, texts = spans.batch, self._texts
         assert texts is not None
 
         def group(number: int) -> bytes:
-            fields = compiled.groupings[number]
+            fields = of.groupings[number]
             return texts.group(fields, tuple(int(spans.raw(field)[row]) for field in fields))
 
         return Observed(

@@ -24,6 +24,7 @@ and traces: `match_spans_forgotten`, `match_traces_forced`, `match_judged_traces
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from tailrace.agents.matches.relation_firsts import FirstMatches
 from tailrace.agents.matches.relation_parents import Parents
@@ -38,8 +39,8 @@ from tailrace.tables.store import PartitionStore
 
 __all__ = ["Found", "Observed", "Relations", "is_relation"]
 
-_PREFIX = b"w"
-_PARENTS, _GATHERED, _JUDGED, _FIRSTS = (_PREFIX + each for each in (b"p", b"g", b"j", b"f"))
+PREFIX: Final = b"w"
+"""Where relations are in the store."""
 MAX_TRACES = 200_000
 MAX_SPANS = 200_000
 
@@ -58,6 +59,7 @@ class Relations:
         wait_ms: int,
         max_traces: int = MAX_TRACES,
         max_spans: int = MAX_SPANS,
+        prefix: bytes = PREFIX,
     ) -> None:
         self.signals = tuple({each.id: each for each in signals if is_relation(each)}.values())
         """Those of *signals* that are relations, each once; another set needs another object."""
@@ -69,17 +71,20 @@ class Relations:
         self.needs_every_span = bool(rules.traces)
         """True if spans have to be observed that no filter is of."""
         self._store = store
-        bounds = (wait_ms, max_spans)
+        places = tuple(prefix + each for each in (b"p", b"g", b"j"))
+        self._places = parents, gathered, judged = places
         self._parents = (
-            Parents(self.signals, rules, store, _PARENTS, *bounds) if rules.children else None
+            Parents(self.signals, rules, store, parents, wait_ms, max_spans)
+            if rules.children
+            else None
         )
         self._traces = (
-            WholeTraces(self.signals, rules, store, (_GATHERED, _JUDGED), wait_ms, max_traces)
+            WholeTraces(self.signals, rules, store, (gathered, judged), wait_ms, max_traces)
             if rules.traces
             else None
         )
         windows = {each.window_ms for each in self.signals if each.counts_traces}
-        self._firsts = FirstMatches(store, _FIRSTS, windows, max_traces)
+        self._firsts = FirstMatches(store, prefix + b"f", windows, max_traces)
 
     @property
     def held(self) -> tuple[int, int, int]:
@@ -88,15 +93,16 @@ class Relations:
 
     def restore(self, now_ms: int) -> None:
         """Build memory from the store, at stream time *now_ms*; once, before anything else."""
+        parents, *of_traces = self._places
         if self._parents is not None:
             self._parents.restore()
         else:
-            erase(self._store, _PARENTS)
+            erase(self._store, parents)
         if self._traces is not None:
             self._traces.restore()
         else:
-            erase(self._store, _GATHERED)
-            erase(self._store, _JUDGED)
+            for each in of_traces:
+                erase(self._store, each)
         self._firsts.restore()
 
     def observe(self, now_ms: int, spans: Sequence[Observed], totals: Totals) -> list[Found]:

@@ -16,11 +16,20 @@ import numpy.typing as npt
 
 from tailrace.agents.matches.classes import ABSENT as NOTHING
 from tailrace.agents.matches.classes import ValueClasses
-from tailrace.agents.matches.conditions import CODE, FAILED, FALSE, NAME, TRUE, Field
+from tailrace.agents.matches.conditions import (
+    CODE,
+    FAILED,
+    FALSE,
+    NAME,
+    TENANT,
+    TRUE,
+    Field,
+)
 from tailrace.agents.matches.counters import Counters
 from tailrace.agents.matches.entries import NONE, Entries, Told
 from tailrace.agents.matches.filters import Origin, Origins, Piece, Said
 from tailrace.agents.matches.kinds import Kinds, Table
+from tailrace.schemas.definitions.definition import DEFAULT_TENANT
 from tailrace.schemas.definitions.filters import STATUSES
 from tailrace.schemas.semconv import coalesced
 from tailrace.schemas.spans import AttributeColumn, SpanBatch
@@ -180,6 +189,7 @@ class Verdicts(dict[bytes, int]):
         self._strings, self._values = strings, values
         self._classes = [self._table(field) for field in self._filters.fields]
         self._origin_of = Table(self._origin)
+        self._default_origin_of = Table(self._default_origin)
 
     def _forget(self) -> None:
         self.clear()
@@ -197,13 +207,28 @@ class Verdicts(dict[bytes, int]):
         classes = self._filters.classes[field]
         if not isinstance(classes, ValueClasses):
             return Table(lambda _: 0)
-        held = self._strings if field == NAME else self._values
+        held = self._strings if field in (TENANT, NAME) else self._values
         return Table(lambda id: classes.number(NOTHING if id == ABSENT else held[id]))
 
     def _origin(self, id: int) -> int:
         resource = self._values[id] if id != ABSENT else {}
         assert isinstance(resource, dict)
         return self._origins.of_resource(resource)
+
+    def _default_origin(self, id: int) -> int:
+        """Return the origin of spans of `default`, whose resource that is."""
+        origin = self._origin(id)
+        tenants = self._filters.classes.get(TENANT)
+        if not isinstance(tenants, ValueClasses):
+            return origin  # there are no filters
+        return self._origins.refined(origin, 0, tenants.number(DEFAULT_TENANT))
+
+    def _origins_of(self, batch: SpanBatch) -> Ints:
+        """Return the origin of each span, with its tenant, which is the first step."""
+        if not len(batch.tenant) or not self._steps:
+            return self._default_origin_of.of(batch.resource, len(self._values))
+        origins = self._origin_of.of(batch.resource, len(self._values))
+        return self._kinds[0].of(origins, self._classes[0].of(batch.tenant, len(self._strings)))
 
     def of(self, batch: SpanBatch) -> Ints:
         """Return the number of each span's verdict."""
@@ -212,8 +237,8 @@ class Verdicts(dict[bytes, int]):
             self._forget()
         if batch.values is not self._values or batch.strings is not self._strings:
             self._bind(batch.strings, batch.values)
-        origins = self._origin_of.of(batch.resource, len(self._values))
-        for index in range(self._steps):
+        origins = self._origins_of(batch)
+        for index in range(1, self._steps):
             origins = self._kinds[index].of(origins, self._classes_of(batch, index))
         rows = np.empty((len(batch), 1 + len(self._columns) - self._steps), np.int32)
         rows[:, 0] = origins

@@ -15,7 +15,7 @@ from tailrace.schemas.definitions.alert import (
     Series,
 )
 from tailrace.schemas.definitions.comparisons import Comparison
-from tailrace.schemas.definitions.definition import Definition
+from tailrace.schemas.definitions.definition import DEFAULT_TENANT, Definition
 from tailrace.schemas.definitions.filters import SpanFilter, TraceFilter
 from tailrace.schemas.definitions.slo import Sli, SloSpec
 from tailrace.schemas.durations import MILLISECOND
@@ -28,7 +28,7 @@ class Signal:
 
     An event is a span of `of`; a match is one that is of `matched` too. Without `of` the matches
     are all the events there are. `counts_traces`: a trace counts once in `window_ms`. `evidence`:
-    whether matching spans are wanted.
+    whether matching spans are wanted. What is of another tenant is not there for it.
     """
 
     id: SignalId
@@ -41,6 +41,7 @@ class Signal:
     counts_traces: bool = False
     window_ms: int = 0
     has_evidence: bool = False
+    tenant: str = DEFAULT_TENANT
 
 
 def signals(definition: Definition[Any]) -> dict[str, Signal]:
@@ -56,7 +57,11 @@ def signals(definition: Definition[Any]) -> dict[str, Signal]:
         found = _of_alert(spec)
     else:
         return {}
-    shared: dict[str, Any] = {"group_by": spec.group_by, "has_evidence": spec.evidence > 0}
+    shared: dict[str, Any] = {
+        "tenant": definition.tenant,
+        "group_by": spec.group_by,
+        "has_evidence": spec.evidence > 0,
+    }
     owner = owner_id(*definition.key)
     return {operand: _identified(owner, replace(each, **shared)) for operand, each in found.items()}
 

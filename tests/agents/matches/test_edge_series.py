@@ -19,12 +19,14 @@ from tailrace.schemas.sums import Rollup, observed
 LAYOUT = edge_layout((100,))
 
 
-def counted(series: dict[str, object], group_by: tuple[str, ...] = ()) -> Signal:
+def counted(
+    series: dict[str, object], group_by: tuple[str, ...] = (), tenant: str = "default"
+) -> Signal:
     """Return the signal of a formula over *series* alone."""
     spec = AlertSpec.model_validate(
         {"formula": "a", "series": {"a": series}, "when": "> 1", "group_by": list(group_by)}
     )
-    return signals(Definition(DefinitionKey(ALERT, "default", "x"), {}, {}, spec))["a"]
+    return signals(Definition(DefinitionKey(ALERT, tenant, "x"), {}, {}, spec))["a"]
 
 
 def interval(*edges: tuple[str, str, int, int], end: int = 6000) -> Rollup:
@@ -56,6 +58,17 @@ EDGES = interval(("a", "b", 3, 2), ("a", "c", 4, 0), ("d", "b", 1, 1))
 def test_a_formula_counts(said: dict[str, object], count: int) -> None:
     found = list(EdgeCounts([counted({"edges": said})]).of(EDGES))
     assert sum(number for _, number in found) == count
+
+
+def test_edges_of_another_tenant_are_not_there() -> None:
+    keys = [EdgeSeries(tenant, "a", "b", "").key() for tenant in ("acme", "default", "beta")]
+    rows = LAYOUT.empty(3)
+    for row, count in enumerate((2, 3, 4)):
+        rows[row] = observed(LAYOUT, CLIENT, np.zeros(count, np.int64), 1, np.full(count, 50))[0]
+    edges = Rollup(LAYOUT, 5000, 6000, keys, rows)
+    asked = [counted({"edges": {"client": "a"}}, tenant=tenant) for tenant in ("acme", "default")]
+    found = {key.signal: number for key, number in EdgeCounts(asked).of(edges)}
+    assert found == {asked[0].id: 2, asked[1].id: 3}
 
 
 def test_groups_are_by_the_service_that_is_called() -> None:

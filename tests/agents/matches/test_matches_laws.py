@@ -16,6 +16,7 @@ from tailrace.agents.matches import agent
 from tailrace.agents.matches.compiled import compiled_for
 from tailrace.agents.matches.logic import MatchesLogic, MatchesSettings
 from tailrace.agents.matches.tallies import Tallies
+from tailrace.schemas.config.tenancy import TenancyConfig
 from tailrace.schemas.definitions import Definition, Definitions
 from tailrace.schemas.definitions.alert import AlertSpec
 from tailrace.schemas.definitions.definition import ALERT, SLO, DefinitionKey
@@ -39,6 +40,7 @@ from tailrace.schemas.records import DeadLetter, Output, Record
 from tailrace.schemas.semconv import names
 from tailrace.schemas.spans import SpanBatch
 from tailrace.schemas.strings import text_of
+from tailrace.schemas.tenants import SpanTenants
 from tailrace.schemas.watermarks import read_watermark
 from tailrace.streams.batch import Batch
 from tailrace.streams.task import Task, TaskId
@@ -62,6 +64,7 @@ from tests.streams import deaths
 from tests.streams.deaths import EVENTS, Build, by_topic
 
 ROLLUPS = RollupTopic("rollups", 3, 40_000, INTERVAL_MS)
+OFF = TenancyConfig()
 LATENESS_S = 299
 SETTINGS = MatchesSettings(lateness_ms=LATENESS_S * 1000, tokens=3, max_groups=2, wait_ms=2000)
 
@@ -79,12 +82,18 @@ class Kept:
 class Codec:
     """Decodes; who refuses what is not asked here."""
 
-    def __init__(self, definitions: Definitions, interned_limit_bytes: int) -> None:
+    def __init__(
+        self, definitions: Definitions, interned_limit_bytes: int, tenancy: TenancyConfig = OFF
+    ) -> None:
         columns = compiled_for(definitions).columns
         self._decoder = Decoder(columns, ids=True, interned_limit_bytes=interned_limit_bytes)
+        self._tenants = SpanTenants(tenancy) if tenancy.is_on else None
 
     def decode(self, records: Sequence[Record]) -> tuple[SpanBatch, Sequence[DeadLetter]]:
-        return self._decoder.decode([record.value for record in records]), ()
+        batch = self._decoder.decode([record.value for record in records])
+        if self._tenants is not None:
+            batch.tenant = self._tenants.of(batch, records)
+        return batch, ()
 
 
 def no_letter(*_: object) -> tuple[str, Output]:
@@ -96,13 +105,14 @@ def builder(
     interned_limit_bytes: int = 32 << 20,
     settings: MatchesSettings = SETTINGS,
     kept: Kept | None = None,
+    tenancy: TenancyConfig = OFF,
 ) -> Build:
     """Builds tasks as a new process would, with nothing shared between two."""
 
     def build(store: PartitionStore) -> Task[SpanBatch]:
         own = Definitions(definitions.version, definitions.by_key)
         logic = MatchesLogic(settings, store, ROLLUPS, "matches-0", kept or Kept())
-        codec = Codec(own, interned_limit_bytes)
+        codec = Codec(own, interned_limit_bytes, tenancy)
         task = Task(TaskId("spans", 0), store, codec, {agent.NAME: logic}, no_letter)
         task.inform(own)
         return task
@@ -110,9 +120,9 @@ def builder(
     return build
 
 
-def defined(number: int, spec: AlertSpec | SloSpec) -> Definition[Any]:
+def defined(number: int, spec: AlertSpec | SloSpec, tenant: str = "default") -> Definition[Any]:
     kind = SLO if isinstance(spec, SloSpec) else ALERT
-    return Definition(DefinitionKey(kind, "default", f"d{number}"), {}, {}, spec)
+    return Definition(DefinitionKey(kind, tenant, f"d{number}"), {}, {}, spec)
 
 
 def definitions(*specs: AlertSpec | SloSpec) -> Definitions:
@@ -154,7 +164,8 @@ def _specs(draw: Callable[..., Any]) -> AlertSpec | SloSpec:
     return spec.model_copy(update={"sli": spec.sli.model_copy(update={"availability": own})})
 
 
-DEFINITIONS = st.lists(_specs(), max_size=5).map(lambda specs: definitions(*specs))
+SPECS = _specs()
+DEFINITIONS = st.lists(SPECS, max_size=5).map(lambda specs: definitions(*specs))
 
 _PARENT = SpanFilter.model_validate({"kind": "server", "parent": {"name": {"ne": "a"}}})
 _TRACE = AlertSpec.model_validate({"trace": {"spans": {"gte": 2}}, "when": "> 1"})
@@ -167,7 +178,7 @@ RELATED = (
 """Those for which one span is not enough."""
 WITH_RELATED = st.builds(
     lambda specs, more: definitions(*specs, *more),
-    st.lists(_specs(), max_size=3),
+    st.lists(SPECS, max_size=3),
     st.lists(st.sampled_from(RELATED), max_size=3),
 )
 
