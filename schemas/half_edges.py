@@ -58,6 +58,22 @@ class Prototype(NamedTuple):
     tenant: str = DEFAULT_TENANT
 
 
+def cut(text: str, limit: int) -> str:
+    """Return as much of *text* as *limit* bytes hold."""
+    if len(text) * 4 <= limit:
+        return text
+    return text.encode()[:limit].decode(errors="ignore")
+
+
+def shortened(prototype: Prototype, limit: int) -> Prototype:
+    """Return *prototype* with no name longer than *limit* bytes."""
+    return prototype._replace(
+        service=cut(prototype.service, limit),
+        target=cut(prototype.target, limit),
+        dimensions=tuple((name, cut(text, limit)) for name, text in prototype.dimensions),
+    )
+
+
 def prototype_fields(prototype: Prototype, most: int = len(Prototype._fields)) -> list[Any]:
     """Return *prototype* as fields of JSON, the first *most* of them."""
     return list(prototype[:most])
@@ -86,12 +102,15 @@ class LinkHalves(NamedTuple):
     keys: Keys
 
     def part(self, rows: Ints) -> LinkHalves:
-        """Return those of *rows*, with only the prototypes that they have."""
-        used, of = np.unique(self.of[rows], return_inverse=True)
+        """Return those of *rows*, with only the prototypes that they have, in order of use."""
+        used, firsts, of = np.unique(self.of[rows], return_index=True, return_inverse=True)
+        in_order = np.argsort(firsts)
+        ranks = np.empty(len(used), np.int64)
+        ranks[in_order] = np.arange(len(used))
         return LinkHalves(
             self.end,
-            [self.prototypes[number] for number in used.tolist()],
-            of,
+            [self.prototypes[number] for number in used[in_order].tolist()],
+            ranks[of],
             self.durations[rows],
             self.states[rows],
             self.keys[rows],

@@ -20,6 +20,7 @@ import orjson
 from tailrace.schemas import compact_json
 from tailrace.schemas.alert_events import EvidenceSpan
 from tailrace.schemas.exemplars import ExemplarBatch
+from tailrace.schemas.half_edges import LinkHalves
 from tailrace.schemas.metric_samples import SampleBatch
 from tailrace.schemas.sums import Ints, Layout, Rollup
 
@@ -201,7 +202,9 @@ class EvidenceBatch(NamedTuple):
     outcomes: Sequence[TraceOutcome]
 
 
-RollupRecord: TypeAlias = Rollup | MatchCounts | EvidenceBatch | SampleBatch | ExemplarBatch | None
+RollupRecord: TypeAlias = (
+    Rollup | MatchCounts | EvidenceBatch | SampleBatch | ExemplarBatch | LinkHalves | None
+)
 """What a record of the rollup topic holds; None: it is only a watermark."""
 
 

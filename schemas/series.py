@@ -16,6 +16,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyVa
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from tailrace.schemas import compact_json
+from tailrace.schemas.durations import SECOND
 from tailrace.schemas.otlp.attributes import plain_value
 from tailrace.schemas.strings import AttributeValue, text_of
 from tailrace.schemas.sums import Layout
@@ -24,6 +25,7 @@ RED = "red"
 CALLS = "calls"
 EVENTS = "events"
 EDGES = "edges"
+UNPAIRED = "unpaired"
 
 DURATION = "duration"
 CLIENT, SERVER = "client", "server"
@@ -55,9 +57,18 @@ def events_layout() -> Layout:
     return Layout(EVENTS, (), (), (EVENTS,))
 
 
-def edge_layout(bounds: Sequence[int]) -> Layout:
-    """Calls of an edge as its client and its server saw them; those that failed apart."""
-    return Layout(EDGES, (CLIENT, SERVER, CLIENT_FAILED, SERVER_FAILED), tuple(bounds))
+def edge_layout(bounds: Sequence[int], max_size: int = 0) -> Layout:
+    """Calls of an edge as its client and its server saw them; those that failed apart.
+
+    With a *max_size* the histograms are exponential, in seconds.
+    """
+    names = (CLIENT, SERVER, CLIENT_FAILED, SERVER_FAILED)
+    return Layout(EDGES, names, tuple(bounds), (), max_size, SECOND if max_size else 0)
+
+
+def unpaired_layout() -> Layout:
+    """Spans of which the other side of their call did not come: how many."""
+    return Layout(UNPAIRED, (), (), (UNPAIRED,))
 
 
 class RedSeries(NamedTuple):
@@ -117,6 +128,28 @@ class EdgeSeries(NamedTuple):
         """Return the edge of *key*."""
         tenant, client, server, connection_type, dimensions = orjson.loads(key)
         return cls(tenant, client, server, connection_type, tuple(map(tuple, dimensions)))
+
+
+class UnpairedSeries(NamedTuple):
+    """Spans of which the other side of their call did not come.
+
+    `missing` is the side that did not, CLIENT or SERVER; `reason` is why nobody waits for it.
+    """
+
+    tenant: str
+    service: str
+    missing: str
+    connection_type: str
+    reason: str
+
+    def key(self) -> bytes:
+        """Return its key."""
+        return compact_json.dumps(tuple(self))
+
+    @classmethod
+    def of_key(cls, key: bytes) -> UnpairedSeries:
+        """Return the series of *key*."""
+        return cls(*orjson.loads(key))
 
 
 def encoded_resource(attributes: Mapping[str, AttributeValue]) -> bytes:

@@ -13,7 +13,9 @@ from tailrace.agents.red.agent import NAME as RED
 from tailrace.agents.rekey.agent import NAME as REKEY
 from tailrace.agents.sampling.agent import NAME as SAMPLING
 from tailrace.agents.sampling.logic import SamplingLogic
+from tailrace.agents.service_graph.agent import LINKS
 from tailrace.agents.service_graph.agent import NAME as SERVICE_GRAPH
+from tailrace.agents.service_graph.link_join import LinkJoin
 from tailrace.agents.service_graph.logic import ServiceGraphLogic
 from tailrace.streams import alert_metrics
 from tailrace.streams.distributions import DISTRIBUTIONS
@@ -42,9 +44,8 @@ def _sampler(runner: Runner) -> SamplingLogic:
 
 
 def _waiting_half_edges(runner: Runner) -> float:
-    logic = runner.task.logics[SERVICE_GRAPH]
-    assert isinstance(logic, ServiceGraphLogic)
-    return logic.pending
+    logics = (runner.task.logics.get(name) for name in _OF_GRAPH)
+    return sum(each.pending for each in logics if isinstance(each, ServiceGraphLogic | LinkJoin))
 
 
 def _series(engine: Engine, runner: Runner) -> Split:
@@ -92,7 +93,8 @@ def _cpu(engine: Engine, runner: Runner) -> Split:
     return {(part,): seconds for part, seconds in runner.cpu_seconds.items()}
 
 
-_OF_SAMPLING, _OF_RED, _OF_GRAPH, _OF_METRICS = (SAMPLING,), (RED,), (SERVICE_GRAPH,), (METRICS,)
+_OF_SAMPLING, _OF_RED, _OF_METRICS = (SAMPLING,), (RED,), (METRICS,)
+_OF_GRAPH = (SERVICE_GRAPH, LINKS)
 
 TASK_METRICS = (
     TaskMetric("records", "Records read.", lambda r: r.committed.records, True),
@@ -131,8 +133,14 @@ TASK_METRICS = (
                total("half_edges_shared"), True, _OF_GRAPH),
     TaskMetric("half_edges_repeated", "Clients of calls that came twice; the second is left out.",
                total("half_edges_repeated"), True, _OF_GRAPH),
-    TaskMetric("half_edges_dropped", "Sides of calls left out because store.max_items waited.",
+    TaskMetric("half_edges_dropped", "Sides of calls left out because max_items waited.",
                total("half_edges_dropped"), True, _OF_GRAPH),
+    TaskMetric("half_edges_linked", "Sides of calls that waited in vain: in the stage spans those "
+               "that links may find yet, in rollups those that met another in their trace.",
+               total("half_edges_linked"), True, _OF_GRAPH),
+    TaskMetric("half_edges_late", "Producers and links that came after others were told that all "
+               "of their time had come; they count as of later.", total("half_edges_late"), True,
+               (LINKS,)),
     TaskMetric("rollups", "Partial sums taken into series.", total("rollups"), True,
                _OF_METRICS),
     TaskMetric("rollups_late", "Those of them that came after the flush of their time; they count "

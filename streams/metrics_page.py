@@ -41,12 +41,12 @@ Values of labels:
 - `reason` of `dead_letters`: `malformed`, `invalid_trace_id`, `invalid_span_id`,
   `invalid_parent_span_id`, `invalid_time` or `span_too_large`. Those of receivers are not among
   them: `export_dead_letters` counts these.
-- `part`: `decode`, `sampling`, `red`, `service_graph`, `matches`, `metrics`, `alerts`, `notifier`,
-  `rekey`, `metric_samples`, `checkpoint` or `idle`.
+- `part`: `decode`, `sampling`, `red`, `service_graph`, `service_graph_links`, `matches`, `metrics`,
+  `alerts`, `notifier`, `rekey`, `metric_samples`, `checkpoint` or `idle`.
 - `side` and `missing`: `client` (producers too) or `server` (consumers too).
 - `kind` of an edge: `paired`, `database`, `virtual_client` (users, who call roots) or
   `virtual_server` (what was called and sent no span).
-- `family`: `red`, `edges` or `matches`.
+- `family`: `red`, `edges`, `unpaired` or `matches`.
 - `phase` of an alert: `inactive`, `pending`, `firing`, `keep_firing`, `flapping`, `resolved`,
   `no_data`, `unknown`, `pending_unknown`, `overdue`, `firing_no_data`, `firing_unknown` or `gone`;
   [what they mean](alerts.md#states).
@@ -76,7 +76,8 @@ What must hold in each partition, at every checkpoint:
 - spans that RED has seen = `red_spans` + `red_spans_skipped`; these are all decoded ones if RED was
   never off
 - `half_edges` = 2 * `edges{kind="paired"}` - `half_edges_shared` + `edges{kind="database"}` +
-  `edges_expired` + `half_edges_repeated` + `half_edges_dropped` + `half_edges_waiting`
+  `edges_expired` + `half_edges_linked` + `half_edges_repeated` + `half_edges_dropped` +
+  `half_edges_waiting`
 - `match_seen_spans` = `match_counted_spans` + `match_uncounted_spans`
 - `match_rows` = `match_rows_added` + `match_rows_ignored`
 - `metric_points` = `metric_points_asked` + `metric_points_unasked`

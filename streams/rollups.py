@@ -15,10 +15,13 @@ from tailrace.agents.metrics.logic import (
     MetricsSettings,
     RedMetrics,
 )
+from tailrace.agents.service_graph import agent as service_graph_agent
+from tailrace.agents.service_graph.link_join import LinkJoin
 from tailrace.schemas.config import WorkerConfig
 from tailrace.schemas.config.worker import ALERTS, RED, SERVICE_GRAPH
 from tailrace.schemas.durations import MILLISECOND, SECOND
 from tailrace.schemas.exemplars import are_exemplars, decode_exemplars
+from tailrace.schemas.half_edges import are_link_halves, decode_link_halves
 from tailrace.schemas.matches import (
     MATCHES,
     RollupRecord,
@@ -34,10 +37,12 @@ from tailrace.schemas.series import edge_layout, red_layout
 from tailrace.schemas.sums import decode
 from tailrace.streams.cluster import Cluster
 from tailrace.streams.dead_letters import DeadLetters
+from tailrace.streams.graph import link_settings, rollup_topic
 from tailrace.streams.runner import Runner
 from tailrace.streams.stages import (
     ROLLUPS,
     SPANS,
+    has_links,
     has_metrics,
     metric_stages,
     rollup_sources,
@@ -75,6 +80,8 @@ def _decoded(value: bytes) -> RollupRecord:
         return decode_samples(value)
     if are_exemplars(value):
         return decode_exemplars(value)
+    if are_link_halves(value):
+        return decode_link_halves(value)
     if is_evidence(value):
         return decode_evidence(value)
     if are_counts(value):
@@ -103,6 +110,8 @@ class RollupTasks:
         self._config = config
         self._interval_s = config.engine.checkpoint_interval / SECOND
         self._settings = _settings(config, cluster)
+        self._links = link_settings(config)
+        self._rollups = rollup_topic(config, cluster)
         alerts = config.output.alerts
         self._alerts = AlertsSettings(alerts, cluster.partitions.get(alerts, 1))
         self._partitions = cluster.partitions.get(stage_topics(config)[ROLLUPS][0], 1)
@@ -112,6 +121,8 @@ class RollupTasks:
         logics: dict[str, Logic[Rollups]] = {}
         if has_metrics(self._config):
             logics[metrics_agent.NAME] = MetricsLogic(self._settings, store)
+        if has_links(self._config):
+            logics[service_graph_agent.LINKS] = LinkJoin(self._links, store, self._rollups)
         if ALERTS in self._config.capabilities:
             logics[alerts_agent.NAME] = AlertsLogic(
                 replace(self._alerts, rollups=(id.partition, self._partitions)), store
@@ -151,7 +162,10 @@ def _settings(config: WorkerConfig, cluster: Cluster) -> MetricsSettings:
         )
         if RED in config.capabilities
         else None,
-        edges=EdgeMetrics(edge_layout(graph.bounds_ns), graph.metrics_flush_interval // MILLISECOND)
+        edges=EdgeMetrics(
+            edge_layout(graph.bounds_ns, graph.max_size),
+            graph.metrics_flush_interval // MILLISECOND,
+        )
         if SERVICE_GRAPH in config.capabilities
         else None,
         matches_flush_ms=red.metrics_flush_interval // MILLISECOND

@@ -34,7 +34,7 @@ from tailrace.streams.ledger import REQUEST_BYTES
 from tailrace.streams.recordings import RecordedMessage, recorded
 from tailrace.streams.rollups import RollupTasks
 from tailrace.streams.spans import SpanTasks
-from tailrace.streams.stages import ROLLUPS, SPANS, stage_topics
+from tailrace.streams.stages import ROLLUPS, SPANS, has_links, stage_topics
 from tailrace.streams.task import Task, TaskId
 from tailrace.tables.store import MemoryDisk, PartitionStore
 
@@ -208,6 +208,7 @@ class Simulation:
         self._sampled = list(dict.fromkeys([config.output.sampled, *routes]))
         self.written: Counter[str] = Counter()
         """How many bytes of each kept trace were written, by its ID as hex."""
+        self._exposition = b""
         self._control = HeldRecords()
         tasks = SpanTasks(config, cluster, self._control)
         self.spans: Task[Any] = tasks.build(TaskId(SPANS, 0), PartitionStore(MemoryDisk()))
@@ -246,6 +247,11 @@ class Simulation:
         rest = sum((graph.store.ttl, interval, *flushes)) // MILLISECOND + 1
         self.spans.advance(self.spans.stream_time + rest)
         self._pass_on()
+        if self.series is not None and has_links(config):
+            for wait in (graph.links.wait + 2 * interval, graph.metrics_flush_interval):
+                self.series.advance(self.series.stream_time + wait // MILLISECOND)
+                self._count(self._counted())
+        self._exposition = self._exposed()  # before alerts are followed for a month
         if self.series is not None and ALERTS in config.capabilities:
             self.series.advance(self.series.stream_time + _ALERTS_END_MS)
             self._write(_taken(self.series))
@@ -260,14 +266,26 @@ class Simulation:
             tell(self.spans, sampler, self._control)
         rollups = outputs.pop(self._rollups, ())
         self._write(outputs)
-        if self.series is not None and rollups:
+        self._count(rollups)
+
+    def _count(self, rollups: Sequence[Output]) -> None:
+        """Let *rollups* reach the second stage, and what links bring together reach it again."""
+        while self.series is not None and rollups:
             at = self.series.positions.get(self._rollups, 0)
             rows = [
                 RecordedMessage(at + row, each.timestamp, each.value, each.key, each.headers)
                 for row, each in enumerate(sorted(rollups, key=lambda each: each.timestamp))
             ]
             _feed(self.series, self._rollups, rows)
-            self._write(_taken(self.series))
+            rollups = self._counted()
+
+    def _counted(self) -> Sequence[Output]:
+        """Write what the second stage has sent; return what of it is for itself."""
+        assert self.series is not None
+        outputs = _taken(self.series)
+        rollups = outputs.pop(self._rollups, ())
+        self._write(outputs)
+        return rollups
 
     def _write(self, outputs: dict[str, Sequence[Output]]) -> None:
         names, files = self._config.output, self._results
@@ -284,6 +302,9 @@ class Simulation:
 
     def exposition(self) -> bytes:
         """Return the final cumulative samples as Prometheus text."""
+        return self._exposition
+
+    def _exposed(self) -> bytes:
         if self.series is None or metrics_agent.NAME not in self.series.logics:
             return b""
         logic = self.series.logics[metrics_agent.NAME]

@@ -21,7 +21,7 @@ from tailrace.agents.sampling.routes import Routes
 from tailrace.agents.sampling.sampler import Sampler, SamplerSettings
 from tailrace.agents.sampling.splits import SplitTraces
 from tailrace.agents.service_graph import agent as service_graph_agent
-from tailrace.agents.service_graph.logic import ServiceGraphLogic, ServiceGraphSettings
+from tailrace.agents.service_graph.logic import ServiceGraphLogic
 from tailrace.schemas import topics
 from tailrace.schemas.config import WorkerConfig
 from tailrace.schemas.config.tail_sampling import PolicySet, needs_whole_traces
@@ -36,6 +36,7 @@ from tailrace.schemas.tenants import SpanTenants
 from tailrace.streams.cluster import Cluster
 from tailrace.streams.control import HeldRecords, tell
 from tailrace.streams.dead_letters import DeadLetters
+from tailrace.streams.graph import graph_settings, rollup_topic
 from tailrace.streams.merging import MergedTime
 from tailrace.streams.pressure import MemoryPressure
 from tailrace.streams.red import red_settings
@@ -45,7 +46,6 @@ from tailrace.streams.stages import MATCHES, SPANS, rekey_stage, source, stage_t
 from tailrace.streams.stream_time import RecordTime, StreamTime
 from tailrace.streams.task import Logic, Task, TaskId
 from tailrace.tables.decisions import CONFIGURED, DecisionTable
-from tailrace.tables.interval_sums import RollupTopic
 from tailrace.tables.keeps import Keeps
 from tailrace.tables.store import PartitionStore
 from tailrace.tables.trace_buffers import SegmentCache, TraceBuffers
@@ -93,7 +93,7 @@ class SpanTasks:
         self._cluster = cluster
         self._configured = self._standing(CONFIGURED, sampling)
         self._red = red_settings(config) if RED in config.capabilities else None
-        self._graph = _service_graph_settings(config)
+        self._graph = graph_settings(config) if SERVICE_GRAPH in config.capabilities else None
         self._matches = MatchesSettings(wait_ms=_judging_wait_ms(config))
         self._decoder = self._new_decoder()
         is_rekeyed = not config.input.keyed_by_trace_id
@@ -136,6 +136,7 @@ class SpanTasks:
             flags="flags" in context,
             scopes=self._red is not None and self._red.asks_for_scopes,
             events=self._red is not None and self._red.asks_for_events,
+            links=self._graph is not None and self._graph.has_links,
         )
 
     def build(self, id: TaskId, store: PartitionStore) -> Task[SpanBatch]:
@@ -144,7 +145,7 @@ class SpanTasks:
         Matches come before sampling, which goes by the marks that they leave.
         """
         logics: dict[str, Logic[SpanBatch]] = {}
-        topic, enabled = self._rollup_topic(), self._config.capabilities
+        topic, enabled = rollup_topic(self._config, self._cluster), self._config.capabilities
         keeps, edges = None, ClosedEdges()
         if self._red is not None:
             name = source(RED, id.partition)
@@ -241,15 +242,6 @@ class SpanTasks:
             ]
         )
 
-    def _rollup_topic(self) -> RollupTopic:
-        name = topics.rollups(self._config.app)
-        return RollupTopic(
-            name,
-            self._cluster.partitions.get(name, 1),
-            self._cluster.rollup_bytes,
-            self._config.engine.rollup_interval // MILLISECOND,
-        )
-
 
 def _judging_wait_ms(config: WorkerConfig) -> int:
     """Return when a whole trace is judged: two intervals before it is decided.
@@ -271,19 +263,4 @@ def _sampler_settings(config: WorkerConfig) -> SamplerSettings:
         section.maximum_trace_spans or None,
         judges_messages=section.sampling_strategy == "span-ingest",
         forwards_all=section.dry_run,
-    )
-
-
-def _service_graph_settings(config: WorkerConfig) -> ServiceGraphSettings | None:
-    section = config.service_graph
-    if SERVICE_GRAPH not in config.capabilities:
-        return None
-    return ServiceGraphSettings(
-        ttl_ms=section.store.ttl // MILLISECOND,
-        max_items=section.store.max_items,
-        bounds_ns=section.bounds_ns,
-        peer_attributes=section.virtual_node_peer_attributes,
-        database_name_attributes=section.database_name_attributes,
-        dimensions=section.dimensions,
-        names=names,
     )

@@ -56,6 +56,11 @@ def has_metrics(config: WorkerConfig) -> bool:
     return bool({RED, SERVICE_GRAPH, ALERTS} & config.capabilities)
 
 
+def has_links(config: WorkerConfig) -> bool:
+    """True if the service graph looks for consumers by links."""
+    return SERVICE_GRAPH in config.capabilities and config.service_graph.links.enabled
+
+
 def has_receivers(config: WorkerConfig) -> bool:
     """True if metrics go to receivers outside of Kafka."""
     return bool({REMOTE_WRITE, OTLP_HTTP} & config.capabilities)

@@ -33,6 +33,7 @@ from tailrace.streams.stages import (
     NOTIFICATIONS,
     ROLLUPS,
     SPANS,
+    has_links,
     has_metrics,
     is_rekeyed,
     reads_metrics,
@@ -109,6 +110,10 @@ def _agents(stage: str, config: WorkerConfig) -> list[AgentBuilder]:
         }
         return [build for name, build in by_capability.items() if name in enabled]
     if stage == ROLLUPS:
-        found = {metrics.build_agent: has_metrics(config), alerts.build_agent: ALERTS in enabled}
+        found = {
+            metrics.build_agent: has_metrics(config),
+            service_graph.build_links_agent: has_links(config),
+            alerts.build_agent: ALERTS in enabled,
+        }
         return [build for build, is_wanted in found.items() if is_wanted]
     return [notifier.build_agent]

@@ -65,7 +65,7 @@ class Halves(NamedTuple):
     times: Ints
     states: npt.NDArray[np.uint8]
 
-    def part(self, rows: slice) -> Halves:
+    def part(self, rows: slice | Ints | npt.NDArray[np.bool_]) -> Halves:
         """Return those of *rows*."""
         return Halves(
             self.keys[rows],
@@ -132,6 +132,16 @@ class HalfRows:
         if not len(times) or times[0] >= time:
             return self.first
         return self.first + int(np.searchsorted(times, time))
+
+    def chosen(self, rows: Ints, times: Ints) -> Halves:
+        """Return a copy of the halves of *rows*, with other *times*."""
+        return Halves(
+            self.keys[rows],
+            self.prototypes[rows],
+            self.durations[rows],
+            times,
+            self.states[rows],
+        )
 
     def append(self, halves: Halves) -> int:
         """Add *halves*; return the serial of the first of them."""

@@ -24,12 +24,13 @@ from tailrace.schemas.half_edges import (
     FAILED,
     KEY_BYTES,
     LEFT,
+    LINKED,
     PAIRED,
     ROOT,
     Ints,
 )
 from tailrace.tables.half_edge_blocks import Block, has_key
-from tailrace.tables.half_edge_journal import HalfEdgeJournal
+from tailrace.tables.half_edge_journal import PREFIX, HalfEdgeJournal
 from tailrace.tables.half_edge_pairs import HalfEdgePairs, tokens
 from tailrace.tables.half_edge_rows import HalfRows, Halves, Prototypes
 from tailrace.tables.store import PartitionStore
@@ -63,24 +64,35 @@ class Met(NamedTuple):
 
 
 class HalfEdges:
-    """The half edges of one partition. Times in ms of stream time."""
+    """The half edges of one partition. Times in ms of stream time.
 
-    def __init__(self, store: PartitionStore, ttl_ms: int) -> None:
+    *prefix* is this table's in *store*.
+    """
+
+    def __init__(self, store: PartitionStore, ttl_ms: int, prefix: bytes = PREFIX) -> None:
         self.prototypes = Prototypes()
         self.pending = 0
         """Halves that wait for another side, or just to expire."""
         self._ttl_ms = ttl_ms
-        self._journal = HalfEdgeJournal(store)
+        self._journal = HalfEdgeJournal(store, prefix)
         self._rows = HalfRows()
         self._pairs = HalfEdgePairs(self._rows, ttl_ms)
         self._taken = 0  # the serial after the last that `calls` has seen
         self._sealed = 0  # the serial after the last that `seal` has seen
         self._paired_since: list[Ints] = []
+        self._dropped: list[int] = []
+        self._met: list[Halves] = []
 
     @property
     def held(self) -> int:
         """The keys that others may find, some perhaps of expired halves."""
         return len(self._pairs)
+
+    @property
+    def first_due(self) -> int | None:
+        """When the oldest half expires, None if there is none; it is gone after that."""
+        times = self._rows.times
+        return int(times[0]) + self._ttl_ms if len(times) else None
 
     def add(self, halves: Halves) -> Met:
         """Let *halves* come, one or more."""
@@ -98,16 +110,19 @@ class HalfEdges:
 
         A half that would have to wait beside *limit* others is dropped.
         """
-        mine, now = self._append(halves).tolist(), int(halves.times[-1])
+        first, now = self._rows.next, int(halves.times[-1])
+        mine = self._append(halves).tolist()
+        serials = range(first, self._rows.next)
         total = Met()
-        for key, token, state in zip(
-            halves.keys.tolist(), mine, halves.states.tolist(), strict=True
+        for serial, key, token, state in zip(
+            serials, halves.keys.tolist(), mine, halves.states.tolist(), strict=True
         ):
             if state & DATABASE:
                 continue
             waits = bool(state & ROOT) or self._pairs.would_wait(key, token)
             if waits and self.pending >= limit:
                 self._pairs.leave(token)
+                self._dropped.append(serial)
                 total = total._replace(dropped=total.dropped + 1)
                 continue
             pairs = shared = repeated = 0
@@ -136,6 +151,7 @@ class HalfEdges:
         is_new = (pairs.waited < self._sealed) & ((states[waited] & PAIRED) == 0)
         self._paired_since.append(pairs.waited[is_new])
         bits = states[came] | (states[waited] & FAILED)
+        self._meet(client, came)
         states[waited] |= PAIRED
         states[came] |= PAIRED
         states[pairs.left - first] |= LEFT
@@ -152,29 +168,46 @@ class HalfEdges:
             np.concatenate((bits, states[alone])),
         )
 
-    def expired(self, now: int) -> Calls:
+    def _meet(self, client: Ints, came: Ints) -> None:
+        """Remember the clients that are looked for by links, and met their first server here."""
+        rows = self._rows
+        states = rows.states[client]
+        firsts = np.flatnonzero(((states & LINKED) != 0) & ((states & PAIRED) == 0))
+        if len(firsts):
+            _, places = np.unique(client[firsts], return_index=True)
+            chosen = firsts[np.sort(places)]
+            self._met.append(rows.chosen(client[chosen], rows.times[came[chosen]]))
+
+    def met(self) -> list[Halves]:
+        """Take the clients with links that met a server since this was last asked, in order.
+
+        Their times are when they did; after `calls`.
+        """
+        met, self._met = self._met, []
+        return met
+
+    def expired(self, now: int) -> Halves:
         """Take the halves that waited in vain until before *now*, in order; after `calls`.
 
-        Each is complete when it expires.
+        Their times are when they expire.
         """
         rows = self._rows
         count = rows.first_since(now - self._ttl_ms) - rows.first
-        states = rows.states[:count]
-        waited = np.flatnonzero((states & _DONE) == 0)
-        prototypes, durations = rows.prototypes[waited].astype(np.int64), rows.durations[waited]
-        is_client = (states[waited] & CLIENT) != 0
-        calls = Calls(
-            np.where(is_client, prototypes, NOBODY),
-            np.where(is_client, NOBODY, prototypes),
-            np.where(is_client, durations, 0),
-            np.where(is_client, 0, durations),
-            rows.times[waited] + self._ttl_ms,
-            states[waited],
-        )
+        waited = np.flatnonzero((rows.states[:count] & _DONE) == 0)
+        expired = rows.chosen(waited, rows.times[waited] + self._ttl_ms)
         self.pending -= len(waited)
         rows.drop(count)
         self._pairs.forget()
-        return calls
+        return expired
+
+    def dropped(self) -> Halves:
+        """Take the halves that had no room since this was last asked, in order; before `expired`.
+
+        Their times are when they came.
+        """
+        serials = np.array(self._dropped, np.int64) - self._rows.first
+        self._dropped = []
+        return self._rows.chosen(serials, self._rows.times[serials])
 
     def forget_prototypes(self) -> None:
         """Forget the prototypes that no half has any more, if they are many; after `calls`."""
@@ -236,6 +269,20 @@ class HalfEdges:
             states[block.paired[block.paired >= first] - first] |= PAIRED
         times = np.maximum.accumulate(times)
         self._rows.append(Halves(keys, prototypes, durations, times, states))
+
+
+def lone_calls(halves: Halves) -> Calls:
+    """Return *halves* as calls that lack the other side, which took no time there."""
+    prototypes = halves.prototypes.astype(np.int64)
+    is_client = (halves.states & CLIENT) != 0
+    return Calls(
+        np.where(is_client, prototypes, NOBODY),
+        np.where(is_client, NOBODY, prototypes),
+        np.where(is_client, halves.durations, 0),
+        np.where(is_client, 0, halves.durations),
+        halves.times,
+        halves.states,
+    )
 
 
 def _is_wanted(states: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:

@@ -19,8 +19,10 @@ from tailrace.schemas.series import (
     EVENTS,
     SERVER,
     SERVER_FAILED,
+    UNPAIRED,
     EdgeSeries,
     RedSeries,
+    UnpairedSeries,
     encoded_attributes,
 )
 from tailrace.schemas.strings import AttributeValue
@@ -137,6 +139,28 @@ def edge_family(layout: Layout, *, has_tenants: bool = False) -> Family:
         ),
         SECOND,
     )
+
+
+def unpaired_family(layout: Layout, *, has_tenants: bool = False) -> Family:
+    """Spans of the service graph that lack the other side of their call."""
+    unpaired = Instrument("traces_service_graph_unpaired_spans", ((UNPAIRED,),))
+    return Family(
+        layout,
+        "traces_service_graph",
+        (UNPAIRED,),
+        ((0,),),
+        (unpaired,),
+        lambda key: b"",
+        lambda key, stream: _unpaired_attributes(key, has_tenants),
+        SECOND,
+    )
+
+
+def _unpaired_attributes(key: bytes, has_tenants: bool) -> bytes:
+    tenant, *others = UnpairedSeries.of_key(key)
+    names = ("service", "missing", "connection_type", "reason")
+    attributes = list(zip(names, others, strict=True))
+    return encoded_attributes([("tenant", tenant), *attributes] if has_tenants else attributes)
 
 
 def edge_attributes(

@@ -6,20 +6,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tailrace.agents.metrics.edges import edge_records
-from tailrace.agents.metrics.instruments import Family, edge_family, red_family
+from tailrace.agents.metrics.instruments import Family, edge_family, red_family, unpaired_family
 from tailrace.agents.metrics.matches import MatchSeries, matches_family
 from tailrace.agents.metrics.messages import MetricsWriter
 from tailrace.agents.metrics.prometheus import exposition
 from tailrace.schemas.definitions import Definitions
 from tailrace.schemas.matches import MATCHES, MatchCounts, RollupRecord
 from tailrace.schemas.records import Arrivals, Outbox, Output, Totals
-from tailrace.schemas.series import EDGES, RED
+from tailrace.schemas.series import EDGES, RED, UNPAIRED, unpaired_layout
 from tailrace.schemas.sums import Layout, Rollup
 from tailrace.tables.series import Closed, SeriesTable
 from tailrace.tables.store import PartitionStore
 
-_PREFIXES = {RED: b"r", EDGES: b"e", MATCHES: b"d"}
-_COUNTED = {RED: "rollup_spans", EDGES: "rollup_calls", MATCHES: "rollup_events"}
+_PREFIXES = {RED: b"r", EDGES: b"e", UNPAIRED: b"n", MATCHES: b"d"}
+_COUNTED = {
+    RED: "rollup_spans",
+    EDGES: "rollup_calls",
+    UNPAIRED: "rollup_unpaired",
+    MATCHES: "rollup_events",
+}
 _OVERHEAD_BYTES = 1024
 """Of a record with its headers, and of the batch around it."""
 
@@ -74,6 +79,8 @@ class MetricsLogic:
         if edges is not None:
             family = edge_family(edges.layout)
             self._series[EDGES] = _Series(family, store, settings, edges.flush_ms)
+            family = unpaired_family(unpaired_layout())
+            self._series[UNPAIRED] = _Series(family, store, settings, edges.flush_ms)
         self._match_series: MatchSeries | None = None
         if settings.matches_flush_ms is not None:
             self._series[MATCHES] = _Series(

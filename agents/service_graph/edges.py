@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from tailrace.agents.service_graph.halves import NAME_BYTES, cut
+from tailrace.agents.service_graph.halves import NAME_BYTES
+from tailrace.agents.service_graph.settings import ServiceGraphSettings
 from tailrace.schemas import half_edges as bits
-from tailrace.schemas.half_edges import Prototype
+from tailrace.schemas.half_edges import Prototype, cut
 from tailrace.schemas.series import (
     CLIENT,
     CLIENT_FAILED,
@@ -18,7 +18,7 @@ from tailrace.schemas.series import (
     SERVER_FAILED,
     EdgeSeries,
 )
-from tailrace.schemas.sums import Ints, Layout, merged, observed
+from tailrace.schemas.sums import Ints, merged, observed
 from tailrace.tables.half_edge_rows import Prototypes
 from tailrace.tables.half_edges import NOBODY, Calls
 from tailrace.tables.interval_sums import IntervalSums
@@ -26,8 +26,10 @@ from tailrace.tables.interval_sums import IntervalSums
 KEY_BYTES = 16 << 10
 """How long the key of an edge may be: every record must hold several."""
 USER, UNKNOWN = "user", "unknown"
+VIRTUAL_NODE = "virtual_node"
+"""Both a type of connection and the label that says which side it is."""
 _KEPT_CODES = 100_000
-_TYPES = ("", "messaging_system", "database", "virtual_node")
+_TYPES = ("", "messaging_system", "database", VIRTUAL_NODE)
 _MESSAGING, _DATABASE, _VIRTUAL = 1, 2, 3
 _TYPE_BITS, _SIDE_BITS = 2, 30
 
@@ -96,16 +98,16 @@ class EdgeSums(dict[int, int]):
 
     def __init__(
         self,
-        dimensions: Sequence[str],
+        settings: ServiceGraphSettings,
         prototypes: Prototypes,
         sums: IntervalSums,
-        layout: Layout,
     ) -> None:
         super().__init__()
-        self._dimensions = dimensions
+        self._dimensions = settings.dimensions
+        self._labels_virtual_nodes = settings.labels_virtual_nodes
         self._prototypes = prototypes
         self._sums = sums
-        self._layout = layout
+        self._layout = settings.layout
         self._weights = _Weights(prototypes)
         self._generations = self._current()
 
@@ -169,6 +171,10 @@ class EdgeSums(dict[int, int]):
             for side, values in ((CLIENT, of_client), (SERVER, of_server))
             if name in values
         )
+        if self._labels_virtual_nodes:
+            virtual = CLIENT if client is None else SERVER if server is None else ""
+            is_virtual = connection_type == _TYPES[_VIRTUAL]
+            dimensions += ((VIRTUAL_NODE, virtual if is_virtual else ""),)
         return EdgeSeries(tenant, caller, callee, connection_type, dimensions)
 
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import compress
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from tailrace.agents.service_graph.links import linked_halves, mark_producers
 from tailrace.agents.service_graph.settings import Columns, ServiceGraphSettings
 from tailrace.agents.service_graph.tenants import Owned, Salts
 from tailrace.schemas.half_edges import (
@@ -25,6 +27,7 @@ from tailrace.schemas.half_edges import (
     Ints,
     Keys,
     Prototype,
+    cut,
 )
 from tailrace.schemas.spans import SpanBatch
 from tailrace.schemas.strings import ABSENT, Strings, Values, text_of
@@ -116,24 +119,28 @@ class _Numbers(dict[int, int]):
             others.append(other - 1)
         *values, target = others
         dimensions = tuple(
-            (name, cut(text_of(self._values[value])))
+            (name, cut(text_of(self._values[value]), NAME_BYTES))
             for name, value in zip(self._dimensions, reversed(values), strict=True)
             if value != ABSENT
         )
         prototype = Prototype(
-            cut(self._strings[ids]),
-            "" if target == ABSENT else cut(text_of(self._values[target])),
+            cut(self._strings[ids], NAME_BYTES),
+            "" if target == ABSENT else cut(text_of(self._values[target]), NAME_BYTES),
             dimensions,
         )
         number = self[pair] = self._prototypes.number(prototype)
         return number
 
 
-def cut(text: str, limit: int = NAME_BYTES) -> str:
-    """Return as much of *text* as *limit* bytes hold."""
-    if len(text) * 4 <= limit:
-        return text
-    return text.encode()[:limit].decode(errors="ignore")
+class Read(NamedTuple):
+    """Halves, and those of them that are looked for by links; None where there are none.
+
+    `unnamed`: how many lack a service.
+    """
+
+    halves: Halves | None
+    linked: Halves | None
+    unnamed: int
 
 
 class HalfReader:
@@ -147,14 +154,12 @@ class HalfReader:
             dict.fromkeys((*settings.database_columns, *settings.peer_columns))
         )
         self._database_columns = len(settings.database_columns)
+        self._has_links = settings.has_links
         self._prototypes = prototypes
         self._numbers: _Numbers | None = None
 
-    def read(self, batch: SpanBatch, times: Sequence[int]) -> tuple[Halves | None, int]:
-        """Return the halves of *batch*, None if there are none, and how many lack a service.
-
-        `times[i]` is stream time (ms) at message i.
-        """
+    def read(self, batch: SpanBatch, times: Sequence[int]) -> Read:
+        """Return what *batch* has; `times[i]` is stream time (ms) at message i."""
         rows = np.flatnonzero(batch.kind > _INTERNAL)
         numbers = self._numbers
         if numbers is None or not numbers.serves(batch):
@@ -167,24 +172,39 @@ class HalfReader:
         if unnamed:
             rows, service = rows[is_named], service[is_named]
         if not len(rows):
-            return None, unnamed
+            return Read(None, None, unnamed)
         states = _SIDES.take(batch.kind.take(rows))
         is_client = (states & CLIENT) != 0
         states |= (batch.status.take(rows) >> 1) * np.uint8(FAILED)
         states |= (batch.is_root.take(rows) & ~is_client) * np.uint8(ROOT)
         target, is_database = self._targets(batch, rows, is_client, numbers.blanks)
         states |= is_database * np.uint8(DATABASE)
+        found = self._prototypes_of(batch, rows, service, target, numbers)
+        fragments = np.searchsorted(batch.fragment_start, rows, "right") - 1
+        keys = _keys(batch, rows, fragments, is_client, numbers.salts)
+        durations = np.maximum(batch.end - batch.start, 0).take(rows)
+        halves = Halves(keys, found, durations, _times(batch, times, fragments), states)
+        if not self._has_links:
+            return Read(halves, None, unnamed)
+        mark_producers(states)
+        return Read(halves, linked_halves(batch, rows, halves, numbers.salts), unnamed)
+
+    def _prototypes_of(
+        self,
+        batch: SpanBatch,
+        rows: npt.NDArray[np.intp],
+        service: npt.NDArray[np.int32],
+        target: Ints,
+        numbers: _Numbers,
+    ) -> npt.NDArray[np.int32]:
+        """Return the number of the prototype of each of *rows*."""
         others = [_first_present(batch, each, rows) for each in self._dimension_columns]
         found = numbers.of(service.astype(np.int64), [target, *others])
         if batch.weight is not None:
             found = numbers.weighted(found, batch.weight.take(rows))
         if len(batch.tenant):
             found = numbers.owned.of(found, batch.tenant.take(rows))
-        fragments = np.searchsorted(batch.fragment_start, rows, "right") - 1
-        keys = _keys(batch, rows, fragments, is_client, numbers.salts)
-        durations = np.maximum(batch.end - batch.start, 0).take(rows)
-        at = _times(batch, times, fragments)
-        return Halves(keys, found, durations, at, states), unnamed
+        return found
 
     def _targets(
         self,

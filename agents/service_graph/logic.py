@@ -12,22 +12,26 @@ from itertools import pairwise
 
 import numpy as np
 
-from tailrace.agents.service_graph.edges import Edges, EdgeSums, edges_of
+from tailrace.agents.service_graph.edges import EdgeSums
 from tailrace.agents.service_graph.halves import HalfReader
 from tailrace.agents.service_graph.settings import ServiceGraphSettings
-from tailrace.schemas.half_edges import CLIENT, DATABASE, ROOT
+from tailrace.agents.service_graph.settled import Settled, completed, expired
+from tailrace.agents.service_graph.unpaired import UnpairedSums
+from tailrace.schemas.half_edges import CLIENT, DATABASE
 from tailrace.schemas.records import Arrivals, Outbox, Totals
-from tailrace.schemas.series import edge_layout
+from tailrace.schemas.series import unpaired_layout
 from tailrace.schemas.spans import SpanBatch
 from tailrace.schemas.sums import Rollup
 from tailrace.tables.half_edge_rows import Halves
-from tailrace.tables.half_edges import NOBODY, Calls, HalfEdges, Met
+from tailrace.tables.half_edges import HalfEdges, Met
+from tailrace.tables.interval_contents import IntervalContents
 from tailrace.tables.interval_sums import IntervalSums, RollupTopic
+from tailrace.tables.open_links import Kind, OpenLinks
 from tailrace.tables.store import PartitionStore
 
 __all__ = ["ServiceGraphLogic", "ServiceGraphSettings"]
 
-_PREFIX = b"g"
+_PREFIX, _UNPAIRED, _LINKS = b"g", b"U", b"L"
 _WAITING_HALVES = 16_384
 """After so many, calls go to the sums though the interval is still open."""
 
@@ -35,8 +39,8 @@ _WAITING_HALVES = 16_384
 class ServiceGraphLogic:
     """A Logic of the spans stage; *source* names this partition in watermarks.
 
-    *closed* is told what each interval had. Halves = both sides of pairs + database calls + expired
-    + repeated + dropped + pending.
+    *closed* is told what each interval had of edges. Halves = both sides of pairs + database calls
+    + expired + linked + repeated + dropped + pending; linked: expired, but looked for by links.
     """
 
     def __init__(
@@ -47,12 +51,17 @@ class ServiceGraphLogic:
         source: str,
         closed: Callable[[Rollup], None] | None = None,
     ) -> None:
-        layout = edge_layout(settings.bounds_ns)
         self._settings = settings
         self._halves = HalfEdges(store, settings.ttl_ms)
-        self._reader = HalfReader(settings, self._halves.prototypes)
-        self._sums = IntervalSums(store, _PREFIX, layout, topic, source, closed=closed)
-        self._edges = EdgeSums(settings.dimensions, self._halves.prototypes, self._sums, layout)
+        prototypes, layout = self._halves.prototypes, settings.layout
+        self._reader = HalfReader(settings, prototypes)
+        sums = IntervalSums(store, _PREFIX, layout, topic, source, closed=closed)
+        unpaired = IntervalSums(store, _UNPAIRED, unpaired_layout(), topic, source)
+        self._links = OpenLinks(store, _LINKS, topic)
+        self._sums = IntervalContents(store, _PREFIX, topic, source, [sums, unpaired, self._links])
+        self._edges = EdgeSums(settings, prototypes, sums)
+        self._unpaired = UnpairedSums(prototypes, unpaired)
+        self._linked: list[Halves] = []
         self._interval_ms = topic.interval_ms
         self._interval: int | None = None  # None: what is open is not known to be told of
         self._waiting = 0
@@ -70,13 +79,15 @@ class ServiceGraphLogic:
         times = arrivals.times
         if not times:
             return
-        halves, unnamed = self._reader.read(arrivals.decoded, times)
+        halves, linked, unnamed = self._reader.read(arrivals.decoded, times)
         if unnamed:
             totals.add("half_edges_unnamed", unnamed)
+        if linked is not None:
+            self._linked.append(linked)
         if halves is not None:
             self._count(halves, totals)
             if self._has_room(len(halves.keys)):
-                _tell(self._halves.add(halves), totals)
+                tell(self._halves.add(halves), totals)
             else:
                 self._add_within(halves, times, outbox, totals)
             self._waiting += len(halves.keys)
@@ -94,7 +105,7 @@ class ServiceGraphLogic:
 
     def before_checkpoint(self) -> None:
         # All in the open interval: `process` settles when another one begins.
-        self._edges.add(edges_of(self._halves.calls(), is_virtual=False))
+        self._add(self._completed())
         self._sums.seal()
         self._halves.seal()
 
@@ -102,20 +113,7 @@ class ServiceGraphLogic:
         """Nothing to release."""
 
     def problems(self, totals: Totals) -> Sequence[str]:
-        counts = totals.counts
-        came = sum(counts.get(f"half_edges.{side}", 0) for side in ("client", "server"))
-        paired = 2 * counts.get("edges.paired", 0) - counts.get("half_edges_shared", 0)
-        databases = counts.get("edges.database", 0)
-        expired = sum(counts.get(f"edges_expired.{side}", 0) for side in ("client", "server"))
-        repeated = counts.get("half_edges_repeated", 0)
-        dropped = counts.get("half_edges_dropped", 0)
-        pending = self._halves.pending
-        if came == paired + databases + expired + repeated + dropped + pending:
-            return []
-        return [
-            f"{came} half edges came, but {paired} paired, {databases} called databases, {expired} "
-            f"expired, {repeated} repeated others, {dropped} dropped, {pending} pending"
-        ]
+        return imbalance(totals, self._halves.pending)
 
     def _has_room(self, count: int) -> bool:
         limit = self._settings.max_items
@@ -133,7 +131,7 @@ class ServiceGraphLogic:
             until = bisect_right(times, now, told)
             self._settle(now, times[told:until], outbox, totals)
             told = until
-            _tell(self._halves.add_within(part, limit), totals)
+            tell(self._halves.add_within(part, limit), totals)
 
     def _count(self, halves: Halves, totals: Totals) -> None:
         clients = int(np.count_nonzero(halves.states & CLIENT))
@@ -148,37 +146,65 @@ class ServiceGraphLogic:
         *times*: of records since this was last done. An interval begins for each of them, and for
         each edge, so that what is sent does not depend on when this is called.
         """
-        complete = edges_of(self._halves.calls(), is_virtual=False)
-        expired = self._expired(now, totals)
-        edges = complete.before(expired)
-        intervals = edges.at // self._interval_ms
-        begun = {int(each) for each in np.unique(intervals)}
-        begun.update(
-            int(each) for each in np.unique(np.array(times, np.int64) // self._interval_ms)
-        )
-        for interval in sorted(begun):
-            self._sums.roll(interval * self._interval_ms, outbox)
-            self._edges.add(edges.only(intervals == interval))
+        is_virtual = bool(self._settings.peer_attributes)
+        parts = [
+            self._completed(now),
+            expired(self._halves, now, totals, has_virtual_nodes=is_virtual),
+        ]
+        at = np.concatenate([np.array(times, np.int64), *(part.times() for part in parts)])
+        begun = np.unique(at // self._interval_ms).tolist()
+        for interval in begun:
+            start = interval * self._interval_ms
+            self._sums.roll(start, outbox)
+            for part in parts:
+                is_all = len(begun) == 1
+                self._add(part if is_all else part.between(start, start + self._interval_ms))
         self._halves.forget_prototypes()
         self._interval = now // self._interval_ms
         self._waiting = 0
 
-    def _expired(self, now: int, totals: Totals) -> Edges:
-        calls = self._halves.expired(now)
-        lacks_server = calls.client != NOBODY
-        is_root = (calls.states & ROOT) != 0
-        servers, roots = int(np.count_nonzero(lacks_server)), int(np.count_nonzero(is_root))
-        totals.add("edges_expired.server", servers)
-        totals.add("edges_expired.client", len(lacks_server) - servers)
-        has_virtual = bool(self._settings.peer_attributes)
-        if has_virtual:
-            totals.add("edges.virtual_server", servers)
-            totals.add("edges.virtual_client", roots)
-        chosen = (lacks_server | is_root) & has_virtual
-        return edges_of(Calls(*(column[chosen] for column in calls)), is_virtual=True)
+    def _completed(self, now: int | None = None) -> Settled:
+        """Take what is complete, and the links of consumers that came until *now*."""
+        found = completed(self._halves)
+        linked, self._linked = self._linked, []
+        if now is not None:
+            ends = [int(np.searchsorted(each.times, now, "right")) for each in linked]
+            parts = list(zip(linked, ends, strict=True))
+            self._linked = [
+                each.part(slice(end, None)) for each, end in parts if end < len(each.times)
+            ]
+            linked = [each.part(slice(end)) for each, end in parts]
+        return found._replace(passed=[*found.passed, *((Kind.CONSUMERS, each) for each in linked)])
+
+    def _add(self, settled: Settled) -> None:
+        """Add *settled* to the open interval."""
+        self._edges.add(settled.edges)
+        for halves, reasons in settled.unpaired:
+            self._unpaired.add(halves, reasons)
+        for kind, halves in settled.passed:
+            self._links.add(kind, halves, self._halves.prototypes)
 
 
-def _tell(met: Met, totals: Totals) -> None:
+def imbalance(totals: Totals, pending: int) -> Sequence[str]:
+    """Return what does not add up of *totals*, when *pending* halves wait."""
+    counts = totals.counts
+    came = sum(counts.get(f"half_edges.{side}", 0) for side in ("client", "server"))
+    paired = 2 * counts.get("edges.paired", 0) - counts.get("half_edges_shared", 0)
+    databases = counts.get("edges.database", 0)
+    gone = sum(counts.get(f"edges_expired.{side}", 0) for side in ("client", "server"))
+    linked = counts.get("half_edges_linked", 0)
+    repeated = counts.get("half_edges_repeated", 0)
+    dropped = counts.get("half_edges_dropped", 0)
+    if came == paired + databases + gone + linked + repeated + dropped + pending:
+        return []
+    return [
+        f"{came} half edges came, but {paired} paired, {databases} called databases, {gone} "
+        f"expired, {linked} linked, {repeated} repeated others, {dropped} dropped, "
+        f"{pending} pending"
+    ]
+
+
+def tell(met: Met, totals: Totals) -> None:
     totals.add("edges.paired", met.pairs)
     for name, count in (
         ("half_edges_shared", met.shared),

@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tailrace.schemas.series import edge_layout
 from tailrace.schemas.spans import AttributeColumn
+from tailrace.schemas.sums import Layout
 
 Names = Callable[[str], tuple[str, ...]]
 Columns = tuple[AttributeColumn, ...]
@@ -26,8 +28,10 @@ class ServiceGraphSettings:
     """`ttl_ms`: how long one side of a call waits for the other, in stream time.
 
     `max_items`: how many may wait in one partition, None for no limit. Without `peer_attributes`
-    there are no virtual nodes. `bounds_ns`: of the buckets, inclusive. `names` says by which names
-    an attribute is known, the given one first.
+    there are no virtual nodes; with `labels_virtual_nodes` every edge says which of its sides is
+    one. `bounds_ns`: of the buckets, inclusive; with a `max_size` the histograms are exponential,
+    with so many buckets. `names` says by which names an attribute is known, the given one first.
+    With `has_links` a producer has consumers in other traces, too.
     """
 
     ttl_ms: int
@@ -37,6 +41,14 @@ class ServiceGraphSettings:
     database_name_attributes: tuple[str, ...]
     dimensions: tuple[str, ...]
     names: Names = _only
+    labels_virtual_nodes: bool = False
+    max_size: int = 0
+    has_links: bool = False
+
+    @property
+    def layout(self) -> Layout:
+        """What is counted of an edge."""
+        return edge_layout(self.bounds_ns, self.max_size)
 
     @property
     def columns(self) -> Columns:

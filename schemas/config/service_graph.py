@@ -1,32 +1,27 @@
 """`service_graph`: the body of the collector's connector of that name.
 
-The same keys mean the same thing, defaults included. What is not there yet is refused, unless its
-value says what holds anyway. Two exceptions: `store.max_items` is no limit unless set, and
-`enabled` is ours.
+The same keys mean the same thing, defaults included. The exceptions: `store.max_items` is no limit
+unless set; `enabled`, `links` and `series_expiration` are ours.
 """
 
-from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from collections.abc import Iterator, Mapping
+from typing import Annotated, ClassVar, Final
 
 from pydantic import AfterValidator, Field
 
 from tailrace.schemas.config.histograms import DEFAULT_BUCKETS, Buckets, FlushInterval
-from tailrace.schemas.config.idle import Idle, is_false, is_zero
 from tailrace.schemas.config.scalars import Duration, Flag, Texts, Whole, at_least
-from tailrace.schemas.config.section import NOT_YET, Section, problems_at
-from tailrace.schemas.durations import MILLISECOND, SECOND, Nanos
+from tailrace.schemas.config.section import Remark, Section, problems_at
+from tailrace.schemas.durations import MILLISECOND, MINUTE, SECOND, Nanos, spell
 
 DEFAULT_DATABASE_NAMES = ("db.name",)
+FEWEST_BUCKETS: Final = 2
+MOST_BUCKETS: Final = 16_384
+"""Of an exponential histogram, as in the connector, which says nothing when it takes others."""
 
-KEYS_NOT_YET: Mapping[str, Idle] = {
-    "exponential_histogram_max_size": is_zero,
-    "metrics_timestamp_offset": is_zero,
-    "virtual_node_extra_label": is_false,
-}
-"""Each with the values that say what holds anyway."""
 LOOP_KEYS: Mapping[str, str] = {
-    "cache_loop": "says how often the collector looks for series to drop; none is dropped here; "
-    "remove it",
+    "cache_loop": "says how often the collector looks for series to drop; here one is dropped at "
+    "the flush after series_expiration; remove it",
     "store_expiration_loop": "says how often the collector looks for spans that waited longer "
     "than store.ttl; here each is done exactly then; remove it",
 }
@@ -62,27 +57,71 @@ class StoreBody(Section):
     """In one partition; unset: no limit."""
 
 
+class LinksBody(Section):
+    """Calls of which the consumer is in another trace, and only links to its producer."""
+
+    enabled: Flag = True
+    """If false, a producer has consumers in its own trace only."""
+    wait: Annotated[Duration, at_least(MILLISECOND)] = 30 * SECOND
+    """How long a producer and a link wait for each other."""
+    max_items: Annotated[Whole, Field(ge=1)] | None = None
+    """How many of them may wait in one partition of the rollups; unset: no limit."""
+
+
 class ServiceGraphConfig(Section):
     """Who calls whom: how often, how often in vain, and how long that takes."""
 
-    refusals: ClassVar[Mapping[str, str]] = {**dict.fromkeys(KEYS_NOT_YET, NOT_YET), **LOOP_KEYS}
-    idle: ClassVar[Mapping[str, Idle]] = KEYS_NOT_YET
+    refusals: ClassVar[Mapping[str, str]] = LOOP_KEYS
 
     enabled: Flag = True
     """If false, no edges are found."""
     store: StoreBody = StoreBody()
+    links: LinksBody = LinksBody()
     latency_histogram_buckets: Buckets = DEFAULT_BUCKETS
+    exponential_histogram_max_size: Annotated[Whole, Field(ge=0)] = 0
+    """If not 0, the histograms are exponential, with at most so many buckets."""
     dimensions: Attributes = ()
     """Attributes of the resource, else of the span; one label for each side."""
     virtual_node_peer_attributes: Attributes = ("peer.service", "db.name", "db.system")
     """Attributes of a client that name a server without spans; none: no virtual nodes."""
+    virtual_node_extra_label: Flag = False
+    """If true, every edge says in `virtual_node` which of its sides is one."""
     database_name_attributes: Annotated[Attributes, AfterValidator(_database_names)] = (
         DEFAULT_DATABASE_NAMES
     )
     """Attributes of a client that name a database; none is the default."""
     metrics_flush_interval: FlushInterval = 60 * SECOND
+    metrics_timestamp_offset: Annotated[Duration, at_least(0)] = 0
+    """By how much points seem older than they are."""
+    series_expiration: Annotated[Duration, at_least(0)] = 15 * MINUTE
+    """A series without news for so long is given up; 0: none is."""
+
+    def contradictions(self) -> Iterator[Remark]:
+        if self.max_size and "latency_histogram_buckets" in self.model_fields_set:
+            yield (
+                ("exponential_histogram_max_size",),
+                f"is {self.exponential_histogram_max_size}, and latency_histogram_buckets has "
+                f"bounds; an exponential histogram has none: keep one of both",
+            )
+        if self.metrics_timestamp_offset % MILLISECOND:
+            spelled = spell(self.metrics_timestamp_offset)
+            yield ("metrics_timestamp_offset",), f"is {spelled}; it must be whole milliseconds"
+
+    def cautions(self) -> Iterator[Remark]:
+        asked = self.exponential_histogram_max_size
+        if asked != self.max_size:
+            yield (
+                ("exponential_histogram_max_size",),
+                f"is {asked}, which counts as {self.max_size}, as in the collector",
+            )
+
+    @property
+    def max_size(self) -> int:
+        """How many buckets an exponential histogram may have; 0: it has bounds."""
+        asked = self.exponential_histogram_max_size
+        return asked and min(max(asked, FEWEST_BUCKETS), MOST_BUCKETS)
 
     @property
     def bounds_ns(self) -> tuple[Nanos, ...]:
         """Inclusive upper bounds of the latency histograms, ascending, without +Inf."""
-        return self.latency_histogram_buckets
+        return () if self.max_size else self.latency_histogram_buckets

@@ -3,8 +3,8 @@
 import pytest
 
 from tailrace.schemas.config import ServiceGraphConfig, load, parse
-from tailrace.schemas.config.service_graph import KEYS_NOT_YET, LOOP_KEYS
-from tailrace.schemas.durations import MILLISECOND, SECOND
+from tailrace.schemas.config.service_graph import LOOP_KEYS
+from tailrace.schemas.durations import MILLISECOND, MINUTE, SECOND
 from tailrace.schemas.errors import ConfigError
 
 
@@ -31,7 +31,8 @@ KEYS = {
 
 def test_every_key_of_the_connector_is_known() -> None:
     model = ServiceGraphConfig
-    assert {*model.model_fields, *model.refusals} == KEYS | {"enabled"}
+    ours = {"enabled", "links", "series_expiration"}
+    assert {*model.model_fields, *model.refusals} == KEYS | ours
     assert {*type(model().store).model_fields} == {"max_items", "ttl"}
 
 
@@ -44,6 +45,8 @@ def test_without_a_section_the_defaults_are_the_connectors() -> None:
     assert config.dimensions == ()
     assert config.virtual_node_peer_attributes == ("peer.service", "db.name", "db.system")
     assert config.database_name_attributes == ("db.name",)
+    assert not config.virtual_node_extra_label
+    assert config.max_size == config.metrics_timestamp_offset == 0
     assert [bound / MILLISECOND for bound in config.bounds_ns] == [
         2, 4, 6, 8, 10, 50, 100, 200, 400, 800, 1000, 1400, 2000, 5000, 10_000, 15_000,
     ]  # fmt: skip
@@ -52,6 +55,35 @@ def test_without_a_section_the_defaults_are_the_connectors() -> None:
 def test_the_default_loses_nothing_unlike_the_connectors() -> None:
     assert load(None).service_graph.store.max_items is None
     assert _read("{store: {ttl: 5s}}").store.max_items is None
+
+
+def test_a_series_is_given_up_after_as_long_as_the_connector_keeps_it() -> None:
+    assert load(None).service_graph.series_expiration == 15 * MINUTE
+    assert _read("{series_expiration: 0}").series_expiration == 0
+
+
+def test_consumers_are_looked_for_by_links_unless_that_is_turned_off() -> None:
+    links = load(None).service_graph.links
+    assert (links.enabled, links.wait, links.max_items) == (True, 30 * SECOND, None)
+    assert not _read("{links: {enabled: false}}").links.enabled
+
+
+def test_exponential_histograms_have_no_bounds() -> None:
+    config = _read("{exponential_histogram_max_size: 160}")
+    assert (config.max_size, config.bounds_ns) == (160, ())
+
+
+@pytest.mark.parametrize(("asked", "counts_as"), [(1, 2), (100_000, 16_384)])
+def test_a_number_of_buckets_that_no_histogram_has_is_moved_as_the_connector_does(
+    asked: int, counts_as: int
+) -> None:
+    text = f"service_graph: {{exponential_histogram_max_size: {asked}}}"
+    config = parse(text, "test.yaml", {})
+    assert config.service_graph.max_size == counts_as
+    assert [str(each) for each in config.warnings] == [
+        f"service_graph.exponential_histogram_max_size is {asked}, which counts as {counts_as}, as "
+        f"in the collector"
+    ]
 
 
 def test_no_peer_attributes_are_no_virtual_nodes() -> None:
@@ -103,6 +135,28 @@ WRONG: dict[str, tuple[str, str]] = {
         "{dimensions: [{name: a}]}",
         "dimensions[0] is a mapping; it must be text",
     ),
+    "both kinds of buckets": (
+        "{latency_histogram_buckets: [1s], exponential_histogram_max_size: 160}",
+        "exponential_histogram_max_size is 160, and latency_histogram_buckets has bounds; an "
+        "exponential histogram has none: keep one of both",
+    ),
+    "fewer buckets than none": (
+        "{exponential_histogram_max_size: -1}",
+        "exponential_histogram_max_size is -1; it must be 0 or more",
+    ),
+    "points of the future": (
+        "{metrics_timestamp_offset: -1s}",
+        "metrics_timestamp_offset is -1s; it must be 0s or more",
+    ),
+    "an offset finer than times are": (
+        "{metrics_timestamp_offset: 1500us}",
+        "metrics_timestamp_offset is 1.5ms; it must be whole milliseconds",
+    ),
+    "no time to join": ("{links: {wait: 0s}}", "links.wait is 0s; it must be 1ms or more"),
+    "no room to join": (
+        "{links: {max_items: 0}}",
+        "links.max_items is 0; it must be 1 or more",
+    ),
     "a store that is a duration": (
         "{store: 5s}",
         'store is "5s"; it must be a mapping of keys to values',
@@ -118,24 +172,6 @@ WRONG: dict[str, tuple[str, str]] = {
 def test_refused(case: tuple[str, str]) -> None:
     body, problem = case
     assert _problems(body) == [problem]
-
-
-NOT_YET: dict[str, str] = {
-    "exponential_histogram_max_size": "160",
-    "metrics_timestamp_offset": "10s",
-    "virtual_node_extra_label": "true",
-}
-
-
-def test_every_key_that_is_not_there_yet_is_tried() -> None:
-    assert NOT_YET.keys() == KEYS_NOT_YET.keys()
-
-
-@pytest.mark.parametrize("key", NOT_YET)
-def test_a_key_that_is_not_there_yet_is_refused_as_such(key: str) -> None:
-    assert _problems(f"{{{key}: {NOT_YET[key]}}}") == [
-        f"{key} is not yet in this version; remove it"
-    ]
 
 
 @pytest.mark.parametrize("key", LOOP_KEYS)

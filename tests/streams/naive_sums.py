@@ -60,12 +60,22 @@ class Calls:
     server: Histogram = field(default_factory=Histogram)
 
 
+class Unpaired(NamedTuple):
+    """Whose call lacks which side."""
+
+    service: str
+    missing: str
+    connection_type: str
+    reason: str
+
+
 class NaiveSums:
-    """RED by series; `edges` by edge and whether the calls failed."""
+    """RED by series; `edges` by edge and whether the calls failed; spans that lack a side."""
 
     def __init__(self) -> None:
         self.red: defaultdict[Red, Histogram] = defaultdict(Histogram)
         self.edges: defaultdict[tuple[Edge, bool], Calls] = defaultdict(Calls)
+        self.unpaired: Counter[Unpaired] = Counter()
 
     def count(self, spans: Iterable[Span]) -> None:
         """Count all *spans* of some traces, in the order in which they came; not the bad ones."""
@@ -89,11 +99,19 @@ class NaiveSums:
                 self._call(client, server, server.service, kind)
             elif server.parent in ROOTS:
                 self._call(None, server, server.service, "virtual_node")
+                self._lack(server, "client", "virtual_node")
+            else:
+                self._lack(server, "client", "expired")
         called = {(server.trace_id, server.parent) for server in servers}
         for key, client in clients.items():
             if key not in called:
                 callee = client.attributes.get("peer.service", "unknown")
                 self._call(client, None, callee, "virtual_node")
+                self._lack(client, "server", "virtual_node")
+
+    def _lack(self, span: Span, missing: str, reason: str) -> None:
+        kind = "messaging_system" if span.kind in (PRODUCER, CONSUMER) else ""
+        self.unpaired[Unpaired(span.service, missing, kind, reason)] += 1
 
     def _call(self, client: Span | None, server: Span | None, callee: str, kind: str) -> None:
         edge = Edge("user" if client is None else client.service, callee, kind)

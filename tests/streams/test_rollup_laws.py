@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 from hypothesis import given, settings
@@ -14,6 +15,7 @@ from tailrace.streams.rollups import Rollups, RollupTasks
 from tailrace.streams.spans import SpanTasks
 from tailrace.streams.task import Task, TaskId
 from tailrace.tables.store import PartitionStore
+from tests.otlp import Span
 from tests.streams import deaths
 from tests.streams.clusters import cluster
 from tests.streams.deaths import Build, by_topic
@@ -34,8 +36,8 @@ from tests.streams.written_sums import (
 
 PARTITIONS, ROLLUP_PARTITIONS = 2, 3
 ROLLUPS = "tailrace-rollups"
-FLUSH_MS = 3000
-"""The longer of both intervals."""
+LONG_AFTER_MS = END_MS + 60_000
+"""When producers that came last have waited for links, and that was flushed."""
 
 Events = list[list[object]]
 Load = list[list[Sent]]
@@ -51,7 +53,23 @@ def config(ttl: str) -> WorkerConfig:
 
 PATIENT, HASTY = config("1h"), config("700ms")
 
-LOADS = st.lists(traffic(CALLS, 1, 8), min_size=PARTITIONS, max_size=PARTITIONS)
+
+def _apart(load: Load) -> Load:
+    """The same load, in which no two partitions have a trace in common."""
+    return [
+        [
+            replace(record, spans=tuple(_of_partition(span, number) for span in record.spans))
+            for record in sent
+        ]
+        for number, sent in enumerate(load)
+    ]
+
+
+def _of_partition(span: Span, number: int) -> Span:
+    return span.but(trace_id=bytes([number + 1]) + span.trace_id[1:])
+
+
+LOADS = st.lists(traffic(CALLS, 1, 8), min_size=PARTITIONS, max_size=PARTITIONS).map(_apart)
 BEFORE = st.lists(lives(8), min_size=PARTITIONS, max_size=PARTITIONS)
 AFTER = st.lists(lives(30), min_size=ROLLUP_PARTITIONS, max_size=ROLLUP_PARTITIONS)
 
@@ -93,18 +111,36 @@ def second_stage(
     config: WorkerConfig, logs: Sequence[Log], events: Events, end: int = END_MS
 ) -> list[deaths.Sent]:
     """What each partition of the second stage committed until *end*."""
+
+    def written(logs: Sequence[Log]) -> list[deaths.Sent]:
+        return [
+            by_topic(deaths.interrupted(rollups_builder(config, number), log, of_it, end).committed)
+            for number, (log, of_it) in enumerate(zip(logs, events, strict=True))
+        ]
+
+    return written(returned(logs, written(logs)))
+
+
+def returned(logs: Sequence[Log], written: Sequence[deaths.Sent]) -> list[Log]:
+    """The same partitions, in which the second stage has *written* what links brought together."""
+    again = MemoryLog([(ROLLUPS, output) for sent in written for output in sent.get(ROLLUPS, ())])
+    logs_again = [interleaved([again], ROLLUPS, number, [0]) for number in range(ROLLUP_PARTITIONS)]
     return [
-        by_topic(deaths.interrupted(rollups_builder(config, number), log, of_it, end).committed)
-        for number, (log, of_it) in enumerate(zip(logs, events, strict=True))
+        [*log, *(replace(row, offset=row.offset + len(log)) for row in more)]
+        for log, more in zip(logs, logs_again, strict=True)
     ]
 
 
 def whole(config: WorkerConfig, logs: Sequence[Log]) -> list[deaths.Sent]:
     """What each partition of the second stage writes when nothing dies."""
-    return [
-        deaths.uninterrupted(rollups_builder(config, number), log, END_MS)
-        for number, log in enumerate(logs)
-    ]
+
+    def written(logs: Sequence[Log]) -> list[deaths.Sent]:
+        return [
+            deaths.uninterrupted(rollups_builder(config, number), log, END_MS)
+            for number, log in enumerate(logs)
+        ]
+
+    return written(returned(logs, written(logs)))
 
 
 def counted(load: Load) -> NaiveSums:
@@ -120,7 +156,9 @@ def counted(load: Load) -> NaiveSums:
 def test_sums_over_all_partitions_are_a_naive_count_of_the_spans(
     load: Load, before: Events, turns: list[int], after: Events
 ) -> None:
-    written = second_stage(PATIENT, logs(first_stage(PATIENT, load, before), turns), after)
+    written = second_stage(
+        PATIENT, logs(first_stage(PATIENT, load, before), turns), after, LONG_AFTER_MS
+    )
     naive = counted(load)
     assert last_values(written) == expected_values(naive)
     found, expected = edge_sums(written), expected_edges(naive)
@@ -204,7 +242,7 @@ def test_nothing_is_lost_of_what_comes_late_after_a_rest(
         rested(spans_builder(PATIENT, number), rows(sent), of_it, END_MS)
         for number, (sent, of_it) in enumerate(zip(load, rests, strict=True))
     ]
-    written = second_stage(PATIENT, logs(writers, turns), after, END_MS + 2 * FLUSH_MS)
+    written = second_stage(PATIENT, logs(writers, turns), after, LONG_AFTER_MS)
     naive = counted(load)
     assert last_values(written) == expected_values(naive)
     found, expected = edge_sums(written), expected_edges(naive)

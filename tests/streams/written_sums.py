@@ -123,7 +123,15 @@ def expected_edges(naive: NaiveSums) -> dict[Edge, EdgeSums]:
 
 def expected_values(naive: NaiveSums) -> Sums:
     """What every series should be in the end."""
-    return _red(naive) | _edges(naive)
+    return _red(naive) | _edges(naive) | _unpaired(naive)
+
+
+def _unpaired(naive: NaiveSums) -> Sums:
+    name = "traces_service_graph_unpaired_spans"
+    return {
+        Identity((), "traces_service_graph", name, "", tuple(each._asdict().items())): count
+        for each, count in naive.unpaired.items()
+    }
 
 
 def _red(naive: NaiveSums) -> Sums:

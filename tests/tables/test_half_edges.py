@@ -55,7 +55,7 @@ class Partition:
         """Return the durations of those that waited in vain."""
         self.edges.calls()
         expired = self.edges.expired(now)
-        durations: list[int] = (expired.client_ns + expired.server_ns).tolist()
+        durations: list[int] = expired.durations.tolist()
         return durations
 
 
@@ -189,7 +189,8 @@ def test_prototypes_that_nobody_has_any_more_are_forgotten() -> None:
     assert partition.edges.prototypes.generation != generation
     assert len(partition.edges.prototypes) == 2
     expired = partition.edges.expired(TTL_MS + 2)
-    services = [partition.edges.prototypes[number].service for number in expired.client.tolist()]
+    prototypes = [partition.edges.prototypes[each] for each in expired.prototypes.tolist()]
+    services = [prototype.service for prototype in prototypes]
     assert services == ["service 60000", "service 60001"]
 
 

@@ -10,9 +10,10 @@ from tailrace.agents.service_graph import agent
 from tailrace.agents.service_graph.logic import ServiceGraphLogic
 from tailrace.agents.service_graph.settings import ServiceGraphSettings
 from tailrace.schemas.config.tenancy import TenancyConfig
+from tailrace.schemas.half_edges import are_link_halves
 from tailrace.schemas.otlp.decoder import Decoder
 from tailrace.schemas.records import DeadLetter, Output, Record
-from tailrace.schemas.series import EdgeSeries
+from tailrace.schemas.series import EDGES, EdgeSeries
 from tailrace.schemas.spans import SpanBatch
 from tailrace.schemas.sums import decode, histogram
 from tailrace.schemas.tenants import SpanTenants
@@ -40,6 +41,7 @@ class Codec:
             settings.client_columns,
             ids=True,
             trace_state=True,
+            links=True,
             interned_limit_bytes=interned_limit_bytes,
         )
 
@@ -72,9 +74,11 @@ def counted(sent: deaths.Sent) -> Counted:
     """What the rollups of *sent* hold; nothing that is 0."""
     found: Counted = Counter()
     for output in sent.get(ROLLUPS.name, []):
-        if not output.value:
+        if not output.value or are_link_halves(output.value):
             continue
         rollup = decode(output.value)
+        if rollup.layout.family != EDGES:
+            continue
         assert rollup.end - rollup.start == INTERVAL_MS
         for key, row in zip(rollup.keys, rollup.rows, strict=True):
             edge = tuple(EdgeSeries.of_key(key))

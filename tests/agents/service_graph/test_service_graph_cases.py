@@ -326,7 +326,7 @@ def test_calls_are_of_what_their_numbers_mean_when_they_are_counted() -> None:
         prototypes.number(Prototype(service, "", weight=weight))
     store, layout = PartitionStore(MemoryDisk()), edge_layout(BOUNDS_NS)
     sums = IntervalSums(store, b"g", layout, ROLLUPS, "service_graph-0")
-    counter = EdgeSums((), prototypes, sums, layout)
+    counter = EdgeSums(DEFAULTS, prototypes, sums)
     one, outbox = np.array([1]), Outbox()
     calls = Calls(one * 0, one, one, one, one, np.zeros(1, np.uint8))
     counter.add(edges_of(calls, is_virtual=False))
@@ -374,6 +374,6 @@ def test_a_lost_half_edge_is_a_problem() -> None:
     assert task.problems() == []
     task.totals.add("half_edges.client", 1)
     assert task.problems() == [
-        "2 half edges came, but 0 paired, 0 called databases, 0 expired, 0 repeated others, "
-        "0 dropped, 1 pending"
+        "2 half edges came, but 0 paired, 0 called databases, 0 expired, 0 linked, "
+        "0 repeated others, 0 dropped, 1 pending"
     ]
