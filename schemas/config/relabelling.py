@@ -68,13 +68,14 @@ class RelabelConfig(Section):
             yield (), "has the action hashmod and no modulus; give it one"
         for key in sorted(self.model_fields_set & _IDLE.get(action, frozenset())):
             yield (key,), f"has no meaning with the action {action}; remove it"
+
+    def cautions(self) -> Iterator[Remark]:
         groups = regex(anchored(self.regex)).groups
         for number in references(self.replacement):
-            if number.isdecimal() and int(number) > groups:
-                yield (
-                    ("replacement",),
-                    f"refers to group {number}, but regex has {groups}",
-                )
+            is_meant = self.action in ("replace", "labelmap")
+            if is_meant and number.isdecimal() and int(number) > groups:
+                text = f"refers to group {number}, but regex has {groups}; nothing stands for it"
+                yield ("replacement",), text
 
 
 def references(replacement: str) -> list[str]:
