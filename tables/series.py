@@ -27,6 +27,7 @@ import numpy as np
 
 from tailrace.schemas.rebucketing import rebucketed
 from tailrace.schemas.sums import Ints, Layout, Rollup, carried, counted, merged, summed
+from tailrace.tables.narrow_rows import NarrowRows
 from tailrace.tables.series_admission import Admission, Doorkeeper, Everybody
 from tailrace.tables.series_expiry import Expiry, expired
 from tailrace.tables.series_keys import BLOCK as KEYS
@@ -103,10 +104,10 @@ class SeriesTable:
         return self.keys.live
 
     @property
-    def rows(self) -> Ints:
+    def rows(self) -> NarrowRows:
         """The cumulative sums of every slot, as of the last period that was closed."""
         self._settle()
-        return self._rows.upto(len(self.keys)).cells[: len(self.keys)]
+        return self._rows.upto(len(self.keys)).cells.upto(len(self.keys))
 
     @property
     def starts(self) -> Ints:
@@ -125,7 +126,7 @@ class SeriesTable:
 
     def _settle(self) -> None:
         if self._held != self.layout:
-            self._rows.use(self._held, self.layout)
+            self._rows.use(self.layout)
             for period in self._open.values():
                 period.use(self.layout)
             self._held = self.layout
@@ -257,7 +258,7 @@ class SeriesTable:
         if not _are_alike(meta.layout, self.layout):
             self._settle()
         self._drop_foreign()
-        self.count = self._gone + int(self._counts(total.cells).sum())
+        self.count = self._gone + int(self._counts(total.cells[:]).sum())
         self.count += sum(int(self._counts(each.cells).sum()) for each in self._open.values())
         self._door.restored()
 

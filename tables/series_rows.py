@@ -15,9 +15,12 @@ import numpy.typing as npt
 from tailrace.schemas.rebucketing import rebucketed
 from tailrace.schemas.sums import Ints, Layout, carried, merged
 from tailrace.tables import packed_columns
+from tailrace.tables.narrow_rows import NarrowRows
 
 BLOCK = 512
 """Rows of a block: a few KB."""
+_CHUNK = 4096
+"""Rows that are gone over at once."""
 NEVER = int(np.iinfo(np.int64).max)
 """The start of a stream that has not started."""
 
@@ -39,7 +42,7 @@ class Rows:
     """Sums, starts and news by row, as many as are asked for, and which blocks of them changed."""
 
     def __init__(self, layout: Layout, streams: int) -> None:
-        self.cells = layout.empty()
+        self.cells = NarrowRows(layout)
         self.starts = np.zeros((0, streams), np.int64)
         self.news = np.zeros(0, np.int64)
         self.is_dirty = np.zeros(0, np.bool_)
@@ -50,7 +53,7 @@ class Rows:
         if count > have:
             room = max(count, have * 5 // 4, BLOCK)
             room += -room % BLOCK
-            self.cells = _grown(self.cells, room, 0)
+            self.cells.grow(room)
             self.starts = _grown(self.starts, room, NEVER)
             self.news = _grown(self.news, room, 0)
             self.is_dirty = _grown(self.is_dirty, room // BLOCK, False)
@@ -58,12 +61,16 @@ class Rows:
 
     def forget(self, rows: Ints) -> None:
         """Make *rows* as new."""
-        self.cells[rows], self.starts[rows], self.news[rows] = 0, NEVER, 0
+        self.cells.forget(rows)
+        self.starts[rows], self.news[rows] = NEVER, 0
         self.is_dirty[rows // BLOCK] = True
 
-    def use(self, old: Layout, new: Layout) -> None:
-        """Go over from sums of *old* to sums of *new*."""
-        self.cells = rebucketed(self.cells, old, new)
+    def use(self, layout: Layout) -> None:
+        """Go over to sums of *layout*."""
+        old, self.cells = self.cells, NarrowRows(layout, len(self.cells))
+        for first in range(0, len(old), _CHUNK):
+            rows = np.arange(first, min(first + _CHUNK, len(old)))
+            self.cells[rows] = rebucketed(old[rows], old.layout, layout)
         self.is_dirty[:] = True
 
     def take_dirty(self, slots: Ints) -> Iterator[tuple[int, Part]]:
@@ -111,7 +118,7 @@ class OpenPeriod:
         have = len(self.slots)
         self._row_of_slot[new] = np.arange(have + 1, have + 1 + len(new))
         self.slots = np.concatenate([self.slots, new])
-        rows = self._row_of_slot[slots] - 1
+        rows = self._row_of_slot[slots].astype(np.int64) - 1
         into = self._rows.upto(len(self.slots))
         into.cells[rows] = merged(self._layout, into.cells[rows], part.cells)
         into.starts[rows] = np.minimum(into.starts[rows], part.starts)
@@ -140,7 +147,7 @@ class OpenPeriod:
 
     def use(self, layout: Layout) -> None:
         """Go over to sums of *layout*."""
-        self._rows.use(self._layout, layout)
+        self._rows.use(layout)
         self._layout = layout
 
     def sorted(self) -> Part:

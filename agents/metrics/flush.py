@@ -18,6 +18,7 @@ from tailrace.agents.metrics.points import (
 )
 from tailrace.schemas.exemplars import Exemplar
 from tailrace.schemas.sums import Ints
+from tailrace.tables.narrow_rows import NarrowRows
 from tailrace.tables.series import SeriesTable
 
 _CHUNK: Final = 4096
@@ -110,7 +111,12 @@ class Flush:
     """
 
     def __init__(
-        self, begins: Begins, at: int, starts: Ints, rows: Ints, slots: Ints | None = None
+        self,
+        begins: Begins,
+        at: int,
+        starts: Ints,
+        rows: Ints | NarrowRows,
+        slots: Ints | None = None,
     ) -> None:
         self._begins = begins
         self._at = at

@@ -274,7 +274,7 @@ def test_streams_are_found_again_by_their_names() -> None:
     table = SeriesTable(owner.store, b"t", layout, ("unpaired", "events"), PERIOD_MS)
     table.restore(owner.now)
     assert table.starts.tolist() == [[NEVER, 0]]
-    assert counted(layout, table.rows, "events").tolist() == [2]
+    assert counted(layout, table.rows[:], "events").tolist() == [2]
 
 
 def test_many_series_come_and_go_in_the_same_few_slots() -> None:
@@ -297,8 +297,8 @@ def test_other_buckets_on_the_way_are_those_that_rebucketing_gives(
     plain.take([*steps, Wait(2000)])
     changed.take([*steps, Use(layout), Wait(2000)])
     assert len(plain.table.rows) == bool(parts)
-    expected = rebucketed(plain.table.rows, PLAIN, layout)
-    assert changed.table.rows.tolist() == expected.tolist()
+    expected = rebucketed(plain.table.rows[:], PLAIN, layout)
+    assert changed.table.rows[:].tolist() == expected.tolist()
 
 
 def test_owners_do_not_go_through_a_layout_that_nobody_used() -> None:
