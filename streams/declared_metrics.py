@@ -69,7 +69,7 @@ def _traces(engine: Engine, runner: Runner) -> Split:
 
 
 def _policy_version(engine: Engine, runner: Runner) -> Split:
-    return {(_sampler(runner).policy_version,): 1}
+    return {(version,): 1 for version in _sampler(runner).policy_versions.values()}
 
 
 def _policy_errors(engine: Engine, runner: Runner) -> Split:

@@ -15,19 +15,21 @@ from tailrace.agents.red import agent as red_agent
 from tailrace.agents.red.logic import RedLogic
 from tailrace.agents.sampling import agent as sampling_agent
 from tailrace.agents.sampling.control import Control, ControlSettings
-from tailrace.agents.sampling.judge import Judge, StandingPolicies, standing
-from tailrace.agents.sampling.logic import SamplingLogic, SamplingOutputs
+from tailrace.agents.sampling.judge import Judge
+from tailrace.agents.sampling.logic import Policies, SamplingLogic, SamplingOutputs
 from tailrace.agents.sampling.routes import Routes
 from tailrace.agents.sampling.sampler import Sampler, SamplerSettings
 from tailrace.agents.sampling.splits import SplitTraces
+from tailrace.agents.sampling.standing import StandingPolicies, TenantVersions, Version, standing
 from tailrace.agents.service_graph import agent as service_graph_agent
 from tailrace.agents.service_graph.logic import ServiceGraphLogic
 from tailrace.schemas import topics
 from tailrace.schemas.config import WorkerConfig
-from tailrace.schemas.config.tail_sampling import PolicySet, needs_whole_traces
+from tailrace.schemas.config.tail_sampling import needs_whole_traces
 from tailrace.schemas.config.worker import ALERTS, RED, SAMPLING, SERVICE_GRAPH
 from tailrace.schemas.definitions import Definitions
-from tailrace.schemas.definitions.tail_sampling import standing as standing_definition
+from tailrace.schemas.definitions.definition import DEFAULT_TENANT
+from tailrace.schemas.definitions.tail_sampling import standing as standing_definitions
 from tailrace.schemas.durations import MILLISECOND
 from tailrace.schemas.otlp.decoder import Decoder
 from tailrace.schemas.semconv import names
@@ -60,7 +62,7 @@ class SpanTask(Task[SpanBatch]):
     """A task whose batches have the columns that its definitions ask for."""
 
     widen: Callable[..., None] = staticmethod(lambda columns, **context: None)
-    policies: Callable[[Definitions], StandingPolicies]
+    read: Callable[[Definitions], None] = staticmethod(lambda definitions: None)
     forget: Callable[[str], None] = staticmethod(lambda task: None)
 
     def inform(self, definitions: Definitions) -> None:
@@ -68,11 +70,7 @@ class SpanTask(Task[SpanBatch]):
         if matches_agent.NAME in self.logics:
             self.widen(compiled_for(definitions).columns)
         if sampling_agent.NAME in self.logics:
-            policies = self.policies(definitions)
-            context = policies.sampling.facts.context
-            self.widen(
-                policies.columns, trace_state="trace_state" in context, flags="flags" in context
-            )
+            self.read(definitions)
         super().inform(definitions)
 
     def close(self) -> None:
@@ -91,7 +89,9 @@ class SpanTasks:
         sampling = config.tail_sampling
         self._config = config
         self._cluster = cluster
-        self._configured = self._standing(CONFIGURED, sampling)
+        self._configured = self._built(Version(CONFIGURED, sampling))
+        self._read = {(DEFAULT_TENANT, CONFIGURED)}
+        """Tenants and versions of policies for which the decoder reads what they ask for."""
         self._red = red_settings(config) if RED in config.capabilities else None
         self._graph = graph_settings(config) if SERVICE_GRAPH in config.capabilities else None
         self._matches = MatchesSettings(wait_ms=_judging_wait_ms(config))
@@ -111,7 +111,7 @@ class SpanTasks:
             stamps=sampling.stamp and not sampling.dry_run,
         )
         self._cache = SegmentCache()
-        self._refused = CONFIGURED
+        self._refused: set[tuple[str, str]] = set()
         self._pressure = MemoryPressure(config.engine.memory_limit)
         self.splits = SplitTraces()
         self.control = control or HeldRecords()
@@ -166,7 +166,7 @@ class SpanTasks:
             logics[sampling_agent.NAME] = self._sampling(id, store, keeps)
         of_record = self._dead_letters.of_record
         task = SpanTask(id, store, self.codec, logics, of_record, self._time())
-        task.widen, task.policies = self._decoder.widen, self._policies
+        task.widen, task.read = self._decoder.widen, self._read_for
         task.forget = self._pressure.forget
         return task
 
@@ -184,7 +184,7 @@ class SpanTasks:
         section = self._config.tail_sampling
         cache = section.decision_cache
         newest = cache.sampled_cache_size or None, cache.non_sampled_cache_size or None
-        policies = self._standing(CONFIGURED, section)
+        policies = self._built(Version(CONFIGURED, section))
         control = Control(self._control_settings(id), store)
         sampler = Sampler(
             self._sampler,
@@ -194,7 +194,8 @@ class SpanTasks:
             self.splits,
             self._decoder.decode_again,
         )
-        return SamplingLogic(sampler, self._outputs, keeps, self._policies, control)
+        stand = Policies(self._standing, self._built)
+        return SamplingLogic(sampler, self._outputs, keeps, stand, control)
 
     def _control_settings(self, id: TaskId) -> ControlSettings:
         (topic, *_) = stage_topics(self._config)[SPANS]
@@ -205,28 +206,46 @@ class SpanTasks:
             self._config.tail_sampling.keep_linked // MILLISECOND,
         )
 
-    def _policies(self, definitions: Definitions) -> StandingPolicies:
-        """Return the policies that stand, anew for each task: they have a state.
+    def _read_for(self, definitions: Definitions) -> None:
+        """Let the decoder read what the policies of *definitions* ask for, of all tenants."""
+        for tenant, version in self._standing(definitions).items():
+            if (tenant, version.name) in self._read:
+                continue
+            self._read.add((tenant, version.name))
+            policies = self._built(version)
+            context = policies.sampling.facts.context
+            self._decoder.widen(
+                policies.columns, trace_state="trace_state" in context, flags="flags" in context
+            )
+
+    def _standing(self, definitions: Definitions) -> TenantVersions:
+        """Return the policies that stand, by tenant.
 
         Those that need whole traces are refused where messages are judged alone; the config's stay.
         """
-        section = self._config.tail_sampling
-        version, policies = standing_definition(definitions) or (CONFIGURED, section)
-        wanting = needs_whole_traces(policies) if version != CONFIGURED else ()
-        if section.sampling_strategy == "span-ingest" and wanting:
-            if version != self._refused:
-                self._refused = version
-                log.warning(
-                    "policies need whole traces, which sampling_strategy span-ingest does not "
-                    "judge; the config's stay", version=version, policies=" ".join(wanting),
-                )  # fmt: skip
-            version, policies = CONFIGURED, section
-        return self._standing(version, policies)
+        found = {DEFAULT_TENANT: Version(CONFIGURED, self._config.tail_sampling)}
+        for tenant, version in standing_definitions(definitions).items():
+            if not self._is_refused(tenant, Version(*version)):
+                found[tenant] = Version(*version)
+        return found
 
-    def _standing(self, version: str, policies: PolicySet) -> StandingPolicies:
+    def _is_refused(self, tenant: str, version: Version) -> bool:
+        wanting = needs_whole_traces(version.policies)
+        if self._config.tail_sampling.sampling_strategy != "span-ingest" or not wanting:
+            return False
+        if (tenant, version.name) not in self._refused:
+            self._refused.add((tenant, version.name))
+            log.warning(
+                "policies need whole traces, which sampling_strategy span-ingest does not "
+                "judge; the config's stay", tenant=tenant, version=version.name,
+                policies=" ".join(wanting),
+            )  # fmt: skip
+        return True
+
+    def _built(self, version: Version) -> StandingPolicies:
         section = self._config.tail_sampling
         return standing(
-            policies, version, section.force_keep,
+            version.policies, version.name, section.force_keep,
             judges_messages=section.sampling_strategy == "span-ingest",
         )  # fmt: skip
 

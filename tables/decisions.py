@@ -8,8 +8,9 @@ found for *retention* after it was made, to the millisecond, however blocks were
 A block's value: one byte of version, the length of the outcomes (u32), the outcomes (JSON), the
 base time (i64, ms), then columns: trace IDs (16 bytes), milliseconds after the base (u32),
 outcome numbers (u16). Little endian. Its key: `d` and the block's number (u64, big endian). Version
-1 has outcomes without version, reason and inclusion, and is still read. `D` has the seconds of the
-newest decisions, if there is a limit.
+1 has outcomes without version, reason and inclusion, 2 without tenant, which is then `default`.
+Both are read; 2 is written where it says all. `D` has the seconds of the newest
+decisions, if there is a limit.
 """
 
 from __future__ import annotations
@@ -25,13 +26,15 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
+from tailrace.schemas.definitions.definition import DEFAULT_TENANT
 from tailrace.tables.decision_limits import NewestDecisions
 from tailrace.tables.store import PartitionStore
 
 BLOCK_PREFIX = b"d"
 _LIMITS_KEY = b"D"
 _VERSION = b"\x02"
-_VERSIONS = (b"\x01", _VERSION)
+_OF_TENANTS = b"\x03"
+_VERSIONS = (b"\x01", _VERSION, _OF_TENANTS)
 _MANY_OUTCOMES = 1 << 14
 """With more, those that no decision has any more are forgotten."""
 _BLOCK_ROWS = 1 << 16
@@ -46,7 +49,7 @@ class Outcome(NamedTuple):
 
     `version`: of the policies that decided. `reason`: why it was decided when it was.
     `inclusion`: the exact chance that a trace like this had to be kept; 1.0 if nothing was left to
-    chance, None if it is not known.
+    chance, None if it is not known. `tenant`: whose trace it is.
     """
 
     decision: str
@@ -55,6 +58,7 @@ class Outcome(NamedTuple):
     version: str = CONFIGURED
     reason: str = "wait"
     inclusion: float | None = None
+    tenant: str = DEFAULT_TENANT
 
     @property
     def is_sampled(self) -> bool:
@@ -296,11 +300,14 @@ def _encode(
     numbers: npt.NDArray[np.uint32],
 ) -> bytes:
     used, own = np.unique(numbers, return_inverse=True)
-    head = orjson.dumps([tuple(outcomes[number]) for number in used.tolist()])
+    rows = [outcomes[number] for number in used.tolist()]
+    has_tenants = any(outcome.tenant != DEFAULT_TENANT for outcome in rows)
+    head = orjson.dumps([tuple(outcome) if has_tenants else outcome[:-1] for outcome in rows])
     base = int(at[0])
     columns = ((at - base).astype("<u4").tobytes(), own.astype("<u2").tobytes())
     lengths = struct.pack("<I", len(head))
-    return b"".join((_VERSION, lengths, head, struct.pack("<q", base), *ids, *columns))
+    version = _OF_TENANTS if has_tenants else _VERSION
+    return b"".join((version, lengths, head, struct.pack("<q", base), *ids, *columns))
 
 
 def _decode(

@@ -6,7 +6,9 @@ share of one changelog record, and one that is released before a checkpoint cost
 
 A segment's value: one byte of version, then zstd of: count (u32), the arrival times (i64 each, ms
 of stream time), the sizes (u32 each, 0 for a fragment that was released), the fragments. Little
-endian. Its key: `s` and the segment's number (u64, big endian).
+endian. Its key: `s` and the segment's number (u64, big endian). Version 2 is written if a fragment
+is of a trace of another tenant than `default`: after the fragments stands JSON, by tenant the
+indexes of its fragments.
 """
 
 from __future__ import annotations
@@ -14,16 +16,19 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, count
+from typing import NamedTuple
 
 import cramjam
 import numpy as np
+import orjson
 
+from tailrace.schemas.definitions.definition import DEFAULT_TENANT
 from tailrace.tables.store import PartitionStore
 
 SEGMENT_PREFIX = b"s"
 SEGMENT_BYTES = 1 << 20
 """Raw bytes after which a segment is full; it is longer only by its last fragment."""
-_VERSION = b"\x01"
+_VERSION, _OF_TENANTS = b"\x01", b"\x02"
 _ZSTD_LEVEL = -1
 """A tenth larger than level 1, and read back in half the time."""
 _INDEX_BITS = 24
@@ -35,15 +40,17 @@ FragmentRef = int
 class Block:
     """The fragments of a segment in one piece; they are cut out when they are asked for."""
 
-    __slots__ = ("_content", "_ends", "times")
+    __slots__ = ("_content", "_ends", "tenants", "times")
 
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, content: bytes, *, has_tenants: bool = False) -> None:
         rows = int(np.frombuffer(content, "<u4", 1)[0])
         sizes = np.frombuffer(content, "<u4", rows, 4 + 8 * rows)
         self._content = content
         self.times: list[int] = np.frombuffer(content, "<i8", rows, 4).tolist()
         first = 4 + 12 * rows
         self._ends: list[int] = [first, *(first + np.cumsum(sizes, dtype=np.int64)).tolist()]
+        said = orjson.loads(content[self._ends[-1] :]) if has_tenants else {}
+        self.tenants: dict[int, str] = {at: name for name, places in said.items() for at in places}
 
     def __len__(self) -> int:
         """The number of fragments."""
@@ -59,6 +66,15 @@ class Block:
 
 
 Fragments = Block | list[bytes]
+
+
+class StoredFragment(NamedTuple):
+    """A fragment that came at `at` (ms of stream time), of a trace of `tenant`."""
+
+    ref: FragmentRef
+    at: int
+    raw: bytes
+    tenant: str
 
 
 class SegmentCache:
@@ -105,6 +121,7 @@ class TraceBuffers:
         self._number = 0
         self._open: list[bytes] = []
         self._open_times: list[int] = []
+        self._open_tenants: dict[int, str] = {}
         self._open_bytes = 0
         self._live: dict[int, int] = {}
         self._live_open = 0
@@ -114,13 +131,15 @@ class TraceBuffers:
         """Raw bytes that are in no segment of the store yet."""
         return self._open_bytes
 
-    def append(self, raw: bytes, now: int) -> FragmentRef:
-        """Keep *raw*, which came at *now* (ms of stream time)."""
+    def append(self, raw: bytes, now: int, tenant: str = DEFAULT_TENANT) -> FragmentRef:
+        """Keep *raw*, which came at *now* (ms of stream time), of a trace of *tenant*."""
         if self._open_bytes >= SEGMENT_BYTES:
             self.seal()
         index = len(self._open)
         self._open.append(raw)
         self._open_times.append(now)
+        if tenant != DEFAULT_TENANT:
+            self._open_tenants[index] = tenant
         self._open_bytes += len(raw)
         self._live_open += 1
         return self._number << _INDEX_BITS | index
@@ -164,16 +183,17 @@ class TraceBuffers:
     def seal(self) -> None:
         """Write the open segment to the store, unless all of it was released."""
         if self._live_open:
-            self._store.put(_key(self._number), _encode(self._open, self._open_times))
+            value = _encode(self._open, self._open_times, self._open_tenants)
+            self._store.put(_key(self._number), value)
             self._live[self._number] = self._live_open
             self._cache.put(self._owner, self._number, self._open, self._open_bytes)
         if self._open:
             self._number += 1
-            self._open, self._open_times = [], []
+            self._open, self._open_times, self._open_tenants = [], [], {}
             self._open_bytes = self._live_open = 0
 
-    def restore(self) -> Iterator[list[tuple[FragmentRef, int, bytes]]]:
-        """Yield each stored segment's fragments with their arrival times.
+    def restore(self) -> Iterator[list[StoredFragment]]:
+        """Yield each stored segment's fragments with their arrival times, and whose they are.
 
         Release what is not wanted of a segment before the next one is taken.
         """
@@ -181,8 +201,13 @@ class TraceBuffers:
             number = int.from_bytes(key[1:], "big")
             block = _decode(value)
             base = number << _INDEX_BITS
-            found = ((base | index, at, block[index]) for index, at in enumerate(block.times))
-            rows = [row for row in found if row[2]]
+            found = (
+                StoredFragment(
+                    base | index, at, block[index], block.tenants.get(index, DEFAULT_TENANT)
+                )
+                for index, at in enumerate(block.times)
+            )
+            rows = [row for row in found if row.raw]
             self._live[number] = len(rows)
             self._number = number + 1
             yield rows
@@ -203,14 +228,20 @@ def _key(number: int) -> bytes:
     return SEGMENT_PREFIX + number.to_bytes(8, "big")
 
 
-def _encode(fragments: list[bytes], times: list[int]) -> bytes:
+def _encode(fragments: list[bytes], times: list[int], tenants: dict[int, str]) -> bytes:
+    said: dict[str, list[int]] = {}
+    for index, tenant in tenants.items():
+        if fragments[index]:
+            said.setdefault(tenant, []).append(index)
     head = np.array([len(fragments)], "<u4").tobytes()
     sizes = np.fromiter(map(len, fragments), "<u4", len(fragments)).tobytes()
     block = b"".join((head, np.array(times, "<i8").tobytes(), sizes, *fragments))
-    return _VERSION + bytes(cramjam.zstd.compress(block, _ZSTD_LEVEL))
+    block += orjson.dumps(said) if said else b""
+    return (_OF_TENANTS if said else _VERSION) + bytes(cramjam.zstd.compress(block, _ZSTD_LEVEL))
 
 
 def _decode(value: bytes) -> Block:
-    if value[:1] != _VERSION:
+    if value[:1] not in (_VERSION, _OF_TENANTS):
         raise ValueError(f"a trace segment of version {value[0]} is not known to this tailrace")
-    return Block(bytes(cramjam.zstd.decompress(value[1:])))
+    content = bytes(cramjam.zstd.decompress(value[1:]))
+    return Block(content, has_tenants=value[:1] == _OF_TENANTS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from tailrace.schemas.definitions.definition import DEFAULT_TENANT
 from tailrace.tables.trace_buffers import FragmentRef
 
 
@@ -28,6 +29,8 @@ class OpenTrace:
     services: int = 0
     root: tuple[int, str, str] | None = None
     fragments: list[FragmentRef] = field(default_factory=list)
+    tenant: str = DEFAULT_TENANT
+    """That of the span that came first."""
     epoch: int = 0
     """Which policies its facts are for."""
     is_open: bool = True

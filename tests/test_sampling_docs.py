@@ -96,9 +96,8 @@ def test_every_file_that_a_command_names_is_shown() -> None:
 def test_the_document_can_be_applied_and_stands_instead_of_the_config() -> None:
     found = files.read(SHOWN["yaml policies.yaml"], "policies.yaml")
     assert found.cautions == ()
-    stands = standing(Definitions.of_all(found.definitions))
-    assert stands is not None
-    assert [each.name for each in stands[1].policies] == ["errors", "slow", "rest"]
+    _, stands = standing(Definitions.of_all(found.definitions))["default"]
+    assert [each.name for each in stands.policies] == ["errors", "slow", "rest"]
 
 
 def test_the_watched_file_is_read_and_its_version_is_as_described() -> None:

@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
+from tailrace.schemas.definitions.definition import DEFAULT_TENANT
+
+_MARK = "\t"
+"""No tenant's name has it."""
+
 
 class Budget(Protocol):
     """Something of which only so much may be spent in the cluster."""
@@ -26,3 +31,10 @@ def numbered(parts: Iterable[Mapping[str, Budget]]) -> dict[str, Budget]:
         for place, part in enumerate(parts)
         for name, budget in part.items()
     }
+
+
+def named_for(tenant: str, name: str) -> str:
+    """How all partitions call the budget *name* of the policies of *tenant*; no two alike."""
+    if tenant != DEFAULT_TENANT:
+        return f"{_MARK}{tenant}{_MARK}{name}"
+    return f"{_MARK}{_MARK}{name}" if name.startswith(_MARK) else name

@@ -18,7 +18,6 @@ from tailrace.schemas import compact_json
 from tailrace.tables.decisions import Outcome
 from tailrace.tables.traces import OpenTrace
 
-DEFAULT_TENANT = "default"
 _RECORD: Final = (
     b'{"trace_id":"%b",%b,"spans":%d,"services":%b,"root":%b,"start":"%bZ","duration_ms":%b,'
     b'"decided_at":"%bZ",%b,"missing_root":%b,"missing_parents":%b}'
@@ -65,7 +64,7 @@ def encoded(
 def _of_outcome(outcome: Outcome, is_late: bool) -> tuple[bytes, bytes]:
     """Return what stands before the spans, and what after the times."""
     before = {
-        "tenant": DEFAULT_TENANT,
+        "tenant": outcome.tenant,
         "decision": outcome.decision,
         "policy": outcome.policy,
         "probability": outcome.probability,

@@ -35,7 +35,7 @@ NO_END: Nanos = -(2**63)
 
 class Trace(Protocol):
     """What policies are told of a trace. `start` and `end` are its envelope, in ns; `size` is that
-    of its fragments, in bytes.
+    of its fragments, in bytes; `tenant` is whose it is.
     """
 
     @property
@@ -50,6 +50,8 @@ class Trace(Protocol):
     def size(self) -> int: ...
     @property
     def facts(self) -> int: ...
+    @property
+    def tenant(self) -> str: ...
 
 
 class Predicate(Hashable, Protocol):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy.typing as npt
 from tailrace.agents.sampling.facts import Facts
 from tailrace.agents.sampling.rules.keys import FieldValues, Keys
 from tailrace.agents.sampling.services import ServiceNames
+from tailrace.schemas.definitions.definition import DEFAULT_TENANT
 from tailrace.schemas.spans import SpanBatch
 
 Root = tuple[int, str, str]
@@ -18,20 +20,38 @@ Root = tuple[int, str, str]
 
 More = Callable[[int, int, int], int]
 Fragment = tuple[
-    bytes, int, int, int, int, int, int, Root | None, bytes, More | None, FieldValues | None
+    bytes,
+    int,
+    int,
+    int,
+    int,
+    int,
+    int,
+    Root | None,
+    bytes,
+    More | None,
+    FieldValues | None,
+    str,
+    int,
 ]
 """Trace ID, message, start and end (ns), spans, facts and services (bit sets), root, raw bytes,
 and, if there are policies that ask, more facts from the trace's facts and envelope before this
-fragment: facts, start, end; and what rules tell traces by, if there are any.
+fragment: facts, start, end; what rules tell traces by, if there are any; the tenant, and the epoch
+of the policies for which the facts are.
 
 A bare tuple, because there is one for every message.
 """
 
 
 def summarise(
-    batch: SpanBatch, facts: Facts, services: ServiceNames, keys: Keys | None = None
+    batch: SpanBatch,
+    facts: Facts,
+    services: ServiceNames,
+    keys: Keys | None = None,
+    tenants: Sequence[str] | None = None,
+    epoch: int = 0,
 ) -> Iterator[Fragment]:
-    """Yield every fragment of *batch* in order."""
+    """Yield every fragment of *batch* in order; *tenants* are theirs, if not all of `default`."""
     count = len(batch.fragment_trace_id)
     if not count:
         return iter(())
@@ -53,8 +73,40 @@ def summarise(
         batch.raw,
         _afters(batch, facts, starts, ends) if facts.has_order else [None] * count,
         [None] * count if keys is None else keys.observe(batch),
+        [DEFAULT_TENANT] * count if tenants is None else tenants,
+        [epoch] * count,
         strict=True,
     )
+
+
+def selected(batch: SpanBatch, fragments: Sequence[int]) -> SpanBatch:
+    """Return those *fragments* of *batch*, with the columns that are asked about here."""
+    first = batch.fragment_start[:-1][fragments]
+    sizes = np.diff(batch.fragment_start)[fragments]
+    start = np.zeros(len(fragments) + 1, np.int32)
+    np.cumsum(sizes, out=start[1:])
+    rows = np.repeat(first - start[:-1], sizes) + np.arange(start[-1])
+    columns = {name: getattr(batch, name)[rows] for name in _COLUMNS}
+    context = {name: column[rows] for name in _CONTEXT if len(column := getattr(batch, name))}
+    return replace(
+        batch,
+        **columns,
+        **context,
+        attributes={column: ids[rows] for column, ids in batch.attributes.items()},
+        span_id=[],
+        parent_span_id=[],
+        fragment_trace_id=[batch.fragment_trace_id[each] for each in fragments],
+        fragment_message=batch.fragment_message[fragments],
+        fragment_start=start,
+        raw=[batch.raw[each] for each in fragments],
+        weight=None,
+        events=None,
+        links=None,
+    )
+
+
+_COLUMNS = ("start", "end", "kind", "status", "is_root", "service", "name", "resource")
+_CONTEXT = ("trace_state", "flags")
 
 
 def _facts(batch: SpanBatch, facts: Facts, rows: npt.NDArray[np.int32]) -> list[int]:

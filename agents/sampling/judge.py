@@ -5,102 +5,51 @@ Laws:
 - A policy that drops has the last word. What an alert points at, what is forced and what a kept
   trace links to is kept if no policy drops it; the policy of the outcome is then that of the
   config that samples it, or `alert`, `forced` or `linked`.
+- A tenant that has policies of its own is judged by these alone, and by nobody else's budgets;
+  all others by those of the tenant `default`, together.
 - Policies with a state go on where they were after a restart; a policy of a new version goes on
-  from the state of the one of its name.
+  from the state of the one of its name and tenant.
 """
 
 from __future__ import annotations
 
-import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Final
 
-from tailrace.agents.sampling.budgets import Budget
+from tailrace.agents.sampling.budgets import Budget, named_for
 from tailrace.agents.sampling.control import Control
-from tailrace.agents.sampling.facts import AttributeFact, Facts, Trace
+from tailrace.agents.sampling.facts import Trace
 from tailrace.agents.sampling.links import LINKED
 from tailrace.agents.sampling.panels import Panel
-from tailrace.agents.sampling.policies import SamplingPolicies, build_policies
-from tailrace.agents.sampling.rules.keys import Keys
-from tailrace.agents.sampling.rules.rules import Rules, build_rules
-from tailrace.agents.sampling.votes import ERROR, Policy, Verdict
-from tailrace.schemas.config.tail_sampling import RULES, PolicySet
-from tailrace.schemas.spans import AttributeColumn
-from tailrace.schemas.strings import AttributeValue
-from tailrace.tables.decisions import CONFIGURED, Outcome
+from tailrace.agents.sampling.policy_states import PolicyStates
+from tailrace.agents.sampling.rules.rules import Rules
+from tailrace.agents.sampling.standing import StandingPolicies
+from tailrace.agents.sampling.votes import ERROR, NOT_KEPT, Verdict
+from tailrace.schemas.definitions.definition import DEFAULT_TENANT
+from tailrace.tables.decisions import Outcome
 from tailrace.tables.keeps import Keeps
 from tailrace.tables.store import PartitionStore
 
-STATES_KEY: Final = b"p"
-"""In the store: the states of the policies, by name."""
-_VERSION: Final = b"\x01"
 _MAX_KNOWN_OUTCOMES: Final = 1 << 12
-_NOT_FORCED: Final = frozenset(("", "0", "false", "none"))
 
 
-@dataclass(frozen=True, slots=True)
-class StandingPolicies:
-    """The policies that decide, and their version. `forced`: facts that keep a trace anyway.
+@dataclass(frozen=True, slots=True, eq=False)
+class Bench:
+    """The policies that judge some tenants' traces. `epoch`: facts of another are not for these."""
 
-    `keys`: what rules tell traces by, if there are any.
-    """
-
-    sampling: SamplingPolicies
-    version: str = CONFIGURED
-    forced: int = 0
-    keys: Keys | None = None
+    policies: StandingPolicies
+    epoch: int
 
     @property
-    def columns(self) -> tuple[AttributeColumn, ...]:
-        """The attributes that batches must have."""
-        of_keys = () if self.keys is None else self.keys.columns
-        return tuple(dict.fromkeys([*self.sampling.facts.attributes, *of_keys]))
-
-
-def standing(
-    policies: PolicySet,
-    version: str = CONFIGURED,
-    force_keep: Sequence[str] = (),
-    *,
-    judges_messages: bool = False,
-) -> StandingPolicies:
-    """Return *policies* as one partition goes by them; *force_keep* names attributes.
-
-    Where messages are judged alone, nobody is asked after the first who samples.
-    """
-    keys = Keys() if policies.rules else None
-
-    def rules(facts: Facts) -> list[tuple[str, Policy]]:
-        if keys is None:
-            return []
-        # The traces that a sampler asks about have keys.
-        return [(RULES, cast("Policy", build_rules(policies.rules, facts, keys)))]
-
-    sampling = build_policies(
-        policies.policies,
-        rules,
-        sample_on_first_match=policies.sample_on_first_match or judges_messages,
-    )
-    forced = 0
-    if force_keep:
-        questions = tuple(
-            (AttributeColumn(scope, key), _is_set) for key in force_keep for scope in _SCOPES
-        )
-        forced = sampling.facts.bit(AttributeFact(questions))
-    return StandingPolicies(sampling, version, forced, keys)
-
-
-_SCOPES: Final = ("span", "resource")
-
-
-def _is_set(value: AttributeValue) -> bool:
-    """True unless it says no: false, 0, or an empty text; as numbers or as text."""
-    return str(value).lower() not in _NOT_FORCED if isinstance(value, str) else bool(value)
+    def panel(self) -> Panel:
+        """Who votes."""
+        return self.policies.sampling.panel
 
 
 class Judge:
-    """Decides what becomes of traces, by the policies that stand."""
+    """Decides what becomes of traces, by the policies that stand for their tenants."""
 
     def __init__(
         self,
@@ -109,32 +58,67 @@ class Judge:
         keeps: Keeps | None = None,
         control: Control | None = None,
     ) -> None:
-        self.policies = policies
-        self.epoch = 0
-        """Changes with the policies: facts of another one are not for these."""
-        self._store = store
+        self._others = Bench(policies, 0)
+        """Judges whoever has no policies of his own."""
+        self._own: dict[str, Bench] = {}
+        self._epoch = 0
         self._keeps = keeps
         self._control = control
-        self._restored: dict[str, Any] = {}
-        """What the store had, until any policy is asked: those of the config may stand for a moment
-        only, and their state is then not what was stored."""
-        self._stored = b""
-        self._outcomes: dict[tuple[Verdict, str], Outcome] = {}
+        self._states = PolicyStates(store)
+        self._errors_before: Counter[str] = Counter()
+        """Of policies that stand no more."""
+        self._outcomes: dict[tuple[Verdict, str, str], Outcome] = {}
+        self.budgets: Mapping[str, Budget] = {}
+        """What the policies that stand spend of the cluster's."""
+        self._changed()
 
-    def use(self, policies: StandingPolicies) -> None:
-        """Go by *policies* from now on."""
-        states, self._restored = self._panel.state() | self._restored, {}
-        policies.sampling.panel.errors.update(self._panel.errors)
-        self.policies = policies
-        self.epoch += 1
+    def bench(self, tenant: str) -> Bench:
+        """Who judges the traces of *tenant*."""
+        return self._own.get(tenant, self._others)
+
+    @property
+    def is_one(self) -> bool:
+        """True if the traces of all tenants are judged by the same policies."""
+        return not self._own
+
+    @property
+    def policies(self) -> StandingPolicies:
+        """The policies of all tenants that have none of their own."""
+        return self._others.policies
+
+    def use(self, policies: StandingPolicies, tenant: str = DEFAULT_TENANT) -> None:
+        """Go by *policies* from now on for *tenant*; for all that have none, if it is `default`."""
+        before = self._others if tenant == DEFAULT_TENANT else self._own.get(tenant)
+        states = self._states.restored(tenant)
+        if before is not None:
+            states = before.panel.state() | states
+            self._errors_before.update(before.panel.errors)
+        self._epoch += 1
+        bench = Bench(policies, self._epoch)
+        bench.panel.load(states)
+        if tenant == DEFAULT_TENANT:
+            self._others = bench
+        else:
+            self._own[tenant] = bench
+        self._changed()
+
+    def withdraw(self, tenant: str) -> None:
+        """Let *tenant* have no policies of its own any more."""
+        self._errors_before.update(self._own.pop(tenant).panel.errors)
+        self._changed()
+
+    def _changed(self) -> None:
         self._outcomes.clear()
-        self._panel.load(states)
+        self.budgets = {
+            named_for(tenant, name): budget
+            for tenant, bench in self._benches
+            for name, budget in bench.panel.budgets.items()
+        }
         self._allot()
 
     @property
-    def budgets(self) -> Mapping[str, Budget]:
-        """What the policies that stand spend of the cluster's."""
-        return self._panel.budgets
+    def _benches(self) -> list[tuple[str, Bench]]:
+        return [(DEFAULT_TENANT, self._others), *sorted(self._own.items())]
 
     @property
     def errors(self) -> Mapping[str, int]:
@@ -142,22 +126,26 @@ class Judge:
 
         Attributes that no policy could be asked about, which would be a defect, are under "".
         """
-        failures = self.policies.sampling.facts.failures
-        return {**self._panel.errors, "": failures} if failures else self._panel.errors
+        found = Counter(self._errors_before)
+        for _, bench in self._benches:
+            found.update(bench.panel.errors)
+            found.update({"": bench.policies.sampling.facts.failures})
+        return +found
 
     @property
     def overflowed(self) -> Mapping[str, int]:
         """Traces whose key was one too many for its rule, by rule, since these policies stand."""
-        seated: list[object] = [seat.policy for seat in self._panel.seats]
-        return next((each.overflowed for each in seated if isinstance(each, Rules)), {})
+        found: Counter[str] = Counter()
+        for _, bench in self._benches:
+            for seat in bench.panel.seats:
+                policy: object = seat.policy
+                if isinstance(policy, Rules):
+                    found.update(policy.overflowed)
+        return found
 
     def _allot(self) -> None:
         if self._control is not None:
             self._control.allot(self.budgets)
-
-    @property
-    def _panel(self) -> Panel:
-        return self.policies.sampling.panel
 
     def outcomes(
         self, traces: Sequence[Trace], times: Sequence[int], reasons: Sequence[str], *, by_ms: int
@@ -167,9 +155,11 @@ class Judge:
         Marks count that were made *by_ms* before that, or earlier.
         """
         verdicts = self._verdicts(traces, times)
-        found = []
+        found, known = [], self._outcomes
         for trace, verdict, at, reason in zip(traces, verdicts, times, reasons, strict=True):
-            outcome = self._outcomes.get((verdict, reason)) or self._outcome(verdict, reason)
+            outcome = known.get((verdict, reason, trace.tenant))
+            if outcome is None:
+                outcome = self._outcome(verdict, reason, trace.tenant)
             found.append(self._ended(trace, outcome, at, by_ms))
         return found
 
@@ -183,12 +173,26 @@ class Judge:
 
     def _verdicts(self, traces: Sequence[Trace], times: Sequence[int]) -> list[Verdict]:
         """Return what the policies say; their parts of budgets may change in between."""
-        self._restored = {}
-        decide, found = self.policies.sampling.decide, list[Verdict]()
+        self._states.forget_restored()
+        decide, found = self._decide if self._own else self.policies.sampling.decide, []
         if self._control is None:
             return decide(traces, times)
         for piece in self._control.stretches(times, self.budgets):
             found += decide(traces[piece], times[piece])
+        return found
+
+    def _decide(self, traces: Sequence[Trace], times: Sequence[int]) -> list[Verdict]:
+        """Return what each trace's own policies say."""
+        places: dict[Bench, list[int]] = {}
+        for place, trace in enumerate(traces):
+            places.setdefault(self.bench(trace.tenant), []).append(place)
+        found = [NOT_KEPT] * len(traces)
+        for bench, own in places.items():
+            verdicts = bench.policies.sampling.decide(
+                [traces[place] for place in own], [times[place] for place in own]
+            )
+            for place, verdict in zip(own, verdicts, strict=True):
+                found[place] = verdict
         return found
 
     def alone(self, message: Trace, trace: Trace, at: int) -> Outcome | None:
@@ -200,12 +204,13 @@ class Judge:
         (verdict,) = self._verdicts([message], [at])
         if verdict.decision == "not_sampled":
             return None
-        dropping = (seat.policy for seat in self._panel.seats if seat.policy.may_drop)
+        seats = self.bench(message.tenant).panel.seats
+        dropping = (seat.policy for seat in seats if seat.policy.may_drop)
         if verdict.decision == "sampled" and any(
             policy.vote(message, at) is not ERROR for policy in dropping
         ):
             return None
-        return self._ended(trace, self._outcome(verdict, "ingest"), at, by_ms=1)
+        return self._ended(trace, self._outcome(verdict, "ingest", trace.tenant), at, by_ms=1)
 
     def late(self, trace_id: bytes, outcome: Outcome, at: int) -> None:
         """Hear that spans of *trace_id* came at *at*, long after its *outcome*."""
@@ -214,15 +219,16 @@ class Judge:
 
     def not_sampled(self, trace: Trace, at: int, reason: str, by_ms: int) -> Outcome:
         """Return what becomes of *trace* when the policies are not asked."""
-        outcome = self._outcome(Verdict("not_sampled", None, None, None), reason)
+        outcome = self._outcome(NOT_KEPT, reason, trace.tenant)
         return self._ended(trace, outcome, at, by_ms)
 
-    def _outcome(self, verdict: Verdict, reason: str) -> Outcome:
+    def _outcome(self, verdict: Verdict, reason: str, tenant: str) -> Outcome:
         decision, policy, probability, inclusion = verdict
-        found = Outcome(decision, policy, probability, self.policies.version, reason, inclusion)
+        version = self.bench(tenant).policies.version
+        found = Outcome(decision, policy, probability, version, reason, inclusion, tenant)
         if len(self._outcomes) >= _MAX_KNOWN_OUTCOMES:
             self._outcomes.clear()
-        self._outcomes[verdict, reason] = found
+        self._outcomes[verdict, reason, tenant] = found
         return found
 
     def _kept_anyway(self, trace: Trace, outcome: Outcome, at: int, by_ms: int) -> Outcome:
@@ -232,41 +238,30 @@ class Judge:
         is only linked to nobody knows the chance.
         """
         name = None
-        if trace.facts & self.policies.forced:
+        if trace.facts & self.bench(trace.tenant).policies.forced:
             name = "forced"
         elif self._keeps and self._keeps.is_wanted(trace.trace_id, at - by_ms):
             name = "alert"
         if name is not None:
             if outcome.is_sampled:
                 return outcome._replace(inclusion=1.0)
-            return Outcome("sampled", name, 1.0, outcome.version, outcome.reason, 1.0)
+            return outcome._replace(decision="sampled", policy=name, probability=1.0, inclusion=1.0)
         control = self._control
         if outcome.is_sampled or control is None:
             return outcome
         if control.is_linked(trace.trace_id, at):
-            return Outcome("sampled", LINKED, None, outcome.version, outcome.reason, None)
+            return outcome._replace(
+                decision="sampled", policy=LINKED, probability=None, inclusion=None
+            )
         return outcome
 
     def restore(self) -> None:
         """Go on from the states that the store has."""
-        self._stored = self._store.get(STATES_KEY) or b""
-        if self._stored:
-            if self._stored[:1] != _VERSION:
-                raise ValueError(
-                    f"policies have state of version {self._stored[0]}; this tailrace reads "
-                    f"version {_VERSION[0]}. Run the version that wrote it."
-                )
-            self._restored = json.loads(self._stored[1:])
-            self._panel.load(self._restored)
+        self._states.restore()
+        for tenant, bench in self._benches:
+            bench.panel.load(self._states.restored(tenant, keep=True))
         self._allot()
 
     def seal(self) -> None:
         """Put the states of the policies into the store, if they have changed."""
-        if not self._panel.has_state and not self._stored:
-            return
-        states = self._panel.state()
-        # Budgets are counted in millionths, so integers may be of more than 64 bits.
-        value = _VERSION + json.dumps(states, sort_keys=True, separators=(",", ":")).encode()
-        if value != self._stored:
-            self._stored = value
-            self._store.put(STATES_KEY, value)
+        self._states.seal({tenant: bench.panel for tenant, bench in self._benches})

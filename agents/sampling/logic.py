@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tailrace.agents.sampling.control import Control
-from tailrace.agents.sampling.judge import StandingPolicies
 from tailrace.agents.sampling.links import LINKED
 from tailrace.agents.sampling.outputs import write
 from tailrace.agents.sampling.routes import Routes
 from tailrace.agents.sampling.sampler import Effect, Late, Sampler
+from tailrace.agents.sampling.standing import Build, TenantVersions
 from tailrace.schemas.control import Heard
 from tailrace.schemas.definitions import Definitions
+from tailrace.schemas.definitions.definition import DEFAULT_TENANT
 from tailrace.schemas.records import Arrivals, Outbox, Output, Totals
 from tailrace.schemas.spans import SpanBatch
 from tailrace.tables.decisions import CONFIGURED, Outcome
@@ -34,6 +35,14 @@ class SamplingOutputs:
     stamps: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Policies:
+    """Which policies definitions let stand, and how they are built; `default` always has some."""
+
+    standing: Callable[[Definitions], TenantVersions]
+    build: Build
+
+
 class SamplingLogic:
     """A Logic of the spans stage around one partition's Sampler.
 
@@ -47,7 +56,7 @@ class SamplingLogic:
         sampler: Sampler,
         outputs: SamplingOutputs,
         keeps: Keeps | None = None,
-        policies: Callable[[Definitions], StandingPolicies | None] = lambda _: None,
+        policies: Policies | None = None,
         control: Control | None = None,
     ) -> None:
         self._sampler = sampler
@@ -56,7 +65,7 @@ class SamplingLogic:
         self._policies = policies
         self.control = control
         """The partition's end of the control log, if there is one; the sampler's judge has it."""
-        self._version = CONFIGURED
+        self._versions = {DEFAULT_TENANT: CONFIGURED}
         self._now = 0
 
     @property
@@ -85,9 +94,9 @@ class SamplingLogic:
         return self._sampler.pending_spans
 
     @property
-    def policy_version(self) -> str:
-        """The version of the policies that decide."""
-        return self._version
+    def policy_versions(self) -> Mapping[str, str]:
+        """The versions of the policies that decide, by tenant; `default` for all others."""
+        return self._versions
 
     @property
     def policy_errors(self) -> Mapping[str, int]:
@@ -108,11 +117,16 @@ class SamplingLogic:
         self._sampler.restore(now)
 
     def inform(self, definitions: Definitions, outbox: Outbox, totals: Totals) -> None:
-        """Decide by the policies of *definitions* from now on, if they are of another version."""
-        policies = self._policies(definitions)
-        if policies is not None and policies.version != self._version:
-            self._version = policies.version
-            self._sampler.use(policies)
+        """Decide by the policies of *definitions* from now on, where their version is another."""
+        if self._policies is None:
+            return
+        standing, judge = self._policies.standing(definitions), self._sampler.judge
+        for tenant in sorted(self._versions.keys() - standing.keys()):
+            judge.withdraw(tenant)
+        for tenant, version in standing.items():
+            if self._versions.get(tenant) != version.name:
+                judge.use(self._policies.build(version), tenant)
+        self._versions = {tenant: version.name for tenant, version in standing.items()}
 
     def hear(self, records: Iterable[Heard], outbox: Outbox, totals: Totals) -> None:
         """Take what stands next on the control log."""

@@ -5,8 +5,9 @@ Laws:
 - A trace is decided once: when its wait ends, in the order of due times, before any record that
   is later than that; or sooner, when it or the partition reaches a limit, with that as its reason.
 - What is decided is a function of the fragments in their order, of stream time, of the marks and
-  links that stood when it was due, and of the policies that stood then: a trace that waits when
-  they change is looked at anew.
+  links that stood when it was due, and of the policies that stood then for its tenant: a trace
+  that waits when these change is looked at anew.
+- A trace's tenant is that of its first span.
 - Every decoded span is kept, dropped, or pending in exactly one open trace.
 """
 
@@ -14,19 +15,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from tailrace.agents.sampling.due import DueTraces
 from tailrace.agents.sampling.facts import NO_END, NO_START
-from tailrace.agents.sampling.fragments import Fragment, summarise
-from tailrace.agents.sampling.judge import Judge, StandingPolicies
+from tailrace.agents.sampling.fragments import Fragment, selected, summarise
+from tailrace.agents.sampling.judge import Bench, Judge
 from tailrace.agents.sampling.services import ServiceNames
 from tailrace.agents.sampling.splits import SplitTraces
+from tailrace.schemas.definitions.definition import DEFAULT_TENANT
 from tailrace.schemas.otlp.request import by_resource
 from tailrace.schemas.spans import SpanBatch
 from tailrace.tables.decisions import DecisionTable, Outcome
 from tailrace.tables.trace_buffers import TraceBuffers
 from tailrace.tables.traces import OpenTrace
+
+Tenants: TypeAlias = Sequence[str] | None
+"""One for each fragment of a batch; None: all are of `default`."""
+_OF_SEVERAL: Final = -1
+"""The epoch of a trace whose facts are not for the same policies."""
 
 
 class Decided(NamedTuple):
@@ -86,6 +93,8 @@ class Sampler:
         self._splits = splits
         self._decode = decode
         self._open: dict[bytes, OpenTrace] = {}
+        self._foreign = 0
+        """How many of those are of another tenant than `default`."""
         self._due = DueTraces(settings.decision_wait_ms, settings.root_wait_ms)
         self._has_roots = settings.root_wait_ms is not None
         self._is_watching = bool(
@@ -118,7 +127,7 @@ class Sampler:
         merge, append, has_roots = self._merge, self._buffers.append, self._has_roots
         unknown = [each for each in set(batch.fragment_trace_id) if each not in open_traces]
         older = dict(zip(unknown, self._decisions.find_older(unknown), strict=True))
-        for fragment in self._summarised(batch):
+        for fragment in self._summarised(batch, *self._tenants(batch)):
             trace_id, message = fragment[0], fragment[1]
             now = times[message]
             if due.next < now:
@@ -130,12 +139,12 @@ class Sampler:
                     effects.append(self._late(fragment, outcome, now))
                     continue
                 effects += self._make_room(now)
-                trace = self._opened(trace_id, now)
+                trace = self._opened(trace_id, now, fragment[11], fragment[12])
             merge(trace, fragment)
             if fragment[7] is not None and has_roots:
                 due.rooted(trace, now)
             self.pending_spans += fragment[4]
-            trace.fragments.append(append(fragment[8], now))
+            trace.fragments.append(append(fragment[8], now, trace.tenant))
             if self._is_watching:
                 effects += self._watched(trace, fragment, now)
         if times:
@@ -163,10 +172,6 @@ class Sampler:
         outcomes = [self._outcome(each, older, now) for each in decided]
         return sum(each is not None and not each.is_sampled for each in outcomes)
 
-    def use(self, policies: StandingPolicies) -> None:
-        """Decide by *policies* from now on, also the traces that are open."""
-        self._judge.use(policies)
-
     def seal(self, now: int) -> None:
         """Put into the store what is only in memory."""
         self._buffers.seal()
@@ -178,14 +183,18 @@ class Sampler:
         self._decisions.restore(now)
         self._judge.restore()
         for rows in self._buffers.restore():
-            batch = self._decode([raw for _, _, raw in rows])
+            batch = self._decode([row.raw for row in rows])
             known = self._decisions.find_older(batch.fragment_trace_id)
-            for fragment, decided in zip(self._summarised(batch), known, strict=True):
-                ref, at, _ = rows[fragment[1]]
+            tenants = [rows[message].tenant for message in batch.fragment_message.tolist()]
+            fragments = self._summarised(batch, tenants, tenants)
+            for fragment, decided in zip(fragments, known, strict=True):
+                ref, at, _, tenant = rows[fragment[1]]
                 if decided is not None and self._decisions.was_made(decided[1], since=at):
                     self._buffers.release([ref])
                     continue
-                trace = self._open.get(fragment[0]) or self._opened(fragment[0], at)
+                trace = self._open.get(fragment[0])
+                if trace is None:
+                    trace = self._opened(fragment[0], at, tenant, fragment[12])
                 self._add(trace, fragment, at)
                 trace.fragments.append(ref)
 
@@ -194,19 +203,58 @@ class Sampler:
         for trace_id in self._open:
             self._splits.closed(trace_id)
 
-    def _summarised(self, batch: SpanBatch) -> Sequence[Fragment]:
-        policies = self._judge.policies
-        return list(summarise(batch, policies.sampling.facts, self.services, policies.keys))
+    def _tenants(self, batch: SpanBatch) -> tuple[Tenants, Tenants]:
+        """Return whose each fragment of *batch* is, and whose trace it is of.
+
+        The latter as known before any trace of the batch is decided: one that is opened anew in
+        between may turn out to be another's, and is then looked at anew.
+        """
+        if not len(batch.tenant) and not self._foreign:
+            return None, None
+        said = [DEFAULT_TENANT] * len(batch.raw)
+        if len(batch.tenant):
+            ids = batch.tenant[batch.fragment_start[:-1]].tolist()
+            said = [batch.strings[each] for each in ids]
+        owners: dict[bytes, str] = {}
+        for trace_id, tenant in zip(batch.fragment_trace_id, said, strict=True):
+            trace = self._open.get(trace_id)
+            owners.setdefault(trace_id, tenant if trace is None else trace.tenant)
+        return said, [owners[each] for each in batch.fragment_trace_id]
+
+    def _summarised(
+        self, batch: SpanBatch, tenants: Tenants, owners: Tenants
+    ) -> Sequence[Fragment]:
+        """Return the fragments of *batch*, of *tenants*, as those see them who judge *owners*."""
+        judge, count = self._judge, len(batch.raw)
+        if judge.is_one or tenants is None or owners is None:
+            return self._seen_by(judge.bench(DEFAULT_TENANT), batch, tenants)
+        places: dict[Bench, list[int]] = {}
+        for place, owner in enumerate(owners):
+            places.setdefault(judge.bench(owner), []).append(place)
+        found: dict[int, Fragment] = {}
+        for bench, own in places.items():
+            part = batch if len(own) == count else selected(batch, own)
+            seen = self._seen_by(bench, part, [tenants[place] for place in own])
+            found.update(zip(own, seen, strict=True))
+        return [found[place] for place in range(count)]
+
+    def _seen_by(self, bench: Bench, batch: SpanBatch, tenants: Tenants) -> list[Fragment]:
+        policies = bench.policies
+        facts, keys = policies.sampling.facts, policies.keys
+        return list(summarise(batch, facts, self.services, keys, tenants, bench.epoch))
 
     def _merge(self, trace: OpenTrace, fragment: Fragment) -> None:
         """Let *trace* have what *fragment* says of it."""
-        _, _, start, end, spans, facts, services, root, raw, more, keys = fragment
+        _, _, start, end, spans, facts, services, root, raw, more, keys, _, epoch = fragment
         if more is not None:
             facts |= more(trace.facts, trace.start, trace.end)
         trace.merge(start, end, spans, facts, services, root)
         trace.size += len(raw)
-        if keys and self._judge.policies.keys is not None:
-            trace.keys = self._judge.policies.keys.merge(trace.keys, keys)
+        if epoch != trace.epoch:
+            trace.epoch = _OF_SEVERAL
+        elif keys:
+            known = self._judge.bench(trace.tenant).policies.keys
+            trace.keys = trace.keys if known is None else known.merge(trace.keys, keys)
 
     def _add(self, trace: OpenTrace, fragment: Fragment, now: int) -> None:
         """Let *trace* know what *fragment*, which came at *now*, brings."""
@@ -242,10 +290,16 @@ class Sampler:
         """
         most = self._settings.max_bytes
         parts = by_resource(fragment[8])
-        seen = [fragment] if len(parts) == 1 else self._summarised(self._decode(parts))
+        epoch = self._judge.bench(trace.tenant).epoch
+        seen: Sequence[Fragment] = [fragment]
+        if len(parts) > 1 or fragment[12] != epoch:
+            owners = [trace.tenant] * len(parts)
+            seen = self._summarised(self._decode(parts), owners, owners)
         spans, size = trace.spans - fragment[4], trace.size - len(fragment[8])
         for part in seen:
-            alone = OpenTrace(trace.trace_id, trace.due, NO_START, NO_END)
+            alone = OpenTrace(
+                trace.trace_id, trace.due, NO_START, NO_END, tenant=trace.tenant, epoch=epoch
+            )
             self._merge(alone, part)
             alone.spans, alone.size = spans, size = spans + part[4], size + len(part[8])
             if most and size > most:
@@ -267,13 +321,14 @@ class Sampler:
     def _late(self, fragment: Fragment, outcome: Outcome, now: int) -> Late:
         trace_id, raw = fragment[0], fragment[8]
         self._judge.late(trace_id, outcome, now)
-        late = OpenTrace(trace_id, now, NO_START, NO_END)
+        late = OpenTrace(trace_id, now, NO_START, NO_END, tenant=fragment[11], epoch=fragment[12])
         self._merge(late, fragment)
         return Late(late, outcome, now, [raw] if self._forwards(outcome) else [])
 
-    def _opened(self, trace_id: bytes, now: int) -> OpenTrace:
-        trace = OpenTrace(trace_id, now, NO_START, NO_END, epoch=self._judge.epoch)
+    def _opened(self, trace_id: bytes, now: int, tenant: str, epoch: int) -> OpenTrace:
+        trace = OpenTrace(trace_id, now, NO_START, NO_END, tenant=tenant, epoch=epoch)
         self._open[trace_id] = trace
+        self._foreign += tenant != DEFAULT_TENANT
         self._splits.opened(trace_id)
         self._due.add(trace, now)
         return trace
@@ -304,7 +359,8 @@ class Sampler:
 
     def _see_anew(self, traces: Sequence[OpenTrace]) -> None:
         """Let *traces* have the facts that the policies that stand now ask for."""
-        stale = [trace for trace in traces if trace.epoch != self._judge.epoch]
+        bench = self._judge.bench
+        stale = [trace for trace in traces if trace.epoch != bench(trace.tenant).epoch]
         if stale:
             self._look_again(stale)
 
@@ -312,12 +368,19 @@ class Sampler:
         owners = [trace for trace in traces for _ in trace.fragments]
         raw = self._buffers.read_many([each.fragments for each in traces])
         batch = self._decode([value for values in raw for value in values])
-        anew = {id(trace): OpenTrace(trace.trace_id, 0, NO_START, NO_END) for trace in traces}
-        for fragment in self._summarised(batch):
+        anew = {
+            id(trace): OpenTrace(
+                trace.trace_id, 0, NO_START, NO_END, tenant=trace.tenant,
+                epoch=self._judge.bench(trace.tenant).epoch,
+            )
+            for trace in traces
+        }  # fmt: skip
+        tenants = [owners[message].tenant for message in batch.fragment_message.tolist()]
+        for fragment in self._summarised(batch, tenants, tenants):
             self._merge(anew[id(owners[fragment[1]])], fragment)
         for trace in traces:
-            trace.facts, trace.keys = anew[id(trace)].facts, anew[id(trace)].keys
-            trace.epoch = self._judge.epoch
+            seen = anew[id(trace)]
+            trace.facts, trace.keys, trace.epoch = seen.facts, seen.keys, seen.epoch
 
     def _end(
         self, traces: Sequence[OpenTrace], outcomes: Sequence[Outcome], times: Sequence[int]
@@ -331,6 +394,7 @@ class Sampler:
         found: list[Effect] = []
         for trace, outcome, at, raw in zip(traces, outcomes, times, fragments, strict=True):
             del self._open[trace.trace_id]
+            self._foreign -= trace.tenant != DEFAULT_TENANT
             self._splits.closed(trace.trace_id)
             self.pending_spans -= trace.spans
             self._buffers.release(trace.fragments)

@@ -31,7 +31,7 @@ _SECTION: Final = "tail_sampling"
 
 
 class TailSamplingSpec(PolicySet):
-    """The policies that decide, instead of the config's. The newest definition stands."""
+    """The policies that decide a tenant's traces, instead of the config's. The newest stands."""
 
     def contradictions(self) -> Iterator[Remark]:
         yield from super().contradictions()
@@ -71,14 +71,20 @@ def at(path: Path) -> Definition[TailSamplingSpec]:
     return of_file(read_text(path), str(path))
 
 
-def standing(definitions: Definitions) -> tuple[str, TailSamplingSpec] | None:
-    """Return the policies that stand, with their version; None: the config's do."""
-    newest: Definition[TailSamplingSpec] | None = None
+def standing(definitions: Definitions) -> dict[str, tuple[str, TailSamplingSpec]]:
+    """Return the policies that stand, with their version, by tenant.
+
+    Those of `default` stand for all tenants that are not here; where it is not here, the config's.
+    """
+    newest: dict[str, Definition[TailSamplingSpec]] = {}
     for each in definitions.of(TAIL_SAMPLING):
-        if each.tenant == DEFAULT_TENANT and (newest is None or each.version > newest.version):
-            newest = each
-    if newest is None:
-        return None
-    if newest.name == OF_FILE:
-        return newest.annotations[_VERSION], newest.spec
-    return str(newest.version), newest.spec
+        known = newest.get(each.tenant)
+        if known is None or each.version > known.version:
+            newest[each.tenant] = each
+    return {tenant: (_version(each), each.spec) for tenant, each in newest.items()}
+
+
+def _version(definition: Definition[TailSamplingSpec]) -> str:
+    if definition.name == OF_FILE and definition.tenant == DEFAULT_TENANT:
+        return definition.annotations[_VERSION]
+    return str(definition.version)

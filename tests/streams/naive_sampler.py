@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -69,6 +69,7 @@ class Verdict:
     at: int
     version: str
     reason: str = "wait"
+    tenant: str = "default"
 
 
 @dataclass
@@ -78,6 +79,7 @@ class Waiting:
     due: int
     turn: int
     order: int
+    tenant: str
     spans: list[Span] = field(default_factory=list)
     bytes: int = 0
 
@@ -86,7 +88,7 @@ class Waiting:
 class NaiveSampler:
     """Feed it records in order; `decisions` and `sampled` are then what must have been sent.
 
-    `policies` and `version`: what stands.
+    `policies` and `version`: what stands; `own`: that of tenants which have their own.
     """
 
     limits: Limits
@@ -99,11 +101,12 @@ class NaiveSampler:
     verdicts: dict[bytes, Verdict] = field(default_factory=dict)
     policies: Sequence[str] = ALL
     version: str = "0"
+    own: dict[str, tuple[Sequence[str], str]] = field(default_factory=dict)
     made: list[Verdict] = field(default_factory=list)
     """All verdicts, in order."""
 
-    def record(self, timestamp: int, spans: Iterable[Span]) -> None:
-        """One record with *spans*; those without a trace ID of 16 bytes are no part of it.
+    def record(self, timestamp: int, spans: Iterable[Span], tenant: str = "default") -> None:
+        """One record of *tenant* with *spans*; those without a trace ID of 16 bytes are left out.
 
         Neighbours of one service have a resource in common.
         """
@@ -118,7 +121,7 @@ class NaiveSampler:
             if len(span.trace_id) == 16:
                 parts.setdefault(span.trace_id, {}).setdefault(resource, []).append(span)
         for trace_id, blocks in parts.items():
-            self._arrive(trace_id, list(blocks.values()), _size(spans, trace_id))
+            self._arrive(trace_id, list(blocks.values()), _size(spans, trace_id), tenant)
 
     def decide_before(self, now: int) -> None:
         """Time goes on to *now*."""
@@ -127,7 +130,7 @@ class NaiveSampler:
             if at < now:
                 self._decide(trace_id, at, "root" if turn else "wait")
 
-    def _arrive(self, trace_id: bytes, blocks: list[list[Span]], size: int) -> None:
+    def _arrive(self, trace_id: bytes, blocks: list[list[Span]], size: int, tenant: str) -> None:
         spans = [span for block in blocks for span in block]
         self.arrived += 1
         verdict = self.verdicts.get(trace_id)
@@ -137,7 +140,8 @@ class NaiveSampler:
                 return
             if len(self.waiting) == self.limits.num_traces:
                 self._decide(next(iter(self.waiting)), self.now, "traces")
-            self.waiting[trace_id] = Waiting(self.now + self.limits.wait_ms, 0, self.arrived)
+            due = self.now + self.limits.wait_ms
+            self.waiting[trace_id] = Waiting(due, 0, self.arrived, tenant)
         waiting = self.waiting[trace_id]
         waiting.spans.extend(spans)
         waiting.bytes += size
@@ -151,7 +155,7 @@ class NaiveSampler:
             if sampled is not None:
                 self._end(trace_id, sampled, "ingest")
         elif 0 < self.limits.max_bytes < waiting.bytes:
-            self._end(trace_id, self._not_sampled(self.now), "bytes")
+            self._end(trace_id, self._not_sampled(trace_id, self.now), "bytes")
         elif 0 < self.limits.max_spans <= len(waiting.spans):
             self._decide(trace_id, self.now, "spans")
 
@@ -167,15 +171,22 @@ class NaiveSampler:
         return is_recent and (not limit or later < limit)
 
     def _judged(self, trace_id: bytes, spans: Sequence[Span], at: int) -> Verdict:
-        return judged(trace_id, spans, at, self.policies, self.version)
+        tenant = self.waiting[trace_id].tenant
+        policies, version = self.own.get(tenant, (self.policies, self.version))
+        verdict = judged(trace_id, spans, at, policies, version)
+        verdict.tenant = tenant
+        if self.limits.judges_messages and verdict.policy == "half":
+            verdict.probability = 0.5  # nobody is asked after the first who samples
+        return verdict
 
-    def _not_sampled(self, at: int) -> Verdict:
-        return Verdict("not_sampled", None, None, at, self.version)
+    def _not_sampled(self, trace_id: bytes, at: int) -> Verdict:
+        verdict = self._judged(trace_id, self.waiting[trace_id].spans, at)
+        return replace(verdict, decision="not_sampled", policy=None, probability=None)
 
     def _decide(self, trace_id: bytes, at: int, reason: str) -> None:
         verdict = self._judged(trace_id, self.waiting[trace_id].spans, at)
         if self.limits.judges_messages:
-            verdict = self._not_sampled(at)
+            verdict = self._not_sampled(trace_id, at)
         self._end(trace_id, verdict, reason)
 
     def _end(self, trace_id: bytes, verdict: Verdict, reason: str) -> None:
@@ -193,7 +204,7 @@ class NaiveSampler:
         self.decisions.append(
             {
                 "trace_id": trace_id.hex(),
-                "tenant": "default",
+                "tenant": verdict.tenant,
                 "decision": verdict.decision,
                 "policy": verdict.policy,
                 "probability": verdict.probability,

@@ -39,9 +39,11 @@ event; one after which the files lack what was committed, or are lost; a death, 
 under way."""
 
 
-def policies(version: int, spec: Mapping[str, Any], name: str = "policies") -> Definition[Any]:
+def policies(
+    version: int, spec: Mapping[str, Any], name: str = "policies", tenant: str = "default"
+) -> Definition[Any]:
     """Sampling policies as a definition."""
-    key = DefinitionKey(TAIL_SAMPLING, "default", name)
+    key = DefinitionKey(TAIL_SAMPLING, tenant, name)
     return Definition(key, {}, {}, TailSamplingSpec.model_validate(spec), version)
 
 
@@ -61,11 +63,13 @@ class Story:
     heard: Mapping[int, Sequence[ControlRecord]] = field(default_factory=dict)
     relieved: Mapping[int, int] = field(default_factory=dict)
     capabilities: tuple[str, ...] = ("sampling",)
+    tenancy: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def config(self) -> WorkerConfig:
         """The config of such a worker."""
-        return _config(orjson.dumps({"only": self.capabilities, "tail_sampling": self.section}))
+        sections = {"only": self.capabilities, "tail_sampling": self.section}
+        return _config(orjson.dumps({**sections, "tenancy": self.tenancy}))
 
     def is_told(self, position: int) -> bool:
         """True if something other than a record comes before record *position*."""

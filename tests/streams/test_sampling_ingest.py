@@ -29,5 +29,5 @@ def test_policies_that_need_whole_traces_are_not_taken_and_the_configs_stay() ->
         definition = of_file(text, "policies.yaml")
         task.inform(Definitions.of_all([definition], version))
         sampling = task.logics["sampling"]
-        versions.append(sampling.policy_version)  # type: ignore[attr-defined]
+        versions.append(sampling.policy_versions["default"])  # type: ignore[attr-defined]
     assert [version[:5] for version in versions] == ["0", "file-", "0"]

@@ -13,6 +13,7 @@ from tailrace.tables.store import MemoryDisk, PartitionStore
 from tailrace.tables.trace_buffers import SEGMENT_BYTES, FragmentRef, SegmentCache, TraceBuffers
 
 CACHE_BYTES = 1000
+TENANTS = st.sampled_from(["default", "default", "acme", "é"])
 FRAGMENTS = st.builds(
     lambda octet, size: bytes([octet]) * size,
     st.integers(0, 255),
@@ -32,17 +33,17 @@ class BuffersAreADictionary(RuleBasedStateMachine):
         self.store = PartitionStore(MemoryDisk())
         self.cache = SegmentCache(CACHE_BYTES)
         self.buffers = TraceBuffers(self.store, self.cache)
-        self.model: dict[FragmentRef, tuple[int, bytes]] = {}
-        self.released: dict[FragmentRef, tuple[int, bytes]] = {}
+        self.model: dict[FragmentRef, tuple[int, bytes, str]] = {}
+        self.released: dict[FragmentRef, tuple[int, bytes, str]] = {}
         self.now = 0
 
-    @rule(fragments=st.lists(FRAGMENTS, min_size=1, max_size=4))
-    def append(self, fragments: list[bytes]) -> None:
-        for raw in fragments:
+    @rule(fragments=st.lists(st.tuples(FRAGMENTS, TENANTS), min_size=1, max_size=4))
+    def append(self, fragments: list[tuple[bytes, str]]) -> None:
+        for raw, tenant in fragments:
             self.now += 1
-            ref = self.buffers.append(raw, self.now)
+            ref = self.buffers.append(raw, self.now, tenant)
             assert ref not in self.model
-            self.model[ref] = (self.now, raw)
+            self.model[ref] = (self.now, raw, tenant)
             self.released.pop(ref, None)
 
     @rule(data=st.data(), reads=st.booleans())
@@ -65,10 +66,10 @@ class BuffersAreADictionary(RuleBasedStateMachine):
     def restore(self) -> None:
         self.buffers.seal()
         self.buffers = TraceBuffers(self.store, self.cache)
-        found: dict[FragmentRef, tuple[int, bytes]] = {}
+        found: dict[FragmentRef, tuple[int, bytes, str]] = {}
         for rows in self.buffers.restore():
-            found |= {ref: (at, raw) for ref, at, raw in rows}
-            self.buffers.release([ref for ref, _, _ in rows if ref not in self.model])
+            found |= {ref: (at, raw, tenant) for ref, at, raw, tenant in rows}
+            self.buffers.release([row.ref for row in rows if row.ref not in self.model])
         # What was released after its segment was written comes back until the segment goes.
         assert found | self.model == found
         assert found.items() <= (self.model | self.released).items()
@@ -76,7 +77,7 @@ class BuffersAreADictionary(RuleBasedStateMachine):
 
     @invariant()
     def every_fragment_is_read_as_it_came(self) -> None:
-        assert self.buffers.read(self.model) == [raw for _, raw in self.model.values()]
+        assert self.buffers.read(self.model) == [raw for _, raw, _ in self.model.values()]
 
     @invariant()
     def the_store_has_a_segment_only_while_a_fragment_of_it_is_wanted(self) -> None:
@@ -92,7 +93,7 @@ class BuffersAreADictionary(RuleBasedStateMachine):
     @invariant()
     def open_bytes_are_those_that_no_segment_has(self) -> None:
         stored = {int.from_bytes(key[1:], "big") for key in segments(self.store)}
-        unwritten = [raw for ref, (_, raw) in self.model.items() if ref >> 24 not in stored]
+        unwritten = [raw for ref, (_, raw, _) in self.model.items() if ref >> 24 not in stored]
         assert self.buffers.open_bytes == sum(map(len, unwritten))
 
 
@@ -140,7 +141,7 @@ def test_a_fragment_that_was_released_in_memory_is_not_in_its_segment() -> None:
     buffers.seal()
     assert sum(len(value) for _, value in store.scan(b"s")) < 100
     restored = TraceBuffers(store, SegmentCache())
-    assert [[(at, raw) for _, at, raw in rows] for rows in restored.restore()] == [[(1, b"kept")]]
+    assert [[row[1:] for row in rows] for rows in restored.restore()] == [[(1, b"kept", "default")]]
 
 
 def test_segment_numbers_go_on_after_those_of_the_predecessor() -> None:
@@ -150,7 +151,7 @@ def test_segment_numbers_go_on_after_those_of_the_predecessor() -> None:
         first.append(raw, 1)
         first.seal()
     second = TraceBuffers(store, SegmentCache())
-    refs = [ref for rows in second.restore() for ref, _, _ in rows]
+    refs = [ref for rows in second.restore() for ref, *_ in rows]
     second.append(b"three", 2)
     second.seal()
     assert len(segments(store)) == 3

@@ -59,7 +59,7 @@ def fields(effect: Effect) -> dict[str, Any]:
     is_stamped = bool(effect.raw) and outcome.is_sampled and not is_late
     return {
         "trace_id": trace.trace_id.hex(),
-        "tenant": "default",
+        "tenant": outcome.tenant,
         "decision": outcome.decision,
         "policy": outcome.policy,
         "probability": outcome.probability,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tailrace.agents.sampling.judge import Judge, standing
+from tailrace.agents.sampling.judge import Judge
 from tailrace.agents.sampling.rules.rules import Rules
+from tailrace.agents.sampling.standing import standing
 from tailrace.schemas.definitions.tail_sampling import TailSamplingSpec, of_file
 from tailrace.tables.store import MemoryDisk, PartitionStore
 from tests.agents.sampling.policies.spans import SeenTrace

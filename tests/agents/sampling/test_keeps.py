@@ -13,13 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tailrace.agents.sampling.facts import Trace
-from tailrace.agents.sampling.judge import Judge, StandingPolicies
+from tailrace.agents.sampling.judge import Judge
 from tailrace.agents.sampling.logic import SamplingLogic, SamplingOutputs
 from tailrace.agents.sampling.panels import Panel
 from tailrace.agents.sampling.policies import SamplingPolicies, build_policies
 from tailrace.agents.sampling.routes import Routes
 from tailrace.agents.sampling.sampler import Sampler, SamplerSettings
 from tailrace.agents.sampling.splits import SplitTraces
+from tailrace.agents.sampling.standing import StandingPolicies
 from tailrace.agents.sampling.votes import DROPPED, NOT_SAMPLED, Certain, Vote
 from tailrace.schemas.config import parse
 from tailrace.schemas.matches import SignalId, decode_evidence, encode_group

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from tailrace.agents.sampling.judge import Judge, standing
+from tailrace.agents.sampling.judge import Judge
 from tailrace.agents.sampling.sampler import Decided, Effect, Sampler, SamplerSettings
 from tailrace.agents.sampling.splits import SplitTraces
+from tailrace.agents.sampling.standing import standing
 from tailrace.schemas.config import parse
 from tailrace.schemas.otlp.decoder import Decoder
 from tailrace.schemas.spans import AttributeColumn

@@ -49,6 +49,7 @@ class SeenTrace:
     spans: int = 0
     size: int = 0
     facts: int = 0
+    tenant: str = "default"
 
 
 def batch_of(

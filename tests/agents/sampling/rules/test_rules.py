@@ -34,6 +34,7 @@ class Seen:
     start: int = 0
     end: int = 0
     size: int = 0
+    tenant: str = "default"
 
 
 def _rules(*bodies: dict[str, Any]) -> Rules:
