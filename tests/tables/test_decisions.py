@@ -234,3 +234,28 @@ def test_outcomes_that_no_decision_has_any_more_are_forgotten() -> None:
         f"rate-{number}" for number in range(99_990, 100_000)
     ]
     assert len(table._outcomes) < 1 << 15
+
+
+OWN = KEPT._replace(tenant="acme")
+
+
+def test_whose_a_trace_was_is_remembered_with_what_was_decided() -> None:
+    store = PartitionStore(MemoryDisk())
+    table = table_of(store)
+    for trace_id, outcome in zip(IDS, (OWN, KEPT), strict=False):
+        table.record(trace_id, outcome, 0)
+    table.seal(0)
+    successor = table_of(store)
+    successor.restore(0)
+    assert found(successor, IDS[:2], 0) == [OWN, KEPT]
+
+
+def test_a_block_says_nothing_of_tenants_where_there_is_one() -> None:
+    versions = []
+    for outcome in (KEPT, OWN):
+        store = PartitionStore(MemoryDisk())
+        table = table_of(store)
+        table.record(IDS[0], outcome, 0)
+        table.seal(0)
+        versions += [value[:1] for _, value in store.scan(b"d")]
+    assert versions == [b"\x02", b"\x03"]

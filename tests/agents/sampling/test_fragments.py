@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tailrace.agents.sampling.facts import NO_END, NO_START
-from tailrace.agents.sampling.fragments import summarise
+from tailrace.agents.sampling.fragments import Fragment, selected, summarise
 from tailrace.agents.sampling.policies import build_policies
 from tailrace.agents.sampling.services import ServiceNames
 from tailrace.schemas.config import parse
@@ -66,7 +67,7 @@ def test_a_summary_is_what_a_loop_over_the_fragments_spans_finds(
     expected = parts(messages)
     assert len(found) == len(expected)
     for fragment, (number, spans) in zip(found, expected, strict=True):
-        trace_id, at, start, end, count, facts, bits, root, raw, after, _ = fragment
+        trace_id, at, start, end, count, facts, bits, root, raw, after, *_ = fragment
         roots = [span for span in spans if span.parent in (b"", bytes(8))]
         first = min(roots, key=lambda span: span.start, default=None)
         assert (trace_id, at, count) == (spans[0].trace_id, number, len(spans))
@@ -80,11 +81,30 @@ def test_a_summary_is_what_a_loop_over_the_fragments_spans_finds(
         assert flat([raw]) == flat([message(span) for span in spans])
 
 
+@given(st.data())
+def test_some_fragments_of_a_batch_say_what_they_say_in_it(data: st.DataObject) -> None:
+    messages = data.draw(MESSAGES)
+    policies = build_policies(parse(POLICIES).tail_sampling.policies)
+    batch = Decoder(policies.facts.attributes).decode([message(*spans) for spans in messages])
+    services = ServiceNames()
+    every = list(summarise(batch, policies.facts, services))
+    places = data.draw(st.lists(st.sampled_from(range(len(every))), unique=True).map(sorted)
+                       if every else st.just([]))  # fmt: skip
+    some = list(summarise(selected(batch, places), policies.facts, services))
+    assert [_told(each) for each in some] == [_told(every[place]) for place in places]
+
+
+def _told(fragment: Fragment) -> tuple[Any, ...]:
+    """All of *fragment*; of what depends on what was before, the answer where that is nothing."""
+    after = fragment[9]
+    return *fragment[:9], after and after(0, NO_START, NO_END), *fragment[10:]
+
+
 def test_without_policies_about_order_there_is_nothing_more_to_ask() -> None:
     policies = build_policies(())
     batch = Decoder().decode([message(Span(TRACES[0]))])
     [fragment] = summarise(batch, policies.facts, ServiceNames())
-    assert fragment[-1] is None
+    assert fragment[9:11] == (None, None)
 
 
 def test_a_batch_without_spans_has_no_fragments() -> None:
