@@ -63,6 +63,16 @@ def _text(value: bytes | None) -> str:
         return ""
 
 
+def said_tenant(
+    config: TenancyConfig, headers: Headers, resource: Mapping[str, AttributeValue]
+) -> str:
+    """Return what a record and a resource of it say; it may be no tenant."""
+    said = said_by_headers(config.header, headers)
+    if said is None:
+        said = said_by_resource(config.resource_attribute, resource)
+    return DEFAULT_TENANT if said is None else said
+
+
 class _Said(dict[tuple[str, bytes], int]):
     """Headers of records to the ids of their tenants."""
 

@@ -220,6 +220,9 @@ WORKER_METRICS = (
                  "worker started.", lambda around: around.engine.records_expired),
     WorkerMetric("key_mismatches", "Records whose key is not the trace ID, since the worker "
                  "started.", lambda around: around.spans.codec.key_mismatches),
+    WorkerMetric("refused_tenants", "Spans that said a tenant that can be none, and count as of "
+                 "`default`, since the worker started.",
+                 lambda around: around.spans.codec.refused_tenants),
     WorkerMetric("traces_split", "Traces that came in two partitions of this worker, since it "
                  "started.", lambda around: around.spans.splits.count),
     WorkerMetric("control_bad_records", "Records of the control topic that could not be read, "

@@ -42,6 +42,7 @@ class MetricInputTasks:
 
     def __init__(self, config: WorkerConfig, cluster: Cluster) -> None:
         self._codec = MetricCodec()
+        self._tenancy = config.tenancy
         self._dead_letters = DeadLetters(config.output.dead_letters, cluster.dead_letter_bytes)
         name = topics.rollups(config.app)
         self._topic = RollupTopic(
@@ -53,6 +54,7 @@ class MetricInputTasks:
 
     def build(self, id: TaskId, store: PartitionStore) -> Task[MetricRequests]:
         """Return the task *id* with what *store* has."""
-        logic = MetricSamplesLogic(store, self._topic, source(id.stage, id.partition))
+        name = source(id.stage, id.partition)
+        logic = MetricSamplesLogic(store, self._topic, name, self._tenancy)
         logics = {metric_samples_agent.NAME: logic}
         return Task(id, store, self._codec, logics, self._dead_letters.of_record)

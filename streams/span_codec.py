@@ -33,6 +33,11 @@ class SpanCodec:
         self.tenants = tenants
         self.key_mismatches = 0
 
+    @property
+    def refused_tenants(self) -> int:
+        """How many spans said a tenant that can be none."""
+        return 0 if self.tenants is None else self.tenants.refused
+
     def decode(self, records: Sequence[Record]) -> tuple[SpanBatch, Sequence[DeadLetter]]:
         letters: list[DeadLetter] = []
         values = [record.value for record in records]

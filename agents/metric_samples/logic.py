@@ -4,6 +4,7 @@
   any stream. Points seen = points asked for + points not asked for.
 - A source that has nothing to say says at least how far it has come: once an interval, when it
   falls idle, and every hour as long as it is. While nobody asks for anything it is idle.
+- A definition sees the points of its tenant: what the record's header says, or else the resource.
 - Only the start of what was watched from before it is passed on: a counter that was there before
   may be anything, for a collector that starts anew calls its own start that of everything.
 """
@@ -17,7 +18,9 @@ from typing import Final
 import orjson
 
 from tailrace.agents.metric_samples.watches import Watch, Watches, watches_for
+from tailrace.schemas.config.tenancy import ONE_TENANT, TenancyConfig
 from tailrace.schemas.definitions import Definitions
+from tailrace.schemas.definitions.definition import DEFAULT_TENANT
 from tailrace.schemas.matches import Series, SignalId, place
 from tailrace.schemas.metric_samples import (
     Meaning,
@@ -27,7 +30,8 @@ from tailrace.schemas.metric_samples import (
     encoded_bytes,
 )
 from tailrace.schemas.otlp.metrics import Point, Request, point_counts, points
-from tailrace.schemas.records import Arrivals, Outbox, Output, Totals
+from tailrace.schemas.records import Arrivals, Outbox, Output, Record, Totals
+from tailrace.schemas.tenants import is_tenant, said_tenant
 from tailrace.tables.interval_sums import RollupTopic
 from tailrace.tables.source_marks import SourceMarks
 from tailrace.tables.store import PartitionStore
@@ -42,8 +46,15 @@ _MS: Final = 1_000_000
 class MetricSamplesLogic:
     """A Logic of a stage of metrics; *source* names this partition in watermarks."""
 
-    def __init__(self, store: PartitionStore, topic: RollupTopic, source: str) -> None:
+    def __init__(
+        self,
+        store: PartitionStore,
+        topic: RollupTopic,
+        source: str,
+        tenancy: TenancyConfig = ONE_TENANT,
+    ) -> None:
         self._store = store
+        self._tenancy = tenancy
         self._topic = topic
         self._marks = SourceMarks(store, _MARKS, topic, source)
         self._watches: Watches = {}
@@ -66,14 +77,15 @@ class MetricSamplesLogic:
     def process(
         self, arrivals: Arrivals[Sequence[Request | None]], outbox: Outbox, totals: Totals
     ) -> None:
-        for request, now in zip(arrivals.decoded, arrivals.times, strict=True):
+        rows = zip(arrivals.decoded, arrivals.times, arrivals.records, strict=True)
+        for request, now, record in rows:
             if not self._watches:
                 self._marks.idle(now - now % self._topic.interval_ms, outbox)
             else:
                 self._begin(now)
                 self._marks.roll(now, outbox)
             if request is not None:
-                self._pass_on(request, now, outbox, totals)
+                self._pass_on(request, now, record, outbox, totals)
 
     def advance(self, now: int, outbox: Outbox, totals: Totals) -> None:
         self._begin(now)
@@ -103,11 +115,14 @@ class MetricSamplesLogic:
     def _keep_since(self) -> None:
         self._store.put(_SINCE, orjson.dumps(self._since, option=orjson.OPT_SORT_KEYS))
 
-    def _pass_on(self, request: Request, now: int, outbox: Outbox, totals: Totals) -> None:
+    def _pass_on(
+        self, request: Request, now: int, record: Record, outbox: Outbox, totals: Totals
+    ) -> None:
         seen, asked = point_counts(request), 0
         found: dict[int, list[Sample]] = {}
         for point in points(request, self._watches):
-            samples = list(self._samples(point, now, totals))
+            tenant = self._tenant(point, record, totals)
+            samples = list(self._samples(point, tenant, now, totals))
             asked += bool(samples)
             for sample in samples:
                 found.setdefault(self._place(sample), []).append(sample)
@@ -120,10 +135,20 @@ class MetricSamplesLogic:
                 outbox.send(self._topic.name, Output(None, value, now, (), partition))
             totals.add("metric_samples_sent", len(found[partition]))
 
-    def _samples(self, point: Point, now: int, totals: Totals) -> Iterator[Sample]:
+    def _tenant(self, point: Point, record: Record, totals: Totals) -> str:
+        """Return whose *point* of *record* is."""
+        if not self._tenancy.is_on:
+            return DEFAULT_TENANT
+        said = said_tenant(self._tenancy, record.headers, point.origin.resource)
+        if is_tenant(said):
+            return said
+        totals.add("metric_points_refused_tenants", 1)
+        return DEFAULT_TENANT
+
+    def _samples(self, point: Point, tenant: str, now: int, totals: Totals) -> Iterator[Sample]:
         """Yield a sample for each watch that wants *point* and finds in it what it is of."""
         for watch in self._watches[point.origin.metric]:
-            if not watch.wants(point):
+            if not watch.wants(point, tenant):
                 continue
             value = point.measured(watch.of)
             if value is None and point.has_value:

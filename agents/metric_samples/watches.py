@@ -30,6 +30,7 @@ class Watch:
     def __init__(self, signal: Signal) -> None:
         assert signal.metric is not None
         self.id: SignalId = signal.id
+        self.tenant = signal.tenant
         self.metric = signal.metric.name
         self.of: Of = signal.metric.of
         self._conditions = [
@@ -37,9 +38,12 @@ class Watch:
         ]
         self._fields = [_field(each) for each in signal.group_by]
 
-    def wants(self, point: Point) -> bool:
-        """True if the point's attributes are those asked for: its own, or else its resource's."""
-        return all(
+    def wants(self, point: Point, tenant: str) -> bool:
+        """True if *point*, which is of *tenant*, has the attributes that are asked for.
+
+        They are its own, or else its resource's.
+        """
+        return self.tenant == tenant and all(
             condition.holds(text_at(keys, point.attributes, point.origin.resource))
             for keys, condition in self._conditions
         )

@@ -31,3 +31,6 @@ class TenancyConfig(Section):
     def is_on(self) -> bool:
         """True if there can be more than one tenant."""
         return self.resource_attribute is not None or self.header is not None
+
+
+ONE_TENANT = TenancyConfig()

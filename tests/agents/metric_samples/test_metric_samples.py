@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tailrace.agents.metric_samples.logic import MetricSamplesLogic
+from tailrace.schemas.config.tenancy import ONE_TENANT, TenancyConfig
 from tailrace.schemas.definitions import Definition, Definitions
 from tailrace.schemas.definitions.alert import AlertSpec
 from tailrace.schemas.definitions.definition import ALERT, DefinitionKey
-from tailrace.schemas.matches import Series, SignalId, decode_group, place
+from tailrace.schemas.matches import Series, SignalId, decode_group, owner_id, place
 from tailrace.schemas.metric_samples import Meaning, Sample, decode_samples
 from tailrace.schemas.otlp.metrics import parse_metrics
 from tailrace.schemas.records import Arrivals, Outbox, Output, Totals
@@ -26,18 +27,26 @@ PARTITIONS = 3
 POINT = MetricPoint(value=5, at=BEGIN, attributes={"code": 500, "path": "/a"})
 
 
-def alert(metric: Mapping[str, Any], *group_by: str, name: str = "a") -> Definition[Any]:
+def alert(
+    metric: Mapping[str, Any], *group_by: str, name: str = "a", tenant: str = "default"
+) -> Definition[Any]:
     said = {"formula": "m", "series": {"m": {"metric": metric}}, "when": "> 1"}
     spec = AlertSpec.model_validate({**said, "group_by": list(group_by)})
-    return Definition(DefinitionKey(ALERT, "default", name), {}, {}, spec)
+    return Definition(DefinitionKey(ALERT, tenant, name), {}, {}, spec)
 
 
 class Reader:
     """The logic of one partition, with what it has sent so far."""
 
-    def __init__(self, *alerts: Definition[Any], record_bytes: int = 100_000) -> None:
+    def __init__(
+        self,
+        *alerts: Definition[Any],
+        record_bytes: int = 100_000,
+        tenancy: TenancyConfig = ONE_TENANT,
+    ) -> None:
         topic = RollupTopic("rollups", PARTITIONS, record_bytes, 1000)
-        self.logic = MetricSamplesLogic(PartitionStore(MemoryDisk()), topic, "metrics-in-0")
+        store = PartitionStore(MemoryDisk())
+        self.logic = MetricSamplesLogic(store, topic, "metrics-in-0", tenancy)
         self.outbox, self.totals = Outbox(), Totals()
         self.logic.restore(0)
         self.tell(*alerts)
@@ -45,11 +54,13 @@ class Reader:
     def tell(self, *alerts: Definition[Any]) -> None:
         self.logic.inform(Definitions.of_all(alerts), self.outbox, self.totals)
 
-    def read(self, *points: MetricPoint, at: int = 0) -> list[Sample]:
+    def read(
+        self, *points: MetricPoint, at: int = 0, headers: Sequence[tuple[str, bytes]] = ()
+    ) -> list[Sample]:
         """What a record sends that comes *at* ms after BEGIN."""
         self.taken()
         request = parse_metrics(metrics_request(*points))
-        arrivals = Arrivals([SimpleNamespace()], [BEGIN + at], [request])
+        arrivals = Arrivals([SimpleNamespace(headers=headers)], [BEGIN + at], [request])
         self.logic.process(arrivals, self.outbox, self.totals)
         assert self.logic.problems(self.totals) == []
         return [
@@ -101,6 +112,41 @@ def test_a_point_is_asked_for(attributes: Mapping[str, Any], is_wanted: bool) ->
     asked, unasked = ("metric_points_asked", "metric_points_unasked")
     assert reader.totals.counts[asked] == int(is_wanted)
     assert reader.totals.counts[unasked] == 2 - int(is_wanted)
+
+
+BY_RESOURCE = TenancyConfig(resource_attribute="tenant.id")
+BY_HEADER = TenancyConfig(header="x-tenant")
+BY_BOTH = TenancyConfig(resource_attribute="tenant.id", header="x-tenant")
+OF_ACME = (("x-tenant", b"acme"),)
+
+
+@pytest.mark.parametrize(
+    ("tenancy", "resource", "headers", "expected"),
+    [
+        pytest.param(ONE_TENANT, "acme", OF_ACME, "default", id="nobody without tenancy"),
+        pytest.param(BY_RESOURCE, "acme", (), "acme", id="its resource"),
+        pytest.param(BY_RESOURCE, None, OF_ACME, "default", id="nobody without the attribute"),
+        pytest.param(BY_HEADER, "beta", OF_ACME, "acme", id="its record"),
+        pytest.param(BY_BOTH, "beta", OF_ACME, "acme", id="its record, then its resource"),
+        pytest.param(BY_BOTH, "beta", (), "beta", id="its resource where the record is silent"),
+        pytest.param(BY_RESOURCE, "x\n", (), "default", id="nobody that there can be"),
+    ],
+)
+def test_a_point_is_of_whom_it_says_and_others_do_not_see_it(
+    tenancy: TenancyConfig,
+    resource: str | None,
+    headers: Sequence[tuple[str, bytes]],
+    expected: str,
+) -> None:
+    tenants = ("default", "acme", "beta")
+    alerts = {tenant: alert({"name": "requests"}, tenant=tenant) for tenant in tenants}
+    reader = Reader(*alerts.values(), tenancy=tenancy)
+    said = {} if resource is None else {"tenant.id": resource}
+    found = reader.read(POINT.but(resource=said), headers=headers)
+    key = alerts[expected].key
+    assert [each.owner for each in found] == [owner_id(*key)]
+    refused = reader.totals.counts.get("metric_points_refused_tenants", 0)
+    assert refused == (resource == "x\n")
 
 
 def test_the_attribute_of_a_point_hides_that_of_its_resource() -> None:
