@@ -117,7 +117,8 @@ def _size(value: AttributeValue) -> int:
 def text_of(value: AttributeValue) -> str:
     """*value* as the collector (0.155) writes it where text is wanted.
 
-    Numbers in their shortest form (2.0 is `2`), bytes as base64, lists and maps as JSON.
+    Numbers in their shortest form (2.0 is `2`), bytes as base64, lists and maps as JSON. In these,
+    bytes of no length are null.
     """
     if isinstance(value, str):
         return value
@@ -161,7 +162,7 @@ class _NotFinite(ValueError):
 
 def _json(value: AttributeValue) -> str:
     if isinstance(value, bytes):
-        return f'"{base64.b64encode(value).decode()}"'
+        return f'"{base64.b64encode(value).decode()}"' if value else "null"
     if isinstance(value, float):
         return _float_text(value)
     if isinstance(value, list):

@@ -67,6 +67,7 @@ def test_equal_values_have_one_id(one: AttributeValue, other: AttributeValue) ->
         ([1, 2.0, "a<", None, b"\xff"], '[1,2,"a<",null,"/w=="]'),
         ({"b": [True], "a": {}}, '{"a":{},"b":[true]}'),
         ([math.inf], ""),
+        ([b"", {"a": b""}], '[null,{"a":null}]'),
     ],
     ids=repr,
 )
