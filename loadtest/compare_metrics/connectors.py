@@ -21,6 +21,8 @@ from tailrace_loadtest.compare_metrics.flushes import Flush, read
 from tailrace_loadtest.compare_metrics.scenario import Scenario
 from tailrace_loadtest.go_modules import built
 
+EPOCH_NS = 946_684_800_000_000_000
+"""When their clock begins: with the year 2000."""
 _MODULE = Path(__file__).parent / "connectors"
 _SWEEP = "130ms"
 """How often spans that wait are looked at: at no time at which anything else happens."""
@@ -84,11 +86,7 @@ def _job(scenario: Scenario) -> dict[str, Any]:
 def _answer(line: bytes) -> Answer:
     content = orjson.loads(line)
     flushes = [
-        read(b64decode(each["value"]), each["at"], each["of"], _EPOCH_NS)
+        read(b64decode(each["value"]), each["at"], each["of"], EPOCH_NS)
         for each in content["flushes"] or ()
     ]
     return Answer(flushes, content.get("exposition", ""), content.get("error", ""))
-
-
-_EPOCH_NS = 946_684_800_000_000_000
-"""When their clock begins: with the year 2000."""

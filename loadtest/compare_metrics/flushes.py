@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
@@ -49,11 +49,13 @@ class Flush:
     at: float
     of: str
     points: tuple[Point, ...]
+    encoded: bytes = field(default=b"", compare=False, repr=False)
 
 
 def read(value: bytes, at: float, of: str, begin_ns: int) -> Flush:
     """The flush that stands in *value*."""
-    return Flush(at, of, tuple(points(ExportMetricsServiceRequest.FromString(value), begin_ns)))
+    request = ExportMetricsServiceRequest.FromString(value)
+    return Flush(at, of, tuple(points(request, begin_ns)), value)
 
 
 def points(request: ExportMetricsServiceRequest, begin_ns: int) -> Iterator[Point]:

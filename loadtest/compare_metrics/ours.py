@@ -17,7 +17,8 @@ from tailrace_loadtest.compare_metrics.scenario import BEGIN_NS, Scenario
 from tailrace_loadtest.files import frames, length_prefixed
 
 _CAPABILITIES = {"span_metrics": "red", "service_graph": "service_graph"}
-_NS = 1e9
+_OWN = {"service_graph": {"links": {"enabled": False}}}
+"""A collector looks for no consumers in other traces, and its producers wait for none."""
 
 
 class Refused(Exception):
@@ -27,7 +28,8 @@ class Refused(Exception):
 def config(scenario: Scenario) -> str:
     """The config of *scenario*, as a user would write it."""
     only = [_CAPABILITIES[name] for name in scenario.config]
-    return yaml.safe_dump({"only": only, **scenario.config}, allow_unicode=True, sort_keys=False)
+    sections = {name: {**body, **_OWN.get(name, {})} for name, body in scenario.config.items()}
+    return yaml.safe_dump({"only": only, **sections}, allow_unicode=True, sort_keys=False)
 
 
 def written(scenario: Scenario, directory: Path) -> tuple[Path, Path, Path]:

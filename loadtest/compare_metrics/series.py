@@ -6,16 +6,18 @@ What a flush leaves out counts on until it is marked as gone; of deltas, only wh
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isclose
 from typing import Any, NamedTuple
 
 from tailrace.schemas.strings import text_of
 from tailrace_loadtest.compare_metrics.flushes import Flush, Point
-from tailrace_loadtest.compare_metrics.scenario import Scenario
+from tailrace_loadtest.compare_metrics.scenario import Config, Scenario
 
 _COLLECTOR = "collector.instance.id"
+_SCOPES = ("span.instrumentation.scope.name", "span.instrumentation.scope.version")
+_OWN_METRICS = ("traces_service_graph_unpaired_spans",)
 _NEARLY = 1e-9
 _LISTS = ("bounds", "buckets")
 _UNCOMPARED = ("exemplars", "is_stale", "min", "max")
@@ -63,8 +65,9 @@ class Track:
             return None
         return self.values[row]
 
-
-Tracks = Mapping[Identity, Track]
+    def begins_at(self, time: float) -> bool:
+        """Whether what is said at *time* is only that it begins then."""
+        return time in self.times and self.starts[self.times.index(time)] == time
 
 
 @dataclass(frozen=True)
@@ -76,18 +79,19 @@ class Difference:
     at: float
     theirs: Value | None
     ours: Value | None
-    is_first: bool
-    """Whether theirs says it in the first flush that has the series."""
-    is_start: bool
-    """Whether it is the zero with which ours begins the series."""
 
 
-def tracks(flushes: Iterable[Flush]) -> dict[Identity, Track]:
-    """Return every series of *flushes*."""
+def tracks(flushes: Iterable[Flush], config: Config) -> dict[Identity, Track]:
+    """Return every series of *flushes*, by what both writers say of it.
+
+    So resources are told apart by what *config* says alone, and scopes not at all.
+    """
+    keys = config.get("span_metrics", {}).get("resource_metrics_key_attributes", ())
     found: dict[Identity, Track] = {}
     for flush in flushes:
         for point in flush.points:
-            found.setdefault(_identity(point), Track()).add(flush.at, point)
+            if point.metric not in _OWN_METRICS:
+                found.setdefault(_identity(point, keys), Track()).add(flush.at, point)
     return found
 
 
@@ -96,9 +100,11 @@ def differences(
 ) -> Iterator[Difference]:
     """Yield where both differ, each series once for each way in which it differs.
 
+    Not of a counter's first flush, which is 0 there, nor of the 0 with which a series begins here.
     Times are those of their flushes. Of series that expire, only while ours goes on.
     """
-    one, other = tracks(theirs), tracks(_without_offset(scenario, ours))
+    one = tracks(theirs, scenario.config)
+    other = tracks(_without_offset(scenario, ours), scenario.config)
     end = max((flush.at for flush in ours), default=0.0)
     times = sorted({flush.at for flush in theirs})
     if is_expiring(scenario):
@@ -127,13 +133,13 @@ def _of_series(
         theirs, ours = one.at(time, exactly=True), other.at(time, exactly=exactly)
         is_first = before is None and theirs is not None
         before = theirs
-        if are_equal(theirs, ours):
+        is_zero = is_first and theirs == {"value": 0}
+        if are_equal(theirs, ours) or is_zero or (theirs is None and other.begins_at(time)):
             continue
-        is_start = time in other.times and other.starts[other.times.index(time)] == time
-        kind = (is_first, is_start, theirs is None, ours is None)
+        kind = (theirs is None, ours is None)
         if kind not in told:
             told.add(kind)
-            yield Difference(scenario, identity, time, theirs, ours, is_first, is_start)
+            yield Difference(scenario, identity, time, theirs, ours)
 
 
 def are_equal(one: Value | None, other: Value | None) -> bool:
@@ -148,9 +154,14 @@ def are_equal(one: Value | None, other: Value | None) -> bool:
     )
 
 
-def _identity(point: Point) -> Identity:
-    own = {key: value for key, value in point.attributes.items() if key != _COLLECTOR}
-    resource, attributes = _texts(point.resource), _texts(own)
+def _identity(point: Point, keys: Collection[str]) -> Identity:
+    left_out = (_COLLECTOR, *_SCOPES)
+    attributes = _texts(
+        {key: value for key, value in point.attributes.items() if key not in left_out}
+    )
+    resource = _texts(
+        {key: value for key, value in point.resource.items() if not keys or key in keys}
+    )
     return Identity(point.metric, point.unit, point.kind, point.temporality, resource, attributes)
 
 
