@@ -13,7 +13,7 @@ from tailrace.schemas.config.tenancy import TenancyConfig
 from tailrace.schemas.half_edges import are_link_halves
 from tailrace.schemas.otlp.decoder import Decoder
 from tailrace.schemas.records import DeadLetter, Output, Record
-from tailrace.schemas.series import EDGES, EdgeSeries
+from tailrace.schemas.series import EDGES, UNPAIRED, EdgeSeries, UnpairedSeries
 from tailrace.schemas.spans import SpanBatch
 from tailrace.schemas.sums import decode, histogram
 from tailrace.schemas.tenants import SpanTenants
@@ -88,6 +88,18 @@ def counted(sent: deaths.Sent) -> Counted:
                 for bucket, count in enumerate(seen.buckets):
                     found[rollup.start, edge, f"{name} bucket {bucket}"] += count
     return +found
+
+
+def unpaired(sent: deaths.Sent) -> Counter[tuple[int, tuple[str, ...]]]:
+    """Which spans lack a side, by the rollups of *sent*: the interval's start, and the series."""
+    found: Counter[tuple[int, tuple[str, ...]]] = Counter()
+    for output in sent.get(ROLLUPS.name, []):
+        if output.value and not are_link_halves(output.value):
+            rollup = decode(output.value)
+            if rollup.layout.family == UNPAIRED:
+                for key, row in zip(rollup.keys, rollup.rows.tolist(), strict=True):
+                    found[rollup.start, tuple(UnpairedSeries.of_key(key))] += sum(row)
+    return found
 
 
 def watermarks(sent: Mapping[str, Sequence[Output]]) -> list[list[Watermark]]:

@@ -48,6 +48,23 @@ class Half:
         return None if self.span.parent in ROOTS else (self.span.trace_id, self.span.parent)
 
 
+@dataclass(frozen=True)
+class Told:
+    """A producer that consumers of other traces may look for, or what one of them looks for.
+
+    `at`: when it was passed on. `is_known`: a producer that met a consumer in its own trace.
+    """
+
+    at: int
+    key: tuple[bytes, bytes]
+    span: Span
+    is_known: bool = False
+
+    @property
+    def is_client(self) -> bool:
+        return self.span.kind == PRODUCER
+
+
 @dataclass
 class NaiveGraph:
     """Feed it records in order; `counted` and `counts` then are what must have been counted."""
@@ -57,6 +74,8 @@ class NaiveGraph:
     counts: Counter[str] = field(default_factory=Counter)
     now: int = 0
     halves: list[Half] = field(default_factory=list)
+    unpaired: Counter[tuple[int, tuple[str, ...]]] = field(default_factory=Counter)
+    told: list[Told] = field(default_factory=list)
 
     def record(self, timestamp: int, spans: Iterable[Span]) -> None:
         """One record with its good *spans*."""
@@ -87,8 +106,9 @@ class NaiveGraph:
         database = half.is_client and self._named(half.span, self._database_values(half.span))
         if database:
             self.counts["edges.database"] += 1
-            self._edge(half.span, half.span, database, "database", self.now)
+            self.edge(half.span, half.span, database, "database", self.now)
             return
+        self.told += [Told(self.now, key, half.span) for key in self._links(half.span)]
         same = [each for each in self.halves if half.key is not None and each.key == half.key]
         others = [each for each in same if each.is_client != half.is_client]
         if half.is_client and len(others) < len(same):
@@ -97,6 +117,8 @@ class NaiveGraph:
         limit = self.settings.max_items
         if not others and limit is not None and self.pending >= limit:
             self.counts["half_edges_dropped"] += 1
+            if not self._links(half.span):
+                self.lack(half.span, "store_full", self.now)
             return
         for other in others:
             self._pair(half, other)
@@ -108,27 +130,62 @@ class NaiveGraph:
         self.counts["edges.paired"] += 1
         if client.has_paired:
             self.counts["half_edges_shared"] += 1
+        elif client.span.kind == PRODUCER and self.settings.has_links:
+            self._tell(client, self.now, is_known=True)
         client.has_paired = True
         if server is other:
             self.halves.remove(server)
         kind = "messaging_system" if half.span.kind in (PRODUCER, CONSUMER) else ""
-        self._edge(client.span, server.span, server.span.service, kind, self.now)
+        self.edge(client.span, server.span, server.span.service, kind, self.now)
 
     def _expire(self, half: Half) -> None:
-        missing = "server" if half.is_client else "client"
-        self.counts[f"edges_expired.{missing}"] += 1
-        if not self.settings.peer_attributes:
-            return
-        if half.is_client:
-            self.counts["edges.virtual_server"] += 1
-            peers = self._peer_values(half.span)
-            callee = self._named(half.span, peers) or "unknown"
-            self._edge(half.span, None, callee, "virtual_node", half.due)
-        elif half.key is None:
-            self.counts["edges.virtual_client"] += 1
-            self._edge(None, half.span, half.span.service, "virtual_node", half.due)
+        if self.settings.has_links and half.span.kind == PRODUCER:
+            self.counts["half_edges_linked"] += 1
+            self._tell(half, half.due)
+        elif self._links(half.span):
+            self.counts["half_edges_linked"] += 1
+        else:
+            self.give_up(half.span, half.due, is_root=half.key is None)
 
-    def _edge(
+    def give_up(self, span: Span, at: int, *, is_root: bool = False) -> None:
+        """*span* has waited in vain until *at*."""
+        is_client = span.kind in (CLIENT, PRODUCER)
+        self.counts[f"edges_expired.{'server' if is_client else 'client'}"] += 1
+        if not self.settings.peer_attributes:
+            self.lack(span, "no_parent" if is_root else "expired", at)
+            return
+        self.lack(span, "virtual_node" if is_client or is_root else "expired", at)
+        if is_client:
+            self.counts["edges.virtual_server"] += 1
+            callee = self._named(span, self._peer_values(span)) or "unknown"
+            self.edge(span, None, callee, "virtual_node", at)
+        elif is_root:
+            self.counts["edges.virtual_client"] += 1
+            self.edge(None, span, span.service, "virtual_node", at)
+
+    def _tell(self, half: Half, at: int, *, is_known: bool = False) -> None:
+        assert half.key is not None
+        self.told.append(Told(at, half.key, half.span, is_known))
+
+    def _links(self, span: Span) -> list[tuple[bytes, bytes]]:
+        """What *span* is joined with by links, if it is a consumer's."""
+        if not self.settings.has_links or span.kind != CONSUMER:
+            return []
+        own = span.trace_id, span.parent
+        return [
+            (trace_id, span_id)
+            for trace_id, span_id in dict.fromkeys(span.links)
+            if len(trace_id) == 16 and any(trace_id) and any(span_id) and (trace_id, span_id) != own
+        ]
+
+    def lack(self, span: Span, reason: str, at: int) -> None:
+        """*span* lacks the other side of its call."""
+        missing = "server" if span.kind in (CLIENT, PRODUCER) else "client"
+        kind = "messaging_system" if span.kind in (PRODUCER, CONSUMER) else ""
+        series = ("default", span.service, missing, kind, reason)
+        self.unpaired[at // INTERVAL_MS * INTERVAL_MS, series] += WEIGHTS[span.state]
+
+    def edge(
         self, client: Span | None, server: Span | None, callee: str, kind: str, at: int
     ) -> None:
         caller = "user" if client is None else client.service
@@ -139,6 +196,9 @@ class NaiveGraph:
                     continue
                 values = _values(self.settings.names(name), span.resource, span.attributes)
                 labels += [(f"{side}_{name}", text(value)) for value in values[:1]]
+        if self.settings.labels_virtual_nodes:
+            side = "client" if client is None else "server" if server is None else ""
+            labels.append(("virtual_node", side if kind == "virtual_node" else ""))
         edge = ("default", caller, callee, kind, tuple(labels))
         weight = max(WEIGHTS[span.state] for span in (client, server) if span is not None)
         failed = any(span is not None and span.status == ERROR for span in (client, server))

@@ -14,7 +14,7 @@ from tailrace.agents.service_graph.settings import ServiceGraphSettings
 from tailrace.schemas.watermarks import Watermark
 from tailrace.streams.batch import Batch
 from tailrace.tables.store import MemoryDisk, PartitionStore
-from tests.agents.service_graph.graph_task import builder, counted, watermarks
+from tests.agents.service_graph.graph_task import builder, counted, unpaired, watermarks
 from tests.agents.service_graph.naive_graph import expected
 from tests.agents.service_graph.traffic import (
     CLIENT,
@@ -39,7 +39,9 @@ from tests.streams.deaths import EVENTS, by_topic
 @given(settings_drawn, traffic)
 def test_edges_are_those_of_a_naive_graph(drawn: ServiceGraphSettings, sent: list[Sent]) -> None:
     outputs = deaths.uninterrupted(builder(drawn), rows(sent), END_MS)
-    assert counted(outputs) == +expected(drawn, sent, END_MS).counted
+    naive = expected(drawn, sent, END_MS)
+    assert counted(outputs) == +naive.counted
+    assert unpaired(outputs) == naive.unpaired
     first, *others = watermarks(outputs)
     assert all(marks == first for marks in others)
     assert [mark.time for mark in first] == sorted({mark.time for mark in first})

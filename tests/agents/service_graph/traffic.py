@@ -61,6 +61,8 @@ class Span:
     resource: Mapping[str, Any] = field(default_factory=dict)
     trace_id: bytes = TRACES[0]
     state: str = ""
+    links: tuple[tuple[bytes, bytes], ...] = ()
+    """Trace and span IDs."""
 
     def but(self, **changes: Any) -> Span:
         """The same span with *changes*."""
@@ -95,6 +97,8 @@ def message(spans: Sequence[Span]) -> bytes:
             attributes=_pairs(span.attributes),
         )
         target.status.code = span.status
+        for trace_id, span_id in span.links:
+            target.links.add(trace_id=trace_id, span_id=span_id)
     encoded: bytes = request.SerializeToString()
     return encoded
 
@@ -140,11 +144,28 @@ _SPANS = st.builds(
     resource=_NO_ATTRIBUTES | _NO_ATTRIBUTES | _ATTRIBUTES,
     trace_id=st.sampled_from([*TRACES[:1] * 6, TRACES[1], b"fifteen bytes.."]),
     state=st.sampled_from([*[""] * 8, *WEIGHTS]),
+    links=st.sampled_from([(), ()])
+    | st.lists(
+        st.tuples(
+            st.sampled_from([*TRACES, *TRACES, bytes(16), b"short"]),
+            st.sampled_from([*IDS, *IDS, bytes(8)]),
+        ),
+        max_size=3,
+    ).map(tuple),
 )
 _STEPS = st.sampled_from([0, 0, 1, 300, 699, 700, 701, 1000, 2000, 2001, 5000, -1, -700])
 
 traffic = st.lists(
     st.builds(Sent, _STEPS, st.none() | st.lists(_SPANS, max_size=6).map(tuple)), max_size=12
+)
+
+MESSAGES = _SPANS.map(
+    lambda span: span.but(kind={SERVER: CONSUMER, CLIENT: PRODUCER}.get(span.kind, span.kind))
+)
+"""Spans that are mostly of producers and consumers."""
+
+messages = st.lists(
+    st.builds(Sent, _STEPS, st.none() | st.lists(MESSAGES, max_size=4).map(tuple)), max_size=8
 )
 
 settings_drawn = st.builds(
@@ -156,4 +177,6 @@ settings_drawn = st.builds(
     database_name_attributes=st.sampled_from([("db.name",), ("tier", "db.name")]),
     dimensions=st.sampled_from([(), (), ("tier",), ("db.system", "tier")]),
     names=st.just(names),
+    labels_virtual_nodes=st.sampled_from([False, False, True]),
+    has_links=st.booleans(),
 )
