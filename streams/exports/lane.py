@@ -28,6 +28,7 @@ log = structlog.get_logger()
 _POLL_MS: Final = 500
 _POLL_RECORDS: Final = 500
 _RETRY_S: Final = 1.0
+_LAST_COMMIT_S: Final = 3.0
 _FENCED_S: Final = 10.0
 """Somebody else has the partition; the group will tell, or give it back."""
 
@@ -127,11 +128,21 @@ class Lane:
             letters += [self._refused(unit, each) for each in refused]
             is_last = number == len(rounds) - 1
             reached = Position(unit.end) if is_last else Position(unit.start, unit.end, number + 1)
-            await self._progress.commit(reached, letters)
+            await self._commit(reached, letters)
             letters = []
         if len(rounds) <= done:
-            await self._progress.commit(Position(unit.end), letters)
+            await self._commit(Position(unit.end), letters)
         self._figures.unsupported.update(translated.refused)
+
+    async def _commit(self, position: Position, letters: Sequence[tuple[str, Output]]) -> None:
+        """Commit, though we are told to stop meanwhile: what was taken need not be sent again."""
+        commit = asyncio.ensure_future(self._progress.commit(position, letters))
+        try:
+            await asyncio.shield(commit)
+        except asyncio.CancelledError:
+            await asyncio.wait([commit], timeout=_LAST_COMMIT_S)
+            commit.cancel()
+            raise
 
     def _letter(self, unit: Unit, letter: DeadLetter) -> tuple[str, Output]:
         tp, record = self._partition, unit.records[letter.record]

@@ -1,0 +1,107 @@
+"""Messages go to receivers of OTLP as they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from aiohttp import web
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceResponse,
+)
+
+from tailrace.agents.otlp_http.messages import judged
+from tailrace.schemas import topics
+from tailrace.schemas.exports import Again, Refused, Reply, Taken
+from tailrace.streams.broker import EmbeddedBroker
+from tests.agents.notifier.receivers import first, receiver
+from tests.agents.remote_write.messages import AT, Message
+from tests.conftest import FreshTopic
+from tests.streams.exports.lives import Life, header
+
+QUICK = {"retry_on_failure": {"initial_interval": "1ms", "max_interval": "10ms"}}
+
+
+def to(endpoint: str, **keys: Any) -> list[dict[str, Any]]:
+    return [{"endpoint": endpoint, "name": "one", **QUICK, **keys}]
+
+
+def counted(value: int) -> Message:
+    message = Message()
+    message.counter(value, at=AT + value)
+    return message
+
+
+@pytest.fixture
+def life(broker: EmbeddedBroker, fresh_topic: FreshTopic) -> Life:
+    return Life(broker.bootstrap, fresh_topic("metrics"), fresh_topic("dead_letters"), {})
+
+
+@pytest.mark.parametrize("compression", ["gzip", "none"])
+async def test_every_message_is_posted_as_it_is_until_it_is_taken(
+    life: Life, compression: str
+) -> None:
+    async with receiver(first(503, 429, retry_after="0")) as there:
+        life.sections = {"otlp_http": to(f"{there.url}/otlp/", compression=compression)}
+        messages = [counted(number) for number in range(3)]
+        await life.write(*([each] for each in messages))
+        async with life.exporting() as exports:
+            await life.reaches("one", 3, "otlp_http")
+            assert exports.figures[0].counts["sent"] == 3
+        sent = [each.request.SerializeToString() for each in messages]
+        # The receiver has unpacked them.
+        assert [each.body for each in there.received] == [*[sent[0]] * 3, *sent[1:]]
+        packed = {each.headers.get("Content-Encoding", "none") for each in there.received}
+        assert packed == {compression}
+        assert {each.path for each in there.received} == {"/otlp/v1/metrics"}
+        assert {each.headers["Content-Type"] for each in there.received} == {
+            "application/x-protobuf"
+        }
+
+
+async def test_what_a_receiver_left_out_is_counted_and_the_rest_goes_on(life: Life) -> None:
+    answer = ExportMetricsServiceResponse()
+    answer.partial_success.rejected_data_points = 1
+    answer.partial_success.error_message = "too old"
+    body = answer.SerializeToString()
+    async with receiver(lambda number: web.Response(body=body)) as there:
+        life.sections = {"otlp_http": [{"metrics_endpoint": f"{there.url}/here", "name": "one"}]}
+        message = counted(1)
+        message.counter(2, other="x")
+        await life.write([message])
+        async with life.exporting() as exports:
+            await life.reaches("one", 1, "otlp_http")
+            assert exports.figures[0].counts["sent"] == 1
+            assert exports.figures[0].counts["rejected"] == 1
+        assert there.received[0].path == "/here"
+
+
+async def test_what_is_refused_is_a_dead_letter_as_it_came(life: Life) -> None:
+    async with receiver(first(400)) as there:
+        life.sections = {"otlp_http": to(there.url)}
+        bad, good = counted(1), counted(2)
+        await life.write([bad], [good])
+        async with life.exporting():
+            await life.reaches("one", 2, "otlp_http")
+        assert len(there.received) == 2
+        [letter] = await life.letters()
+        assert letter.value == bad.request.SerializeToString()
+        assert header(letter, topics.ANSWER_HEADER) == "the receiver answered 400: no"
+
+
+@pytest.mark.parametrize(
+    ("reply", "verdict"),
+    [
+        pytest.param(Reply(200, {}, b""), Taken(), id="taken"),
+        pytest.param(Reply(200, {}, b'{"partialSuccess":{}}'), Taken(), id="taken, in JSON"),
+        pytest.param(
+            Reply(503, {"retry-after": "2"}, b""),
+            Again("the receiver answered 503", 2.0),
+            id="down",
+        ),
+        pytest.param(Reply(403, {}, b""), Again("the receiver answered 403"), id="not you"),
+        pytest.param(Reply(413, {}, b""), Refused("the receiver answered 413"), id="too large"),
+    ],
+)
+def test_an_answer(reply: Reply, verdict: Any) -> None:
+    assert judged(reply, None) == verdict  # type: ignore[arg-type]  # it is not looked at
