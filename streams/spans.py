@@ -12,6 +12,7 @@ from tailrace.agents.matches.edge_series import ClosedEdges
 from tailrace.agents.matches.logic import MatchesLogic, MatchesSettings
 from tailrace.agents.matches.witnesses import NoMarks
 from tailrace.agents.red import agent as red_agent
+from tailrace.agents.red.exemplars import SpanExemplars
 from tailrace.agents.red.logic import RedLogic
 from tailrace.agents.sampling import agent as sampling_agent
 from tailrace.agents.sampling.control import Control, ControlSettings
@@ -32,7 +33,7 @@ from tailrace.schemas.definitions.definition import DEFAULT_TENANT
 from tailrace.schemas.definitions.tail_sampling import standing as standing_definitions
 from tailrace.schemas.durations import MILLISECOND
 from tailrace.schemas.otlp.decoder import Decoder
-from tailrace.schemas.semconv import names
+from tailrace.schemas.series import service_place
 from tailrace.schemas.spans import AttributeColumn, SpanBatch
 from tailrace.schemas.tenants import SpanTenants
 from tailrace.streams.cluster import Cluster
@@ -48,14 +49,15 @@ from tailrace.streams.stages import MATCHES, SPANS, rekey_stage, source, stage_t
 from tailrace.streams.stream_time import RecordTime, StreamTime
 from tailrace.streams.task import Logic, Task, TaskId
 from tailrace.tables.decisions import CONFIGURED, DecisionTable
+from tailrace.tables.exemplars import Exemplars
 from tailrace.tables.keeps import Keeps
 from tailrace.tables.store import PartitionStore
 from tailrace.tables.trace_buffers import SegmentCache, TraceBuffers
 
 log = structlog.get_logger()
 
-_KEEPS = b"k"
-"""Prefix in the store of what alerts ask the sampler to keep."""
+_KEEPS, _EXEMPLARS = b"k", b"x"
+"""Prefixes in the store: what alerts ask the sampler to keep, and kept traces as examples."""
 
 
 class SpanTask(Task[SpanBatch]):
@@ -125,7 +127,7 @@ class SpanTasks:
         if self._graph is not None:
             columns += self._graph.columns
             of_clients += self._graph.client_columns
-        has_ids = bool({SERVICE_GRAPH, ALERTS} & self._config.capabilities)
+        has_ids = bool({SERVICE_GRAPH, ALERTS} & self._config.capabilities) or self._has_exemplars
         weighs = self._red is not None or self._graph is not None
         context = self._configured.sampling.facts.context
         return Decoder(
@@ -142,14 +144,12 @@ class SpanTasks:
     def build(self, id: TaskId, store: PartitionStore) -> Task[SpanBatch]:
         """Return the task *id* with what *store* has.
 
-        Matches come before sampling, which goes by the marks that they leave.
+        Matches come before sampling, which goes by the marks that they leave; and sampling before
+        RED, whose watermark says that a second's exemplars are there.
         """
         logics: dict[str, Logic[SpanBatch]] = {}
         topic, enabled = rollup_topic(self._config, self._cluster), self._config.capabilities
         keeps, edges = None, ClosedEdges()
-        if self._red is not None:
-            name = source(RED, id.partition)
-            logics[red_agent.NAME] = RedLogic(self._red, store, topic, name)
         if self._graph is not None:
             name = source(SERVICE_GRAPH, id.partition)
             logics[service_graph_agent.NAME] = ServiceGraphLogic(
@@ -164,6 +164,9 @@ class SpanTasks:
             )
         if SAMPLING in enabled:
             logics[sampling_agent.NAME] = self._sampling(id, store, keeps)
+        if self._red is not None:
+            name = source(RED, id.partition)
+            logics[red_agent.NAME] = RedLogic(self._red, store, topic, name)
         of_record = self._dead_letters.of_record
         task = SpanTask(id, store, self.codec, logics, of_record, self._time())
         task.widen, task.read = self._decoder.widen, self._read_for
@@ -195,7 +198,20 @@ class SpanTasks:
             self._decoder.decode_again,
         )
         stand = Policies(self._standing, self._built)
-        return SamplingLogic(sampler, self._outputs, keeps, stand, control)
+        exemplars = self._exemplars(store) if self._has_exemplars else None
+        return SamplingLogic(sampler, self._outputs, keeps, stand, control, exemplars)
+
+    @property
+    def _has_exemplars(self) -> bool:
+        """True if spans of kept traces are to stand beside what they are examples of."""
+        wants = self._config.span_metrics.exemplars.enabled
+        return wants and {SAMPLING, RED} <= self._config.capabilities
+
+    def _exemplars(self, store: PartitionStore) -> Exemplars:
+        assert self._red is not None
+        describe = SpanExemplars(self._red, self._decoder.decode_again)
+        topic = rollup_topic(self._config, self._cluster)
+        return Exemplars(store, _EXEMPLARS, topic, describe, service_place)
 
     def _control_settings(self, id: TaskId) -> ControlSettings:
         (topic, *_) = stage_topics(self._config)[SPANS]

@@ -10,6 +10,8 @@ import numpy as np
 from tailrace.agents.red.family import Family
 from tailrace.agents.red.labels import SeriesIds
 from tailrace.agents.red.settings import RedSettings
+from tailrace.schemas.definitions import Definitions
+from tailrace.schemas.definitions.latency_bounds import with_thresholds
 from tailrace.schemas.records import Arrivals, Outbox, Totals
 from tailrace.schemas.series import CALLS, EVENTS, RED, red_layout, service_place
 from tailrace.schemas.spans import SpanBatch
@@ -49,6 +51,10 @@ class RedLogic:
 
     def restore(self, now: int) -> None:
         self._sums.restore(now)
+
+    def inform(self, definitions: Definitions, outbox: Outbox, totals: Totals) -> None:
+        """Let the thresholds of latency SLOs be bounds of the histogram from now on."""
+        self.use(with_thresholds(self._settings.bounds_ns, definitions))
 
     def use(self, bounds_ns: Sequence[int]) -> None:
         """Count durations by these bounds from now on, which are ascending and inclusive.

@@ -10,7 +10,7 @@ from tailrace.agents.sampling.control import Control
 from tailrace.agents.sampling.links import LINKED
 from tailrace.agents.sampling.outputs import write
 from tailrace.agents.sampling.routes import Routes
-from tailrace.agents.sampling.sampler import Effect, Late, Sampler
+from tailrace.agents.sampling.sampler import Decided, Effect, Late, Sampler
 from tailrace.agents.sampling.standing import Build, TenantVersions
 from tailrace.schemas.control import Heard
 from tailrace.schemas.definitions import Definitions
@@ -18,6 +18,7 @@ from tailrace.schemas.definitions.definition import DEFAULT_TENANT
 from tailrace.schemas.records import Arrivals, Outbox, Output, Totals
 from tailrace.schemas.spans import SpanBatch
 from tailrace.tables.decisions import CONFIGURED, Outcome
+from tailrace.tables.exemplars import Exemplars
 from tailrace.tables.keeps import Keeps
 
 
@@ -48,7 +49,7 @@ class SamplingLogic:
 
     Decoded spans = kept + dropped + pending. A kept span that no record can hold becomes a dead
     letter and counts as kept. *keeps* are the sampler's; groups are told here what became of their
-    traces.
+    traces. What is kept is offered to *exemplars*.
     """
 
     def __init__(
@@ -58,10 +59,12 @@ class SamplingLogic:
         keeps: Keeps | None = None,
         policies: Policies | None = None,
         control: Control | None = None,
+        exemplars: Exemplars | None = None,
     ) -> None:
         self._sampler = sampler
         self._outputs = outputs
         self._keeps = keeps
+        self._exemplars = exemplars
         self._policies = policies
         self.control = control
         """The partition's end of the control log, if there is one; the sampler's judge has it."""
@@ -112,6 +115,8 @@ class SamplingLogic:
         self._now = now
         if self._keeps is not None:
             self._keeps.restore()
+        if self._exemplars is not None:
+            self._exemplars.restore()
         if self.control is not None:
             self.control.restore()
         self._sampler.restore(now)
@@ -155,6 +160,8 @@ class SamplingLogic:
         self._sampler.seal(self._now)
         if self._keeps is not None:
             self._keeps.seal(self._now)
+        if self._exemplars is not None:
+            self._exemplars.seal()
         if self.control is not None:
             self.control.seal(self._now)
 
@@ -194,6 +201,16 @@ class SamplingLogic:
         _count(effects, totals)
         if self._keeps is not None:
             self._keeps.tell(self._now, outbox)
+        if self._exemplars is not None:
+            _offer(effects, self._exemplars)
+            self._exemplars.tell(self._now, outbox)
+
+
+def _offer(effects: Sequence[Effect], exemplars: Exemplars) -> None:
+    for effect in effects:
+        if type(effect) is Decided and effect.raw and effect.outcome.is_sampled:
+            policy = effect.outcome.policy or ""
+            exemplars.offer(policy, effect.at, effect.trace.tenant, effect.raw)
 
 
 def _count(effects: Sequence[Effect], totals: Totals) -> None:
