@@ -93,8 +93,13 @@ class RedSeries(NamedTuple):
     @classmethod
     def of_key(cls, key: bytes) -> RedSeries:
         """Return the series of *key*."""
-        end = 4 + int.from_bytes(key[:4], "big")
+        end = end_of_resource(key)
         return cls(key[4:end], key[end:])
+
+
+def end_of_resource(key: bytes) -> int:
+    """Return how much of the key of a RED series it shares with all others of its resource."""
+    return 4 + int.from_bytes(key[:4], "big")
 
 
 def service_place(key: bytes) -> int:

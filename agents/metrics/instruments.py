@@ -24,9 +24,11 @@ from tailrace.schemas.series import (
     RedSeries,
     UnpairedSeries,
     encoded_attributes,
+    end_of_resource,
 )
 from tailrace.schemas.strings import AttributeValue
 from tailrace.schemas.sums import Layout
+from tailrace.tables.series_keys import whole
 
 UNITS = {"ms": MILLISECOND, "s": SECOND}
 """Nanoseconds of each unit."""
@@ -58,7 +60,7 @@ class Family:
     `counted`: what counts each stream of the table, by which it starts. `streams`: which of those
     each stream outside is made of; it starts with the first of them. `resource` of a key, and
     `attributes` of a key and the number of a stream, are OTLP `Resource` messages: lists of
-    attributes. `unit_ns` is that of exemplars.
+    attributes. `unit_ns` is that of exemplars. `split`: how much of a key it shares with others.
     """
 
     layout: Layout
@@ -69,6 +71,7 @@ class Family:
     resource: Callable[[bytes], bytes]
     attributes: Callable[[bytes, int], bytes]
     unit_ns: int = MILLISECOND
+    split: Callable[[bytes], int] = whole
 
 
 def span_family(
@@ -94,6 +97,7 @@ def span_family(
             else labels(RedSeries.of_key(key).dimensions)
         ),
         unit_ns,
+        end_of_resource,
     )
 
 

@@ -176,7 +176,9 @@ class _Series:
     ) -> None:
         name = family.layout.family
         self.family = family
-        self.table = SeriesTable(store, _PREFIXES[name], family.layout, family.counted, flush_ms)
+        self.table = SeriesTable(
+            store, _PREFIXES[name], family.layout, family.counted, flush_ms, split=family.split
+        )
         self._settings = settings
         self._limit = settings.record_bytes - _OVERHEAD_BYTES
         self._writer = MetricsWriter(family, self.table, self._limit)
