@@ -39,8 +39,8 @@ def linked_halves(
         return None
     place = np.minimum(np.searchsorted(rows, links.row), len(rows) - 1)
     keys = _keys(batch, links, salts)
-    wanted = (rows[place] == links.row) & (keys != halves.keys[place])
-    wanted &= _is_first(place, keys)
+    wanted = np.flatnonzero((rows[place] == links.row) & (keys != halves.keys[place]))
+    wanted = wanted[_is_first(place[wanted], keys[wanted])]
     chosen = place[wanted]
     if not len(chosen):
         return None

@@ -209,6 +209,18 @@ class NaiveGraph:
             self.counted[(*of, f"{histogram} sum")] += ns * weight
             self.counted[(*of, f"{histogram} bucket {bisect_left(BOUNDS_NS, ns)}")] += weight
 
+    def prototype(self, span: Span) -> tuple[object, ...]:
+        """Service, target, dimensions, weight and tenant of *span*."""
+        labels = [
+            (name, text(value))
+            for name in self.settings.dimensions
+            for value in _values(self.settings.names(name), span.resource, span.attributes)[:1]
+        ]
+        is_client = span.kind in (CLIENT, PRODUCER)
+        values = [*self._database_values(span), *self._peer_values(span)] if is_client else []
+        target = self._named(span, values)
+        return (span.service, target, tuple(labels), WEIGHTS[span.state], "default")
+
     def _named(self, span: Span, values: Sequence[Any]) -> str:
         """The first of *values* that is not blank."""
         return next((text(value) for value in values if text(value)), "")

@@ -159,10 +159,22 @@ traffic = st.lists(
     st.builds(Sent, _STEPS, st.none() | st.lists(_SPANS, max_size=6).map(tuple)), max_size=12
 )
 
-MESSAGES = _SPANS.map(
+LINKED = st.builds(
+    lambda span, span_id, links: (
+        span.but(kind=PRODUCER, trace_id=TRACES[0], span_id=span_id)
+        if span.kind in (CLIENT, PRODUCER)
+        else span.but(kind=CONSUMER, trace_id=TRACES[1], links=links)
+    ),
+    _SPANS,
+    st.sampled_from(_IDS),
+    st.lists(
+        st.tuples(st.sampled_from(TRACES[:1] * 2 + TRACES), st.sampled_from(_IDS)), max_size=3
+    ).map(tuple),
+)
+MESSAGES = LINKED | _SPANS.map(
     lambda span: span.but(kind={SERVER: CONSUMER, CLIENT: PRODUCER}.get(span.kind, span.kind))
 )
-"""Spans that are mostly of producers and consumers."""
+"""Spans that are mostly of producers and consumers, which link to each other."""
 
 messages = st.lists(
     st.builds(Sent, _STEPS, st.none() | st.lists(MESSAGES, max_size=4).map(tuple)), max_size=8
