@@ -16,13 +16,19 @@ from tailrace.schemas.sums import Ints, Layout, Rollup, decode, encode, merged
 from tailrace.tables.interval_source import IDLE_MS, IntervalSource, RollupTopic
 from tailrace.tables.store import PartitionStore
 
-__all__ = ["IDLE_MS", "IntervalSums", "RollupTopic"]
+__all__ = ["IDLE_MS", "IntervalSums", "RollupTopic", "give_up"]
 
 _OPEN = b"o"
 _VALUE_BYTES = 512 << 10
 """About the largest value in the store."""
 _KEPT_SERIES = 20_000
 """With more, the series of a closed interval are forgotten; the next one meets them again."""
+
+
+def give_up(store: PartitionStore, prefix: bytes) -> None:
+    """Remove what the table *prefix* has in an open interval: it is not counted any more."""
+    for key, _ in list(store.scan(prefix + _OPEN)):
+        store.delete(key)
 
 
 class IntervalSums:

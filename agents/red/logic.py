@@ -16,7 +16,7 @@ from tailrace.schemas.records import Arrivals, Outbox, Totals
 from tailrace.schemas.series import CALLS, EVENTS, RED, red_layout, service_place
 from tailrace.schemas.spans import SpanBatch
 from tailrace.tables.interval_contents import IntervalContents
-from tailrace.tables.interval_sums import IntervalSums, RollupTopic
+from tailrace.tables.interval_sums import IntervalSums, RollupTopic, give_up
 from tailrace.tables.store import PartitionStore
 
 _PREFIX: Final = b"r"
@@ -35,6 +35,7 @@ class RedLogic:
         self, settings: RedSettings, store: PartitionStore, topic: RollupTopic, source: str
     ) -> None:
         self._settings = settings
+        self._store = store
         self._families = {
             family: Family(
                 SeriesIds(settings, family, labels),
@@ -50,6 +51,10 @@ class RedLogic:
         self._interval = 0
 
     def restore(self, now: int) -> None:
+        """Go on at stream time *now* (ms); what another config counted besides is given up."""
+        for family, prefix in _PREFIXES.items():
+            if family not in self._families:
+                give_up(self._store, prefix)
         self._sums.restore(now)
 
     def inform(self, definitions: Definitions, outbox: Outbox, totals: Totals) -> None:

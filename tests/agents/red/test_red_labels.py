@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -187,6 +188,13 @@ def test_rules_hold_for_labels_and_resources_but_not_for_the_tenant() -> None:
     assert b"ann" not in b"".join(key for rollup in rollups for key in rollup.keys)
 
 
+def test_the_tenant_is_the_last_label_whatever_spans_say() -> None:
+    settings = RedSettings(LabelSet((("tenant", None), ("a", None))), BOUNDS_NS, tells_tenant=True)
+    spans = [Span(API, attributes={"tenant": "forged", "a": 1}), Span(API, attributes={"a": 1})]
+    (labels,) = labels_by(settings, *spans, tenant="acme")
+    assert [*labels.items()][4:] == [("a", 1), ("tenant", "acme")]
+
+
 @pytest.mark.parametrize("family", [RED, CALLS, EVENTS])
 def test_keys_are_those_under_which_spans_are_counted(family: str) -> None:
     spans = [
@@ -244,3 +252,23 @@ def test_an_exponential_histogram_has_no_bounds_to_go_over_to() -> None:
     logic.process(Arrivals((), [1], batch_of(settings, Span(API))), outbox, Totals())
     logic.advance(1000, outbox, Totals())
     assert decode(outbox.topics["rollups"][0].value).layout.max_size == 4
+
+
+def test_what_is_not_counted_any_more_does_not_come_back_later() -> None:
+    both = RedSettings(LabelSet(), BOUNDS_NS, events=LabelSet((("k", None),)))
+    store, topic = PartitionStore(MemoryDisk()), RollupTopic("rollups", 1, 1 << 20, 1000)
+    batch = batch_of(both, Span(API, events=(Event(),)))
+    families = []
+    for settings, spans in ((both, batch), (replace(both, events=None), None), (both, None)):
+        logic = RedLogic(settings, store, topic, "red-0")
+        logic.restore(0)
+        outbox, totals = Outbox(), Totals()
+        if spans is not None:
+            logic.process(Arrivals((), [1], spans), outbox, totals)
+        logic.before_checkpoint()
+        families.append([key[:2] for key, _ in store.scan(b"r")])
+    assert [[b"re" in found, b"ro" in found] for found in families] == [
+        [True, True],
+        [False, True],
+        [False, True],
+    ]
