@@ -24,6 +24,7 @@ from tailrace_loadtest import kill as chaos
 from tailrace_loadtest import latency as delay
 from tailrace_loadtest import open_traces as memory
 from tailrace_loadtest import recovery as restart
+from tailrace_loadtest import remote_write as writing
 from tailrace_loadtest.check import check as compare
 from tailrace_loadtest.counting import counted
 from tailrace_loadtest.files import write_records
@@ -182,6 +183,17 @@ def open_traces(
     """Measure what open traces cost: memory, and a span's CPU with few and with many of them."""
     with _measuring():
         print(memory.open_traces(traces))
+
+
+@app.command("remote-write")
+def remote_write(
+    flushes: Annotated[int, typer.Option(min=2, help="So many, a second apart.")] = 20,
+    streams: Annotated[int, typer.Option(min=8, help="Series of calls and durations.")] = 2_000,
+) -> None:
+    """Measure what a sample costs on its way to a receiver, and compare all with the truth."""
+    with _measuring():
+        for cost in writing.remote_write(writing.Flushes(flushes, streams, _past_ms(flushes))):
+            print(cost, flush=True)
 
 
 @app.command("data-points")

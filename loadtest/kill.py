@@ -8,7 +8,7 @@ asserted.
 import asyncio
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -99,17 +99,36 @@ class Outcome:
 
 
 def kill(
-    spans: int, seconds: float, seed: int, directory: Path, given: Input | None = None
+    spans: int,
+    seconds: float,
+    seed: int,
+    directory: Path,
+    given: Input | None = None,
+    sections: Mapping[str, object] | None = None,
+    look: Callable[[str, Truth], None] | None = None,
 ) -> Outcome:
-    """Send *spans* over *seconds* to two workers that are killed again and again meanwhile."""
-    return asyncio.run(_kill(spans, seconds, seed, directory, given or Input.of()))
+    """Send *spans* over *seconds* to two workers that are killed again and again meanwhile.
+
+    *sections*: of their config, beside those that the load needs. *look* is given the broker and
+    the truth when all is done, while the workers still run.
+    """
+    chaos = _kill(spans, seconds, seed, directory, given or Input.of(), sections or {}, look)
+    return asyncio.run(chaos)
 
 
-async def _kill(spans: int, seconds: float, seed: int, directory: Path, given: Input) -> Outcome:
+async def _kill(
+    spans: int,
+    seconds: float,
+    seed: int,
+    directory: Path,
+    given: Input,
+    more: Mapping[str, object],
+    look: Callable[[str, Truth], None] | None,
+) -> Outcome:
     began = time.monotonic()
     outcome = Outcome(seed)
     load = _load(spans, seconds, seed, given)
-    with _cluster(directory, load, given) as chaos:
+    with _cluster(directory, load, given, more) as chaos:
         for topic, partitions in given.partitions.items():
             await create_topic(chaos.bootstrap, topic, partitions)
         for worker in chaos.workers:
@@ -131,6 +150,8 @@ async def _kill(spans: int, seconds: float, seed: int, directory: Path, given: I
         # Of re-keyed spans, time is that of the input partition that is furthest behind.
         slack_ms = _DUE_SLACK_MS if given.is_keyed else None
         outcome.report = await check_outputs(chaos.bootstrap, truth, slack_ms=slack_ms)
+        if look is not None:
+            await asyncio.to_thread(look, chaos.bootstrap, truth)
     outcome.seconds = time.monotonic() - began
     return outcome
 
@@ -156,12 +177,15 @@ def _settled(chaos: "_Cluster", truth: Truth) -> Samples:
 
 
 @contextmanager
-def _cluster(directory: Path, load: Load, given: Input) -> Iterator["_Cluster"]:
+def _cluster(
+    directory: Path, load: Load, given: Input, more: Mapping[str, object]
+) -> Iterator["_Cluster"]:
     sections = {
         **sums_sections(load, behind_s=0 if given.is_keyed else _grace_s(given)),
         "input": given.section,
         "engine": {"grace": f"{_grace_s(given):g}s"},
         "kafka": {"session_timeout": "6s"},
+        **more,
     }
     config = write_config(directory, _WAIT_S, Sampling(), sections)
     port = free_port()

@@ -20,7 +20,13 @@ from tailrace.agents.sampling.splits import SplitTraces
 from tailrace.schemas import topics
 from tailrace.schemas.config import WorkerConfig
 from tailrace.schemas.config.definitions import configured
-from tailrace.schemas.config.worker import NOTIFIER, SAMPLING, Capability, KafkaConfig
+from tailrace.schemas.config.worker import (
+    NOTIFIER,
+    SAMPLING,
+    Capability,
+    KafkaConfig,
+    Selection,
+)
 from tailrace.schemas.durations import MILLISECOND, SECOND
 from tailrace.schemas.errors import ConfigError, EnvironmentFailed, Problem
 from tailrace.streams import identity, membership, topology, web
@@ -238,7 +244,7 @@ def overridden(
 
 def _capabilities(only: str) -> tuple[Capability, ...]:
     try:
-        return WorkerConfig.model_validate({"only": only.replace(" ", "")}).only
+        return Selection.model_validate({"only": only.replace(" ", "")}).only
     except ValidationError as error:
         raise ConfigError(Problem("--only", each["msg"]) for each in error.errors()) from None
 

@@ -131,6 +131,15 @@ CAPABILITIES: Final = (
     SAMPLING, RED, SERVICE_GRAPH, ALERTS, NOTIFIER, REMOTE_WRITE, OTLP_HTTP,
 )  # fmt: skip
 
+Capabilities = Annotated[tuple[Capability, ...], BeforeValidator(texts)]
+
+
+class Selection(Section):
+    """Which capabilities are to run, whatever else is set."""
+
+    only: Capabilities = ()
+
+
 _COLLECTOR_FILE = ("receivers", "processors", "connectors", "exporters", "extensions", "service")
 
 
@@ -145,7 +154,7 @@ class WorkerConfig(Section):
 
     app: TopicName = "tailrace"
     """Names the consumer group, the internal topics and the transactional IDs."""
-    only: Annotated[tuple[Capability, ...], BeforeValidator(texts)] = ()
+    only: Capabilities = ()
     """The capabilities that run; unset: all of them. Another set needs another app."""
     data_dir: Directory | None = None
     kafka: KafkaConfig = KafkaConfig()

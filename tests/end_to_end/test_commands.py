@@ -100,7 +100,7 @@ def test_a_config_that_does_not_exist_is_named(tmp_path: Path) -> None:
 def test_a_capability_that_nobody_knows_is_told_with_those_there_are(tmp_path: Path) -> None:
     code, said = run("worker", "--only", "sampling,alert", log=tmp_path / "log")
     assert code == 1, said
-    assert '--only is "alert"; it must be sampling, red, service_graph, alerts or notifier' in said
+    assert '--only is "alert"; it must be sampling, red, service_graph, alerts, notifier' in said
     assert "Traceback" not in said
 
 

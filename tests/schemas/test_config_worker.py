@@ -33,7 +33,8 @@ WRONG: dict[str, tuple[str, str]] = {
     ),
     "a capability that nobody knows": (
         "only: [sampling, alert]",
-        'only[1] is "alert"; it must be sampling, red, service_graph, alerts or notifier',
+        'only[1] is "alert"; it must be sampling, red, service_graph, alerts, notifier, '
+        "remote_write or otlp_http",
     ),
     "metrics that come in on a topic of spans": (
         "input: {metrics: [m, otlp_spans]}",

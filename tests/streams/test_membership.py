@@ -99,7 +99,8 @@ def test_what_is_only_to_run_is_said_by_the_command_line_before_the_config() -> 
     [
         pytest.param(
             "reed",
-            '--only is "reed"; it must be sampling, red, service_graph, alerts or notifier',
+            '--only is "reed"; it must be sampling, red, service_graph, alerts, notifier, '
+            "remote_write or otlp_http",
             id="a capability that nobody knows",
         ),
         pytest.param(
