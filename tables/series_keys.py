@@ -23,6 +23,8 @@ BLOCK = 128
 FREE = -1
 """The group of a slot that is free."""
 
+_KNOWN = 8192
+"""How many ends of keys are looked at for one to share."""
 _VERSION = 1
 _HEAD = struct.Struct("<BHH")  # version, keys, what they begin with
 
@@ -57,6 +59,7 @@ class SeriesKeys(Sequence[bytes]):
         self._of_slot = np.full(64, FREE, np.int64)
         self._rest: list[bytes] = []
         self._free: list[int] = []
+        self._known: dict[bytes, bytes] = {}
         self.live = 0
         """How many slots have a key."""
 
@@ -119,7 +122,7 @@ class SeriesKeys(Sequence[bytes]):
         slot = heapq.heappop(self._free) if self._free else len(self._rest)
         self._have(slot + 1)
         end = self._split(key)
-        group, rest = self._group(key[:end]), key[end:]
+        group, rest = self._group(key[:end]), self._shared(key[end:])
         self._of_slot[slot], self._rest[slot], group[rest] = group.number, rest, slot
         self.live += 1
         return slot
@@ -132,6 +135,12 @@ class SeriesKeys(Sequence[bytes]):
             self._of_slot = np.concatenate([self._of_slot, more])
         if count > len(self._rest):
             self._rest += [b""] * (count - len(self._rest))
+
+    def _shared(self, rest: bytes) -> bytes:
+        """Return *rest* as another group may have it already: those of a service are alike."""
+        if len(self._known) >= _KNOWN:
+            self._known.clear()
+        return self._known.setdefault(rest, rest)
 
     def _group(self, beginning: bytes) -> _Group:
         """Return the group of keys with *beginning*, which may be new."""
@@ -196,8 +205,8 @@ class SeriesKeys(Sequence[bytes]):
             groups = [self._group(beginning) for beginning in beginnings]
             self._have(slots[-1] + 1)
             self._of_slot[slots] = [groups[place].number for place in places]
-            for slot, place, rest in zip(slots, places, rests, strict=True):
-                self._rest[slot] = rest
+            for slot, place, text in zip(slots, places, rests, strict=True):
+                rest = self._rest[slot] = self._shared(text)
                 groups[place][rest] = slot
             self.live += len(slots)
         self._settle()

@@ -47,14 +47,19 @@ class Begins:
         self._grow(len(self._table.keys) * len(self.family.streams))
         new = streams[~self._is_known[streams]]
         numbers = list(dict.fromkeys(points.attributes for points in self.points))
-        found = dict(zip(numbers, self._attributes(new, numbers), strict=True))
+        # Instances of a service have the same attributes, which are encoded and kept once.
+        places: dict[bytes, int] = {}
+        place_of = [places.setdefault(each, len(places)) for each in self._resources(new)]
+        found = dict(zip(numbers, attributes_as(numbers, list(places)), strict=True))
         for points, known, sizes in zip(self.points, self._known, self._sizes, strict=True):
             begins = found[points.attributes]
             if points.width:
                 begins = [framed_point(each, points.width) for each in begins]
-            for stream, begin in zip(new.tolist(), begins, strict=True):
-                known[stream] = begin
-            sizes[new] = np.fromiter(map(len, begins), np.int64, len(begins))
+            for stream, place in zip(new.tolist(), place_of, strict=True):
+                known[stream] = begins[place]
+            sizes[new] = np.fromiter(map(len, begins), np.int64, len(begins))[
+                np.array(place_of, np.int64)
+            ]
         self._is_known[new] = True
 
     def _grow(self, count: int) -> None:
@@ -66,13 +71,13 @@ class Begins:
             for known in self._known:
                 known += [b""] * more
 
-    def _attributes(self, streams: Ints, numbers: Sequence[int]) -> list[list[bytes]]:
+    def _resources(self, streams: Ints) -> list[bytes]:
+        """Return the attributes of each of *streams*, as a `Resource` has them."""
         keys, per_slot = self._table.keys, len(self.family.streams)
-        resources = [
+        return [
             self.family.attributes(keys[stream // per_slot], stream % per_slot)
             for stream in streams.tolist()
         ]
-        return attributes_as(numbers, resources)
 
     def forget(self, streams: Ints) -> None:
         """Know nothing of *streams* any more."""
@@ -99,7 +104,7 @@ class Begins:
         if points.width == len(rest):
             return known
         if points.width:
-            [[known]] = self._attributes(np.array([stream]), [points.attributes])
+            [[known]] = attributes_as([points.attributes], self._resources(np.array([stream])))
         return framed_point(known, len(rest))
 
 
