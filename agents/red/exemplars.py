@@ -15,7 +15,9 @@ from tailrace.tables.exemplars import SeriesExemplar
 
 
 class SpanExemplars:
-    """Makes exemplars of the spans of messages, for all metrics of *settings* but events.
+    """Makes exemplars of the spans of messages, for all metrics of *settings*.
+
+    A span with events is an example of what counted these too.
 
     *decode* reads messages whose spans were good before, with the ids of spans.
     """
@@ -23,13 +25,15 @@ class SpanExemplars:
     def __init__(
         self, settings: RedSettings, decode: Callable[[Sequence[bytes]], SpanBatch]
     ) -> None:
-        families = [family for family in settings.families if family != EVENTS]
-        self._keys = {family: SeriesKeys(settings, family) for family in families}
+        self._keys = {family: SeriesKeys(settings, family) for family in settings.families}
         self._decode = decode
         self._tells_tenant = settings.tells_tenant
 
     def __call__(self, raw: Sequence[bytes], tenants: Sequence[str]) -> Iterator[SeriesExemplar]:
-        """Yield an exemplar of each span and metric; `tenants[i]` is that of message i."""
+        """Yield an exemplar of each span, or event, and metric.
+
+        `tenants[i]` is that of message i.
+        """
         batch = self._decode(raw)
         if self._tells_tenant:
             ids = np.array([batch.strings.intern(tenant) for tenant in tenants], np.int32)
@@ -44,6 +48,9 @@ class SpanExemplars:
         spans = zip(durations, batch.end.tolist(), trace_ids, batch.span_id, strict=True)
         exemplars = [Exemplar(*span) for span in spans]
         for family, keys in self._keys.items():
-            for key, exemplar in zip(keys.of(batch), exemplars, strict=True):
+            owners: Sequence[int] = range(len(batch))
+            if family == EVENTS and batch.events is not None:
+                owners = batch.events.row.tolist()
+            for key, row in zip(keys.of(batch), owners, strict=True):
                 if key is not None:
-                    yield SeriesExemplar(family, key, exemplar)
+                    yield SeriesExemplar(family, key, exemplars[row])

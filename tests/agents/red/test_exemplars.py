@@ -15,6 +15,7 @@ from tests.agents.red.traffic import (
     HUGE,
     ONLY_CALLS,
     TWO_DIMENSIONS,
+    Event,
     Span,
     message,
 )
@@ -23,7 +24,7 @@ from tests.otlp import message as plain_message
 
 SPANS = (
     Span(attributes={"http.method": "GET", "tier": 1}),
-    Span(attributes={"tier": "gold"}, status=2),
+    Span(attributes={"tier": "gold"}, status=2, events=(Event(), Event("e", {"other": 1}))),
     Span(resource={"service.name": "web", "tier": "x"}, kind=3),
 )
 
@@ -46,12 +47,7 @@ def exemplars_of(settings: RedSettings) -> SpanExemplars:
 )
 def test_each_series_that_counts_spans_gets_them_and_no_other_does(settings: RedSettings) -> None:
     rollups = rollups_of(settings, batch_of(settings, *SPANS, tenant="red"))
-    counted = {
-        (each.layout.family, key)
-        for each in rollups
-        if each.layout.family != EVENTS
-        for key in each.keys
-    }
+    counted = {(each.layout.family, key) for each in rollups for key in each.keys}
     found = {(each.family, each.key) for each in exemplars_of(settings)([message(SPANS)], ["red"])}
     assert found == counted
 
@@ -66,6 +62,14 @@ def test_an_exemplar_tells_duration_end_and_ids() -> None:
 def test_calls_apart_get_exemplars_too() -> None:
     found = exemplars_of(ALL_APART)([message(SPANS[:1])], ["default"])
     assert sorted(each.family for each in found) == [CALLS, RED]
+
+
+def test_what_counts_an_event_has_its_span_as_an_example() -> None:
+    spans = (Span(), Span(start=1_000, end=3_000, events=(Event(), Event("e", {"other": 1}))))
+    found = exemplars_of(ALL_APART)([message(spans)], ["default"])
+    of_events = [each for each in found if each.family == EVENTS]
+    assert [each.exemplar.value_ns for each in of_events] == [2_000, 2_000]
+    assert len({each.key for each in of_events}) == 2
 
 
 def test_spans_without_a_series_of_their_own_are_no_exemplars() -> None:
