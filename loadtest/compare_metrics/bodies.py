@@ -57,10 +57,12 @@ def span_metrics(random: Random) -> Body:
     if "include_instrumentation_scope" not in body:
         limit = random.choice((1, 2, 4, 1000))
         _put(random, body, 0.25, "aggregation_cardinality_limit", limit)
-    _put(random, body, 0.2, "aggregation_temporality", _DELTA)
+    if "aggregation_cardinality_limit" not in body:  # there each flush has room for others
+        _put(random, body, 0.25, "aggregation_temporality", _DELTA)
     _put(random, body, 0.2, "metrics_expiration", random.choice(("10s", "30s", "2m")))
     _put(random, body, 0.2, "series_expiration", random.choice(("10s", "30s", "2m")))
-    _put(random, body, 0.8, "histogram", _histogram(random, names[5:7]))
+    is_merged = "include_instrumentation_scope" in body
+    _put(random, body, 0.8, "histogram", _histogram(random, names[5:7], is_merged=is_merged))
     exemplars = {"enabled": True, "max_per_data_point": random.choice((0, 1, 5))}
     _put(random, body, 0.2, "exemplars", exemplars)
     events = {"enabled": True, "dimensions": _dimensions(random, names[7:], _GLOBS[6:])}
@@ -91,12 +93,13 @@ def service_graph(random: Random) -> Body:
     return body
 
 
-def _histogram(random: Random, names: Sequence[str]) -> Body:
+def _histogram(random: Random, names: Sequence[str], *, is_merged: bool) -> Body:
+    """*is_merged*: series are added up before they are compared, so that buckets stay."""
     body: Body = {}
     _put(random, body, 0.15, "disable", random.random() < 0.9)
     _put(random, body, 0.4, "unit", random.choice(("ms", "s")))
     _put(random, body, 0.3, "dimensions", _dimensions(random, names, ()))
-    if random.random() < 0.35:
+    if random.random() < 0.35 and not is_merged:
         body["exponential"] = {"max_size": random.choice((0, 2, 4, 20, 160))}
     elif random.random() < 0.8:
         body["explicit"] = {"buckets": random.choice(_BUCKETS)}

@@ -6,7 +6,7 @@ write what we write of the spans as they came, exactly. So nothing else is expla
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, MutableSequence, Sequence
+from collections.abc import Callable, Collection, Mapping, MutableSequence, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 
@@ -149,7 +149,7 @@ def _with_span(came: Came, **fields: int) -> Came:
 
 KNOWN = (
     Known("a span without a valid ID", "**Bad spans**", (RED, GRAPH), _with_ids),
-    Known("a kind that is unknown", "**Unknown numbers**", (RED,), _with_known_numbers),
+    Known("a kind that is unknown", "**Kinds that are unknown**", (RED,), _with_known_numbers),
     Known("a span that ends before it starts", "**A span that ends", (GRAPH,), _forwards),
     Known("a service name that is no text", "**Services whose name", (RED,), _with_names_as_texts),
     Known("an empty service name", "**An empty `service.name`**", (GRAPH,), _with_services),
@@ -158,7 +158,7 @@ KNOWN = (
         _with_names_as_configured,
     ),
     Known(
-        "the server of a database", "**Servers of databases**", (GRAPH,),
+        "the server of a database", "**Servers of databases.**", (GRAPH,),
         without_servers_of_databases,
     ),
     Known("a client that comes twice", "**Spans that come twice.**", (GRAPH,), clients_once),
@@ -167,3 +167,17 @@ KNOWN = (
     Known("spans that stand for several", "**Sampling thresholds**", (GRAPH,), weighed),
 )  # fmt: skip
 """In the order in which they are applied."""
+
+WRITTEN: Mapping[str, str] = {
+    "the first flush of a counter": "**A new series**",
+    "the label of the collector": "**No `collector.instance.id`.**",
+    "values of labels that are no texts": "**The type of a dimension's value",
+    "attributes of resources that do not tell them apart": "**`resource_metrics_key_attributes`**",
+    "scopes that are labels": "**Instrumentation scopes**",
+    "the last words of what has expired": "**Times of expiry**",
+    "a metric that only we write": "**Spans that lack the other side**",
+    "producers that wait for links": "**Links.**",
+    "the start of a series": "**Restarts.**",
+    "which spans are exemplars": "| `exemplars` |",
+}
+"""What is written differently, with where that is listed: `series` and `ours` leave it out."""

@@ -32,7 +32,7 @@ def write(directory: Path, scenario: Scenario, answer: Answer) -> None:
         "until": scenario.until,
         "error": answer.error,
         "flushes": [
-            {"at": each.at, "of": each.of, "metrics": _metrics(each.points)}
+            {"at": each.at, "of": each.of, "metrics": metrics_of(each.points)}
             for each in answer.flushes
             if each.points
         ],
@@ -50,7 +50,7 @@ def read(path: Path) -> tuple[Scenario, Answer]:
         Arrival(each["at"], read_json(orjson.dumps(each["spans"]))) for each in content["messages"]
     ]
     flushes = [
-        Flush(each["at"], each["of"], tuple(_points(each["metrics"])))
+        Flush(each["at"], each["of"], tuple(points_of(each["metrics"])))
         for each in content["flushes"]
     ]
     scenario = Scenario(path.stem, content["config"], arrivals, content["until"], content["about"])
@@ -58,7 +58,8 @@ def read(path: Path) -> tuple[Scenario, Answer]:
     return scenario, Answer(flushes, exposition, content["error"])
 
 
-def _metrics(points: Iterable[Point]) -> list[dict[str, Any]]:
+def metrics_of(points: Iterable[Point]) -> list[dict[str, Any]]:
+    """Return *points* as JSON has them, by resource and metric."""
     found = []
     for _, of_metric in groupby(sorted(points, key=_place), key=_place_of_metric):
         group = [*of_metric]
@@ -90,7 +91,8 @@ def _place(point: Point) -> tuple[str, str]:
     return _place_of_metric(point), json.dumps(point.attributes, sort_keys=True)
 
 
-def _points(metrics: Sequence[dict[str, Any]]) -> Iterable[Point]:
+def points_of(metrics: Sequence[dict[str, Any]]) -> Iterable[Point]:
+    """Yield the points that became *metrics*."""
     for metric in metrics:
         for point in metric["points"]:
             value = {key: found for key, found in point.items() if key not in _OF_POINT}

@@ -83,10 +83,12 @@ def weighed(config: Config, spans: Sequence[Came]) -> list[Came]:
     numbers = {call: number for number, call in enumerate(sides)}
     found = []
     for each in spans:
-        found.append(each)
+        plain = each.but_in(each.span.trace_id)
+        plain.span.trace_state = "" if each.span.trace_state in STATES else each.span.trace_state
+        found.append(plain)
         for copy in range(1, weights.get(id(each), 1)):
             trace_id = trace_ids(2_000_000_000 + 1000 * numbers[each.call] + copy)
-            found.append(each.but_in(trace_id))
+            found.append(plain.but_in(trace_id))
     return found
 
 

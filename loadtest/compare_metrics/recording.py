@@ -1,8 +1,8 @@
-"""What the connectors wrote for random scenarios, in files: for tests where none can be built.
+"""What the connectors wrote for random scenarios, in a file: for tests where none can be built.
 
-`scenarios.json.gz` has a scenario on each line: its config, its messages, and the flushes of the
-connectors for its spans as they came (`raw`), and changed by what is known (`changed`) if these
-are others. Flushes are OTLP, with when they were.
+`scenarios.json.gz` has a scenario on each line: its config, its messages, and what the connectors
+wrote of its spans as they are counted here, which is after every known difference. Of flushes that
+say the same one after the other only the first is there.
 """
 
 from __future__ import annotations
@@ -17,39 +17,39 @@ import orjson
 
 from tailrace_loadtest.compare_metrics import connectors
 from tailrace_loadtest.compare_metrics.differences import as_counted_here
-from tailrace_loadtest.compare_metrics.flushes import Flush, read
+from tailrace_loadtest.compare_metrics.flushes import Flush
+from tailrace_loadtest.compare_metrics.golden import metrics_of, points_of
 from tailrace_loadtest.compare_metrics.scenario import Arrival, Scenario
 
 _NAME = "scenarios.json.gz"
 
 
 class Recorded(NamedTuple):
-    """A scenario, and what the connectors wrote of its spans as they came, and changed."""
+    """A scenario, what the connectors wrote, and which known differences change its spans."""
 
     scenario: Scenario
-    raw: Sequence[Flush]
-    changed: Sequence[Flush]
+    flushes: Sequence[Flush]
     causes: frozenset[str]
 
 
 def record(program: Path, directory: Path, scenarios: Sequence[Scenario]) -> None:
     """Write a file into *directory* that `recorded` reads."""
     changed = [as_counted_here(each) for each in scenarios]
-    raw = connectors.answers(program, scenarios)
-    others = connectors.answers(program, [scenario for scenario, _ in changed])
+    answers = connectors.answers(program, [scenario for scenario, _ in changed])
     lines = [
         orjson.dumps(
             {
                 "name": scenario.name,
                 "config": scenario.config,
                 "until": scenario.until,
-                "messages": [[each.at, _text(each.value)] for each in scenario.arrivals],
-                "raw": _flushes(one),
-                "changed": _flushes(other),
+                "messages": [
+                    [each.at, b64encode(each.value).decode()] for each in scenario.arrivals
+                ],
+                "flushes": [[each.at, metrics_of(each.points)] for each in _news(answer.flushes)],
                 "causes": sorted(causes),
             }
         )
-        for scenario, one, other, (_, causes) in zip(scenarios, raw, others, changed, strict=True)
+        for scenario, answer, (_, causes) in zip(scenarios, answers, changed, strict=True)
     ]
     directory.mkdir(parents=True, exist_ok=True)
     (directory / _NAME).write_bytes(gzip.compress(b"\n".join(lines), 9, mtime=0))
@@ -61,21 +61,18 @@ def recorded(directory: Path) -> Iterator[Recorded]:
         content = orjson.loads(line)
         arrivals = [Arrival(at, b64decode(value)) for at, value in content["messages"]]
         (of,) = content["config"]
-        yield Recorded(
-            Scenario(content["name"], content["config"], arrivals, content["until"]),
-            _read(content["raw"], of),
-            _read(content["changed"], of),
-            frozenset(content["causes"]),
+        flushes = [Flush(at, of, tuple(points_of(each))) for at, each in content["flushes"]]
+        scenario = Scenario(content["name"], content["config"], arrivals, content["until"])
+        yield Recorded(scenario, flushes, frozenset(content["causes"]))
+
+
+def _news(flushes: Sequence[Flush]) -> Iterator[Flush]:
+    """Yield *flushes* without those that say nothing new; what is a delta is always new."""
+    before: Any = []
+    for flush in flushes:
+        said = sorted(
+            repr((each.metric, each.resource, each.attributes, each.value)) for each in flush.points
         )
-
-
-def _flushes(answer: connectors.Answer) -> list[Any]:
-    return [[each.at, _text(each.encoded)] for each in answer.flushes]
-
-
-def _read(flushes: Sequence[Any], of: str) -> list[Flush]:
-    return [read(b64decode(value), at, of, connectors.EPOCH_NS) for at, value in flushes]
-
-
-def _text(value: bytes) -> str:
-    return b64encode(value).decode()
+        if said != before or any(each.temporality == "delta" for each in flush.points):
+            yield flush
+        before = said

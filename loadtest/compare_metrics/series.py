@@ -98,21 +98,27 @@ def tracks(flushes: Iterable[Flush], config: Config) -> dict[Identity, Track]:
 def differences(
     scenario: Scenario, theirs: Sequence[Flush], ours: Sequence[Flush]
 ) -> Iterator[Difference]:
-    """Yield where both differ, each series once for each way in which it differs.
+    """Yield every flush of a series in which both differ.
 
     Not of a counter's first flush, which is 0 there, nor of the 0 with which a series begins here.
-    Times are those of their flushes. Of series that expire, only while ours goes on.
+    Times are those of their flushes; where series expire, those at which ours flushes too. What has
+    expired is told once more there, and with `metrics_expiration` twice.
     """
     one = tracks(theirs, scenario.config)
     other = tracks(_without_offset(scenario, ours), scenario.config)
-    end = max((flush.at for flush in ours), default=0.0)
     times = sorted({flush.at for flush in theirs})
-    if is_expiring(scenario):
-        times = [time for time in times if time <= end]
+    compared = {flush.at for flush in ours} if is_expiring(scenario) else {*times}
     for identity in sorted(one.keys() | other.keys()):
-        yield from _of_series(
-            scenario, identity, one.get(identity, Track()), other.get(identity, Track()), times
-        )
+        theirs_there, ours_there = one.get(identity, Track()), other.get(identity, Track())
+        for each in _of_series(scenario, identity, theirs_there, ours_there, times):
+            if each.at in compared:
+                yield each
+
+
+def _last_words(scenario: Scenario) -> int:
+    """How many flushes there still have what has expired."""
+    section = scenario.config.get("span_metrics", {})
+    return 2 if "metrics_expiration" in section else int("series_expiration" in section)
 
 
 def is_expiring(scenario: Scenario) -> bool:
@@ -127,19 +133,22 @@ def _of_series(
     scenario: Scenario, identity: Identity, one: Track, other: Track, times: Sequence[float]
 ) -> Iterator[Difference]:
     exactly = identity.temporality == "delta"
-    told = set()
+    last_words = _last_words(scenario)
     before: Value | None = None
     for time in times:
         theirs, ours = one.at(time, exactly=True), other.at(time, exactly=exactly)
-        is_first = before is None and theirs is not None
+        is_first, is_again = before is None, theirs == before
         before = theirs
-        is_zero = is_first and theirs == {"value": 0}
-        if are_equal(theirs, ours) or is_zero or (theirs is None and other.begins_at(time)):
+        if ours is not None or theirs is None:
+            last_words = _last_words(scenario)
+        if are_equal(theirs, ours) or (theirs is None and other.begins_at(time)):
             continue
-        kind = (theirs is None, ours is None)
-        if kind not in told:
-            told.add(kind)
-            yield Difference(scenario, identity, time, theirs, ours)
+        if is_first and theirs == {"value": 0}:
+            continue
+        if ours is None and is_again and last_words:
+            last_words -= 1
+            continue
+        yield Difference(scenario, identity, time, theirs, ours)
 
 
 def are_equal(one: Value | None, other: Value | None) -> bool:

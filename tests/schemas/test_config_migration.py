@@ -70,3 +70,12 @@ def test_the_config_that_moves_is_the_collectors_without_the_keys_that_are_named
     assert removed == {"block_on_overflow", "drop_pending_traces_on_shutdown", "always_sample"}
     before = shown["yaml collector"]["processors"]["tail_sampling"]
     assert _removed(before, removed) == shown["yaml"]["tail_sampling"]
+
+
+def test_the_connectors_that_move_are_the_collectors_without_the_keys_that_are_named() -> None:
+    text = section("docs/migrating.md", "Connectors that move")
+    shown = {found[1]: yaml.safe_load(found[2]) for found in FENCE.finditer(text)}
+    removed = {code(key)[0] for key, _ in rows(text, 2)[1:]}
+    assert removed == {"resource_metrics_cache_size", "store_expiration_loop", "cache_loop"}
+    assert removed <= {*span_metrics.CACHE_KEYS, *service_graph.LOOP_KEYS}
+    assert _removed(shown["yaml collector"]["connectors"], removed) == shown["yaml"]
