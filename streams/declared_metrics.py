@@ -51,7 +51,7 @@ def _waiting_half_edges(runner: Runner) -> float:
 def _series(engine: Engine, runner: Runner) -> Split:
     logic = runner.task.logics[METRICS]
     assert isinstance(logic, MetricsLogic)
-    return {(family.layout.family,): len(table) for family, table in logic.parts}
+    return {(name,): len(table) for name, _, table in logic.parts}
 
 
 def _lag(engine: Engine, runner: Runner) -> Split:

@@ -9,15 +9,17 @@ from dataclasses import replace
 from tailrace.agents.alerts import agent as alerts_agent
 from tailrace.agents.alerts.logic import AlertsLogic, AlertsSettings
 from tailrace.agents.metrics import agent as metrics_agent
-from tailrace.agents.metrics.logic import (
+from tailrace.agents.metrics.logic import MetricsLogic
+from tailrace.agents.metrics.settings import (
     EdgeMetrics,
-    MetricsLogic,
     MetricsSettings,
     RedMetrics,
+    RollUpMetrics,
 )
 from tailrace.agents.service_graph import agent as service_graph_agent
 from tailrace.agents.service_graph.link_join import LinkJoin
 from tailrace.schemas.config import WorkerConfig
+from tailrace.schemas.config.span_metrics import SpanMetricsConfig
 from tailrace.schemas.config.worker import ALERTS, RED, SERVICE_GRAPH
 from tailrace.schemas.durations import MILLISECOND, SECOND
 from tailrace.schemas.exemplars import are_exemplars, decode_exemplars
@@ -33,7 +35,7 @@ from tailrace.schemas.matches import (
 )
 from tailrace.schemas.metric_samples import are_samples, decode_samples
 from tailrace.schemas.records import DeadLetter, Record
-from tailrace.schemas.series import edge_layout, red_layout
+from tailrace.schemas.series import calls_layout, edge_layout, events_layout, red_layout
 from tailrace.schemas.sums import decode
 from tailrace.streams.cluster import Cluster
 from tailrace.streams.dead_letters import DeadLetters
@@ -51,6 +53,7 @@ from tailrace.streams.stages import (
 )
 from tailrace.streams.stream_time import SourceTime
 from tailrace.streams.task import Logic, Task, TaskId
+from tailrace.tables.series_expiry import Expiry
 from tailrace.tables.store import PartitionStore
 
 Rollups = Sequence[RollupRecord]
@@ -120,7 +123,9 @@ class RollupTasks:
         """Return the task *id* with what *store* has."""
         logics: dict[str, Logic[Rollups]] = {}
         if has_metrics(self._config):
-            logics[metrics_agent.NAME] = MetricsLogic(self._settings, store)
+            logics[metrics_agent.NAME] = MetricsLogic(
+                replace(self._settings, rollups=(id.partition, self._partitions)), store
+            )
         if has_links(self._config):
             logics[service_graph_agent.LINKS] = LinkJoin(self._links, store, self._rollups)
         if ALERTS in self._config.capabilities:
@@ -154,21 +159,35 @@ def _settings(config: WorkerConfig, cluster: Cluster) -> MetricsSettings:
         metrics_topic=config.output.metrics,
         edges_topic=config.output.edges,
         record_bytes=cluster.record_bytes,
-        red=RedMetrics(
-            red_layout(red.bounds_ns),
-            red.metrics_flush_interval // MILLISECOND,
-            red.namespace,
-            red.histogram.unit,
-        )
-        if RED in config.capabilities
-        else None,
+        red=_red(red) if RED in config.capabilities else None,
         edges=EdgeMetrics(
             edge_layout(graph.bounds_ns, graph.max_size),
             graph.metrics_flush_interval // MILLISECOND,
+            Expiry(graph.series_expiration // MILLISECOND),
+            graph.metrics_timestamp_offset // MILLISECOND,
         )
         if SERVICE_GRAPH in config.capabilities
         else None,
         matches_flush_ms=red.metrics_flush_interval // MILLISECOND
         if ALERTS in config.capabilities
         else None,
+        naming=config.naming,
+        has_tenants=config.tenancy.is_on,
+    )
+
+
+def _red(red: SpanMetricsConfig) -> RedMetrics:
+    durations = red_layout(red.bounds_ns, red.max_size, red.unit_ns if red.max_size else 0)
+    expiry = Expiry(red.series_expiration // MILLISECOND, red.metrics_expiration // MILLISECOND)
+    return RedMetrics(
+        durations if red.has_durations else None,
+        red.metrics_flush_interval // MILLISECOND,
+        red.namespace,
+        red.histogram.unit,
+        calls_layout() if red.counts_calls_apart else None,
+        events_layout() if red.has_events else None,
+        red.is_delta,
+        expiry,
+        red.exemplars.max_per_data_point if red.exemplars.enabled else 0,
+        tuple(RollUpMetrics(each.namespace, each.dimensions) for each in red.roll_ups),
     )

@@ -3,60 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Final
 
-from tailrace.agents.metrics.edges import edge_records
-from tailrace.agents.metrics.instruments import Family, edge_family, red_family, unpaired_family
-from tailrace.agents.metrics.matches import MatchSeries, matches_family
-from tailrace.agents.metrics.messages import MetricsWriter
+from tailrace.agents.metrics.families import families
+from tailrace.agents.metrics.family_series import FamilySeries
+from tailrace.agents.metrics.instruments import Family
+from tailrace.agents.metrics.matches import MatchSeries
 from tailrace.agents.metrics.prometheus import exposition
+from tailrace.agents.metrics.roll_ups import PREFIX as ROLL_UPS
+from tailrace.agents.metrics.settings import EdgeMetrics, MetricsSettings, RedMetrics
 from tailrace.schemas.definitions import Definitions
+from tailrace.schemas.exemplars import ExemplarBatch
 from tailrace.schemas.matches import MATCHES, MatchCounts, RollupRecord
-from tailrace.schemas.records import Arrivals, Outbox, Output, Totals
-from tailrace.schemas.series import EDGES, RED, UNPAIRED, unpaired_layout
-from tailrace.schemas.sums import Layout, Rollup
-from tailrace.tables.series import Closed, SeriesTable
+from tailrace.schemas.records import Arrivals, Outbox, Totals
+from tailrace.schemas.series import CALLS, EDGES, EVENTS, RED, UNPAIRED
+from tailrace.schemas.sums import Rollup
+from tailrace.tables.series import SeriesTable
 from tailrace.tables.store import PartitionStore
 
-_PREFIXES = {RED: b"r", EDGES: b"e", UNPAIRED: b"n", MATCHES: b"d"}
-_COUNTED = {
+__all__ = ["EdgeMetrics", "MetricsLogic", "MetricsSettings", "RedMetrics"]
+
+_COUNTED: Final = {
     RED: "rollup_spans",
+    CALLS: "rollup_called_spans",
+    EVENTS: "rollup_span_events",
     EDGES: "rollup_calls",
     UNPAIRED: "rollup_unpaired",
     MATCHES: "rollup_events",
 }
-_OVERHEAD_BYTES = 1024
-"""Of a record with its headers, and of the batch around it."""
-
-
-@dataclass(frozen=True, slots=True)
-class RedMetrics:
-    """How RED is written: every *flush_ms*, named after *namespace*, in *unit* (`ms` or `s`)."""
-
-    layout: Layout
-    flush_ms: int
-    namespace: str
-    unit: str
-
-
-@dataclass(frozen=True, slots=True)
-class EdgeMetrics:
-    """How the service graph is written."""
-
-    layout: Layout
-    flush_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class MetricsSettings:
-    """Where metrics go, and how large a record may be. A family that is None is turned off."""
-
-    metrics_topic: str
-    edges_topic: str
-    record_bytes: int
-    red: RedMetrics | None
-    edges: EdgeMetrics | None
-    matches_flush_ms: int | None = None
 
 
 class MetricsLogic:
@@ -67,34 +41,24 @@ class MetricsLogic:
     a gap, what is due is written in order of time: each period that has news, and the last. What
     comes of a family that is turned off is counted as such, and that is all.
 
-    What the rollups held = cumulative sums + open periods.
+    What the rollups held = cumulative sums + open periods + series that are no more.
     """
 
     def __init__(self, settings: MetricsSettings, store: PartitionStore) -> None:
-        self._series: dict[str, _Series] = {}
-        red, edges = settings.red, settings.edges
-        if red is not None:
-            family = red_family(red.layout, red.namespace, red.unit)
-            self._series[RED] = _Series(family, store, settings, red.flush_ms)
-        if edges is not None:
-            family = edge_family(edges.layout)
-            self._series[EDGES] = _Series(family, store, settings, edges.flush_ms)
-            family = unpaired_family(unpaired_layout())
-            self._series[UNPAIRED] = _Series(family, store, settings, edges.flush_ms)
+        self._store = store
+        self._series, self._roll_ups = families(settings, store)
+        rolled = (roll_up.series for of in self._roll_ups.values() for roll_up in of)
+        self._all: list[FamilySeries] = [*self._series.values(), *rolled]
         self._match_series: MatchSeries | None = None
-        if settings.matches_flush_ms is not None:
-            self._series[MATCHES] = _Series(
-                matches_family(), store, settings, settings.matches_flush_ms
-            )
 
     @property
-    def parts(self) -> list[tuple[Family, SeriesTable]]:
-        """The series of this partition, by family."""
-        return [(series.family, series.table) for series in self._series.values()]
+    def parts(self) -> list[tuple[str, Family, SeriesTable]]:
+        """The series of this partition, by family, and what each of these is called."""
+        return [(each.name, each.family, each.table) for each in self._all]
 
     def exposition(self) -> bytes:
         """Return the cumulative sums as of the last flush, as Prometheus text."""
-        return exposition(self.parts)
+        return exposition((family, table) for _, family, table in self.parts)
 
     def inform(self, definitions: Definitions, outbox: Outbox, totals: Totals) -> None:
         """Name the series of matches after *definitions*."""
@@ -103,8 +67,16 @@ class MetricsLogic:
             self._match_series = MatchSeries(definitions)
 
     def restore(self, now: int) -> None:
-        for series in self._series.values():
-            series.table.restore(now)
+        self._forget_roll_ups()
+        for series in self._all:
+            series.restore(now)
+
+    def _forget_roll_ups(self) -> None:
+        """Forget those that nobody wants any more; if they come back they begin anew."""
+        wanted = {each.prefix for each in self._all}
+        for key, _ in list(self._store.scan(ROLL_UPS)):
+            if not any(key.startswith(prefix) for prefix in wanted):
+                self._store.delete(key)
 
     def process(
         self, arrivals: Arrivals[Sequence[RollupRecord]], outbox: Outbox, totals: Totals
@@ -112,6 +84,8 @@ class MetricsLogic:
         for rollup, now in zip(arrivals.decoded, arrivals.times, strict=True):
             if isinstance(rollup, MatchCounts):
                 self._add_matches(rollup, totals)
+            elif isinstance(rollup, ExemplarBatch):
+                self._show(rollup, totals)
             elif isinstance(rollup, Rollup):
                 self._add(rollup, totals)
             # The record's own sums are of the time before its watermark, so they come first.
@@ -121,8 +95,8 @@ class MetricsLogic:
         self._flush(now, outbox, totals)
 
     def before_checkpoint(self) -> None:
-        for series in self._series.values():
-            series.table.seal()
+        for series in self._all:
+            series.seal()
 
     def close(self) -> None:
         """Nothing to release."""
@@ -155,50 +129,18 @@ class MetricsLogic:
         totals.add(_COUNTED[name], series.table.count - before)
         if is_late:
             totals.add("late_rollups", 1)
+        for roll_up in self._roll_ups.get(name, ()):
+            roll_up.add(rollup)
+
+    def _show(self, batch: ExemplarBatch, totals: Totals) -> None:
+        series = self._series.get(batch.family)
+        count = sum(map(len, batch.by_key.values()))
+        is_shown = series is not None and series.show(batch)
+        totals.add("exemplars" if is_shown else "ignored_exemplars", count)
 
     def _flush(self, now: int, outbox: Outbox, totals: Totals) -> None:
         due = [
-            (at, number)
-            for number, series in enumerate(self._series.values())
-            for at in series.table.due(now)
+            (at, number) for number, series in enumerate(self._all) for at in series.table.due(now)
         ]
-        if due:
-            every = list(self._series.values())
-            for at, number in sorted(due):
-                every[number].flush(at, outbox, totals)
-
-
-class _Series:
-    """One family's series, and how they are written."""
-
-    def __init__(
-        self, family: Family, store: PartitionStore, settings: MetricsSettings, flush_ms: int
-    ) -> None:
-        name = family.layout.family
-        self.family = family
-        self.table = SeriesTable(
-            store, _PREFIXES[name], family.layout, family.counted, flush_ms, split=family.split
-        )
-        self._settings = settings
-        self._limit = settings.record_bytes - _OVERHEAD_BYTES
-        self._writer = MetricsWriter(family, self.table, self._limit)
-
-    def flush(self, at: int, outbox: Outbox, totals: Totals) -> None:
-        """Close the period that ends at *at* (ms), and write what its family has to say."""
-        closed = self.table.close(at)
-        flushed = self._writer.write(closed, at)
-        for value in flushed.values:
-            outbox.send(self._settings.metrics_topic, Output(None, value, at))
-        if flushed.too_large:
-            totals.add("metrics_too_large", flushed.too_large)
-        if self.family.layout.family == EDGES and len(closed.slots):
-            self._send_edges(closed, at, outbox, totals)
-
-    def _send_edges(self, closed: Closed, at: int, outbox: Outbox, totals: Totals) -> None:
-        keys = [self.table.keys[slot] for slot in closed.slots.tolist()]
-        period = at - self.table.period_ms, at
-        edges = edge_records(self.family.layout, keys, closed.rows, period, self._limit)
-        for record in edges.records:
-            outbox.send(self._settings.edges_topic, record)
-        if edges.too_large:
-            totals.add("edges_too_large", edges.too_large)
+        for at, number in sorted(due):
+            self._all[number].flush(at, outbox, totals)

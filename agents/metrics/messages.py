@@ -45,15 +45,23 @@ class MetricsWriter:
 
     What it writes is a function of the table and of what it is given: resources in order of their
     first slots, and the streams of each in order of theirs. What it remembers are encodings.
+    Points seem *offset_ms* older than they are.
     """
 
     def __init__(
-        self, family: Family, table: SeriesTable, limit: int, *, is_delta: bool = False
+        self,
+        family: Family,
+        table: SeriesTable,
+        limit: int,
+        *,
+        is_delta: bool = False,
+        offset_ms: int = 0,
     ) -> None:
         self._family = family
         self._table = table
         self._limit = limit
         self._is_delta = is_delta
+        self._offset_ms = offset_ms
         self._layout: Layout | None = None
         self._number_of: dict[bytes, int] = {}
         self._resources: list[bytes] = []
@@ -90,6 +98,7 @@ class MetricsWriter:
         return written
 
     def _flush(self, closed: Closed, at: int, starts: Ints) -> Flush:
+        at, starts = at - self._offset_ms, starts - self._offset_ms
         if not self._is_delta:
             return Flush(self._begins, at, starts.ravel(), self._table.rows)
         begins = np.full(starts.size, at - self._table.period_ms)

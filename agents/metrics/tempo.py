@@ -27,7 +27,7 @@ from tailrace.schemas.series import (
 )
 from tailrace.schemas.sums import Layout
 
-_SPANS = "traces_spanmetrics_"
+SPANS = "traces_spanmetrics_"
 _EDGES = "traces_service_graph_request_"
 _NAMES = {
     "service.name": "service",
@@ -37,22 +37,22 @@ _NAMES = {
 }
 
 
-def red_family(layout: Layout, prefix: str = _SPANS, *, has_calls: bool = True) -> Family:
+def red_family(layout: Layout, prefix: str = SPANS, *, has_calls: bool = True) -> Family:
     """RED: durations by resource and dimensions, and calls if they have the same dimensions."""
     calls = Instrument(f"{prefix}calls_total", ((DURATION,),))
     latency = Instrument(f"{prefix}latency", ((DURATION,),), "", SECOND)
     return span_family(layout, [calls, latency] if has_calls else [latency], SECOND, _labels)
 
 
-def calls_family(layout: Layout) -> Family:
+def calls_family(layout: Layout, prefix: str = SPANS) -> Family:
     """Calls by resource and dimensions of their own."""
-    calls = Instrument(f"{_SPANS}calls_total", ((CALLS,),))
+    calls = Instrument(f"{prefix}calls_total", ((CALLS,),))
     return span_family(layout, [calls], SECOND, _labels)
 
 
-def events_family(layout: Layout) -> Family:
+def events_family(layout: Layout, prefix: str = SPANS) -> Family:
     """Events of spans, which Tempo does not count."""
-    events = Instrument(f"{_SPANS}events_total", ((EVENTS,),))
+    events = Instrument(f"{prefix}events_total", ((EVENTS,),))
     return span_family(layout, [events], SECOND, _labels)
 
 

@@ -167,6 +167,9 @@ class WorkerConfig(Section):
 
     span_metrics: SpanMetricsConfig = SpanMetricsConfig()
     service_graph: ServiceGraphConfig = ServiceGraphConfig()
+    naming: Literal["collector", "tempo"] = "collector"
+    """After whom metrics of spans and edges are named: the collector's connectors, or Tempo's
+    metrics-generator, whose names Grafana's service graph and span metrics ask for."""
     metric_labels: MetricLabelsConfig = MetricLabelsConfig()
     slos: Slos = ()
     alerts: Alerts = ()
@@ -192,6 +195,13 @@ class WorkerConfig(Section):
             yield ("only",), f"is {', '.join(self.only)}, which is turned off; nothing would run"
         for section in ("span_metrics", "service_graph"):
             yield from self._uneven_flushes(section)
+        red = self.span_metrics
+        if self.naming == "tempo" and red.max_size and red.unit_ns != SECOND:
+            yield (
+                ("span_metrics", "histogram", "unit"),
+                "is ms, and naming: tempo tells durations in seconds, which decides the buckets of "
+                "an exponential histogram; write s",
+            )
         if self.remote_write and self.span_metrics.is_delta:
             yield (
                 ("span_metrics", "aggregation_temporality"),
@@ -225,6 +235,16 @@ class WorkerConfig(Section):
                 (section, "metrics_flush_interval"),
                 f"is {spell(flush)}, no whole multiple of engine.rollup_interval, "
                 f"{spell(rollup)}; {spell(flush + -flush % rollup)} would be one",
+            )
+
+    def cautions(self) -> Iterator[Remark]:
+        red = self.span_metrics
+        if self.naming == "tempo" and "namespace" in red.model_fields_set:
+            yield ("span_metrics", "namespace"), "does nothing with naming: tempo; remove it"
+        if self.naming == "tempo" and "unit" in red.histogram.model_fields_set and not red.max_size:
+            yield (
+                ("span_metrics", "histogram", "unit"),
+                "does nothing with naming: tempo, which tells durations in seconds; remove it",
             )
 
     @property

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from tailrace.agents.metrics.logic import MetricsLogic, MetricsSettings
+from tailrace.schemas.exemplars import ExemplarBatch
 from tailrace.schemas.records import Arrivals, Outbox, Output, Totals
 from tailrace.schemas.sums import Rollup
 from tailrace.tables.store import MemoryDisk, PartitionStore
@@ -19,7 +20,7 @@ class Row:
     """A record of stage 2: what it holds, and stream time after it."""
 
     time: int
-    rollup: Rollup | None
+    rollup: Rollup | ExemplarBatch | None
 
 
 class Worker:

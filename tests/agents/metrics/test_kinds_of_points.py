@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tailrace.agents.metrics.instruments import calls_family, events_family, red_family
+from tailrace.agents.metrics.messages import MetricsWriter
 from tailrace.schemas.exemplars import Exemplar
 from tailrace.schemas.series import (
     calls_layout,
@@ -97,6 +98,20 @@ def test_deltas_of_edges_have_the_outcomes_that_have_news() -> None:
     series.flush(rollup(EDGE_LAYOUT, AT_MS, {key: calls([MS], [MS], failed=True)}))
     found = series.flush(rollup(EDGE_LAYOUT, AT_MS + PERIOD_MS, {key: calls([MS], [MS])}))
     assert {dict(point.series.attributes)["failed"] for point in found} == {False}
+
+
+# Times
+
+
+def test_points_seem_older_where_that_is_asked_for() -> None:
+    series = Series(EDGES)
+    series.writer = MetricsWriter(EDGES, series.table, 1_000_000, offset_ms=700)
+    start = AT_MS + 5000
+    found = series.flush(rollup(EDGE_LAYOUT, start, {edge_key(): calls([MS], [MS])}))
+    assert {(point.start // MS, point.time // MS) for point in found} == {
+        (start - 700, start - 700),
+        (start - 700, series.at - 700),
+    }
 
 
 # The end of a series

@@ -7,8 +7,10 @@ from dataclasses import replace
 import orjson
 import pytest
 
+from tailrace.schemas.exemplars import Exemplar, ExemplarBatch
 from tailrace.schemas.records import Totals
-from tailrace.schemas.series import red_layout
+from tailrace.schemas.series import calls_layout, events_layout, red_layout, service_place
+from tailrace.tables.series_expiry import Expiry
 from tests.agents.metrics.flushes import (
     EDGE_LAYOUT,
     EDGES,
@@ -186,3 +188,116 @@ def test_text_for_prometheus_is_of_the_last_flush() -> None:
     worker.feed(red_row(0, 0), Row(BEGIN_MS + RED_MS, None), red_row(3000, 3000))
     assert b'traces_span_metrics_calls_total{job="api"' in worker.logic.exposition()
     assert b'span_name="GET /"} 1.0' in worker.logic.exposition()
+
+
+def shown(worker: Worker) -> list[tuple[str, int, float]]:
+    """Metric, time and value of each exemplar that was written since the last time."""
+    worker.sent.clear()
+    worker.checkpoint()
+    return [
+        (point.series.metric.rpartition(".")[2], point.time // MS - BEGIN_MS, value)
+        for point in metrics_of(worker.sent.get(METRICS, []))
+        for value, *_ in point.exemplars
+    ]
+
+
+def example(key: bytes, took: int, family: str = "red") -> Row:
+    exemplar = Exemplar(took, BEGIN_MS * MS, b"t" * 16, b"s" * 8)
+    return Row(BEGIN_MS, ExemplarBatch(family, {key: [exemplar]}))
+
+
+def test_exemplars_stand_at_the_next_flush_and_outlive_a_restart() -> None:
+    assert SETTINGS.red is not None
+    worker = Worker(replace(RED_ONLY, red=replace(SETTINGS.red, exemplars=2)))
+    worker.feed(red_row(1000, 0), example(red_key(), 2 * MS))
+    assert shown(worker) == []
+    worker.begin()
+    worker.feed(example(red_key(), 2000 * MS), Row(BEGIN_MS + 3000, None))
+    assert shown(worker) == [
+        (metric, 3000, value) for metric in ("calls", "duration") for value in (2.0, 2000.0)
+    ]
+    worker.feed(Row(BEGIN_MS + 6000, None))
+    assert shown(worker) == []
+    assert worker.totals.counts["exemplars"] == worker.totals.counts["shown_exemplars"] == 2
+
+
+def test_exemplars_that_nobody_can_show_are_counted() -> None:
+    assert SETTINGS.red is not None
+    wanted = Worker(replace(RED_ONLY, red=replace(SETTINGS.red, exemplars=2)))
+    wanted.feed(red_row(0, 0), example(red_key(), MS), example(red_key(), MS, "calls"))
+    wanted.feed(example(red_key("other"), MS), Row(BEGIN_MS + 3000, None))
+    assert wanted.totals.counts["exemplars_without_series"] == 1
+    assert wanted.totals.counts["ignored_exemplars"] == 1
+    unwanted = Worker(RED_ONLY)
+    unwanted.feed(example(red_key(), MS))
+    assert unwanted.totals.counts == {"ignored_exemplars": 1}
+
+
+def test_series_expire_and_come_back_anew() -> None:
+    assert SETTINGS.red is not None
+    red = replace(SETTINGS.red, expiry=Expiry(series_ms=4000))
+    worker = Worker(replace(RED_ONLY, red=red))
+    worker.feed(red_row(0, 0), Row(BEGIN_MS + 3000, None), Row(BEGIN_MS + 6000, None))
+    worker.feed(Row(BEGIN_MS + 9000, None), red_row(12_000, 10_000))
+    worker.checkpoint()
+    assert [
+        (point.time // MS - BEGIN_MS, point.value, point.has_value)
+        for point in metrics_of(worker.sent[METRICS])
+        if not point.series.unit
+    ] == [(0, 0, True), (3000, 1, True), (6000, 0, False), (10_000, 0, True), (12_000, 1, True)]
+    assert worker.totals.counts["expired_series"] == 1
+    assert worker.logic.problems(worker.totals) == []
+
+
+def test_every_record_says_of_which_flush_it_is() -> None:
+    worker = Worker(replace(SETTINGS, record_bytes=4000))
+    series = {red_key("api", "n" * number): {"duration": [MS]} for number in range(40)}
+    worker.feed(
+        Row(BEGIN_MS, rollup(RED_LAYOUT, BEGIN_MS, series)),
+        edge_row(0, 1000),
+        Row(BEGIN_MS + RED_MS, None),
+    )
+    worker.checkpoint()
+    said = [dict(output.headers)["tailrace.flush"].decode() for output in worker.sent[METRICS]]
+    records = len(said) - 1
+    assert records > 3
+    assert said == [
+        f"edges {BEGIN_MS + EDGES_MS} 1/1",
+        *(f"red {BEGIN_MS + RED_MS} {number}/{records}" for number in range(1, records + 1)),
+    ]
+
+
+def test_calls_and_events_apart_are_families_of_their_own() -> None:
+    assert SETTINGS.red is not None
+    red = replace(SETTINGS.red, calls=calls_layout(), events=events_layout())
+    worker = Worker(replace(RED_ONLY, red=red))
+    counted = {red_key("api", "apart"): {"calls": [0, 0]}}
+    happened = {red_key("api", "apart"): {"events": [0]}}
+    worker.feed(
+        red_row(0, 0),
+        Row(BEGIN_MS, rollup(calls_layout(), BEGIN_MS, counted)),
+        Row(BEGIN_MS, rollup(events_layout(), BEGIN_MS, happened)),
+        Row(BEGIN_MS + RED_MS, None),
+    )
+    worker.checkpoint()
+    found = {
+        point.series.metric.rpartition(".")[2]: point.value
+        for point in metrics_of(worker.sent[METRICS])
+        if point.time != point.start
+    }
+    assert found == {"duration": (1.0, (1, 0, 0, 0)), "calls": 2, "events": 1}
+    assert worker.logic.problems(worker.totals) == []
+
+
+def test_series_of_a_service_that_is_not_ours_are_left_to_its_owner() -> None:
+    services = [red_key(f"service-{number}") for number in range(20)]
+    worker = Worker(RED_ONLY)
+    series = {key: {"duration": [MS]} for key in services}
+    worker.feed(Row(BEGIN_MS, rollup(RED_LAYOUT, BEGIN_MS, series)), Row(BEGIN_MS + RED_MS, None))
+    worker.checkpoint()
+    mine = [key for key in services if service_place(key) % 3 == 1]
+    assert 0 < len(mine) < len(services)
+    worker.begin(replace(RED_ONLY, rollups=(1, 3)))
+    [(_, _, table)] = worker.logic.parts
+    assert [key for key in table.keys if key] == mine
+    assert worker.logic.problems(worker.totals) == []

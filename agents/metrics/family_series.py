@@ -1,0 +1,143 @@
+"""The series of one family in one partition, and how they are written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from tailrace.agents.metrics.edges import edge_records
+from tailrace.agents.metrics.instruments import Family
+from tailrace.agents.metrics.messages import MetricsWriter
+from tailrace.agents.metrics.settings import FOR_EVER
+from tailrace.schemas.exemplars import Exemplar, ExemplarBatch
+from tailrace.schemas.records import Outbox, Output, Totals
+from tailrace.schemas.series import EDGES
+from tailrace.schemas.topics import FLUSH_HEADER
+from tailrace.tables.series import Closed, SeriesTable
+from tailrace.tables.series_exemplars import SeriesExemplars
+from tailrace.tables.series_expiry import Expiry
+from tailrace.tables.store import PartitionStore
+
+_OVERHEAD_BYTES: Final = 1024
+"""Of a record with its headers, and of the batch around it."""
+_EXEMPLARS: Final = b"x"
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where the metrics of a family go, and its edges; records have at most `record_bytes`."""
+
+    metrics_topic: str
+    edges_topic: str
+    record_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How the series of a family are kept. `exemplars`: at most so many at a point.
+
+    `offset_ms`: how much older points seem than they are. `is_ours`: false of keys that belong to
+    other partitions.
+    """
+
+    flush_ms: int
+    is_delta: bool = False
+    expiry: Expiry = FOR_EVER
+    exemplars: int = 0
+    offset_ms: int = 0
+    is_ours: Callable[[bytes], bool] | None = None
+
+
+class FamilySeries:
+    """The series of *family*. *prefix* is theirs in *store*; *name* tells their flushes apart."""
+
+    def __init__(
+        self,
+        name: str,
+        family: Family,
+        store: PartitionStore,
+        prefix: bytes,
+        manner: Manner,
+        destination: Destination,
+    ) -> None:
+        self.name = name
+        self.family = family
+        self.prefix = prefix
+        self.table = SeriesTable(
+            store,
+            prefix,
+            family.layout,
+            family.counted,
+            manner.flush_ms,
+            expiry=manner.expiry,
+            split=family.split,
+            is_ours=manner.is_ours,
+        )
+        self._exemplars = SeriesExemplars(store, _EXEMPLARS + prefix)
+        self._most_exemplars = manner.exemplars
+        self._to = destination
+        self._limit = destination.record_bytes - _OVERHEAD_BYTES
+        self._writer = MetricsWriter(
+            family,
+            self.table,
+            self._limit,
+            is_delta=manner.is_delta,
+            offset_ms=manner.offset_ms,
+        )
+
+    def restore(self, now: int) -> None:
+        """Read what the store has, at stream time *now* (ms)."""
+        self.table.restore(now)
+        self._exemplars.restore()
+
+    def seal(self) -> None:
+        """Put into the store what changed since the last time."""
+        self.table.seal()
+        self._exemplars.seal()
+
+    def show(self, batch: ExemplarBatch) -> bool:
+        """Have *batch* stand at the points of the next flush; False if none are wanted."""
+        if not self._most_exemplars:
+            return False
+        self._exemplars.add(batch)
+        return True
+
+    def flush(self, at: int, outbox: Outbox, totals: Totals) -> None:
+        """Close the period that ends at *at* (ms), and write what its family has to say."""
+        closed = self.table.close(at)
+        expired = self.table.expired(at)
+        flushed = self._writer.write(closed, at, expired, self._shown(totals))
+        last = len(flushed.values)
+        for number, value in enumerate(flushed.values, 1):
+            header = FLUSH_HEADER, f"{self.name} {at} {number}/{last}".encode()
+            outbox.send(self._to.metrics_topic, Output(None, value, at, (header,)))
+        if flushed.too_large:
+            totals.add("metrics_too_large", flushed.too_large)
+        if self.family.layout.family == EDGES and len(closed.slots):
+            self._send_edges(closed, at, outbox, totals)
+        if len(expired):
+            self.table.give_up(expired)
+            totals.add("expired_series", len(expired))
+
+    def _shown(self, totals: Totals) -> dict[int, list[Exemplar]]:
+        """Return the exemplars that came for series that there are, by slot."""
+        found = {}
+        bounds = self.table.layout.bounds
+        for key, exemplars in self._exemplars.flush(bounds, self._most_exemplars).items():
+            slot = self.table.keys.find(key)
+            if slot is None:
+                totals.add("exemplars_without_series", len(exemplars))
+            else:
+                found[slot] = list(exemplars)
+                totals.add("shown_exemplars", len(exemplars))
+        return found
+
+    def _send_edges(self, closed: Closed, at: int, outbox: Outbox, totals: Totals) -> None:
+        keys = [self.table.keys[slot] for slot in closed.slots.tolist()]
+        period = at - self.table.period_ms, at
+        edges = edge_records(self.table.layout, keys, closed.rows, period, self._limit)
+        for record in edges.records:
+            outbox.send(self._to.edges_topic, record)
+        if edges.too_large:
+            totals.add("edges_too_large", edges.too_large)
