@@ -75,11 +75,12 @@ def weighed(config: Config, spans: Sequence[Came]) -> list[Came]:
     for each in spans:
         if each.span.kind in (*CLIENTS, *SERVERS):
             sides[each.call].append(each)
-    weights: dict[int, int] = {}
+    weights = {id(each): _weight(each) for both in sides.values() for each in both}
     for both in sides.values():
-        together = max(each.at for each in both) - min(each.at for each in both) < ttl
-        most = max(map(_weight, both))
-        weights |= {id(each): most if together else _weight(each) for each in both}
+        for client in (each for each in both if each.span.kind in CLIENTS):
+            pair = [each for each in both if abs(each.at - client.at) < ttl]
+            most = max(map(_weight, pair))
+            weights |= {id(each): most for each in pair}
     numbers = {call: number for number, call in enumerate(sides)}
     found = []
     for each in spans:
