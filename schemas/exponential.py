@@ -61,9 +61,9 @@ class Exponential:
 
 def exponential(sum_ns: int, row: Ints) -> Exponential:
     """Return what *row* says."""
-    least, most, zeros, down, offset, *buckets = row.tolist()
-    while buckets and not buckets[-1]:
-        buckets.pop()
+    least, most, zeros, down, offset = row[:HEAD].tolist()
+    used = np.flatnonzero(row[HEAD:])
+    buckets = row[HEAD : HEAD + used[-1] + 1].tolist() if len(used) else []
     scale = MAX_SCALE - down if buckets else 0
     return Exponential(sum_ns, least, most, zeros, scale, offset, buckets)
 
