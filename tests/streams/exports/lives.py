@@ -10,6 +10,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import GroupCoordinatorNotAvailableError
 from aiokafka.structs import TopicPartition
 
 from tailrace.schemas.config.worker import WorkerConfig
@@ -84,6 +85,8 @@ class Life:
         try:
             group = export_group(self.app, sink, receiver)
             offsets = await admin.list_consumer_group_offsets(group)
+        except GroupCoordinatorNotAvailableError:
+            return -1  # on a new cluster no group was ever joined
         finally:
             await admin.close()
         found = offsets.get(TopicPartition(self.metrics, 0))
