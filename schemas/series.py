@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 import orjson
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
@@ -109,10 +110,20 @@ def service_place(key: bytes) -> int:
     service writes them all.
     """
     series = RedSeries.of_key(key)
-    resource = dict(reversed(decoded_attributes(series.resource)))
-    labels = dict(decoded_attributes(series.dimensions))
-    whose = labels.get(TENANT, ""), resource.get(NAMESPACE, ""), resource.get(SERVICE, "")
-    return zlib.crc32(compact_json.dumps([text_of(each) for each in whose]))
+    tenant: AttributeValue = ""
+    if _TENANT in series.dimensions:
+        tenant = dict(decoded_attributes(series.dimensions)).get(TENANT, "")
+    return _place(text_of(tenant), series.resource)
+
+
+_TENANT: Final = TENANT.encode()
+
+
+@lru_cache(maxsize=1024)
+def _place(tenant: str, resource: bytes) -> int:
+    attributes = dict(reversed(decoded_attributes(resource)))
+    service = [text_of(attributes.get(name, "")) for name in (NAMESPACE, SERVICE)]
+    return zlib.crc32(compact_json.dumps([tenant, *service]))
 
 
 class EdgeSeries(NamedTuple):
