@@ -20,6 +20,8 @@ from tailrace_loadtest.report import Report, Written
 
 Attributes = tuple[tuple[str, Any], ...]
 _CUMULATIVE = 2
+_NO_RECORDED_VALUE = 1
+"""A flag of a point."""
 
 
 class PointFault(StrEnum):
@@ -117,6 +119,8 @@ def _points_of(metric: Any, partition: int) -> Iterator[tuple[Attributes, Point]
     if data.aggregation_temporality != _CUMULATIVE or (kind == "sum" and not data.is_monotonic):
         raise ValueError(f"{metric.name} is not cumulative and monotonic")
     for each in data.data_points:
+        if each.flags & _NO_RECORDED_VALUE:
+            continue  # a series that was given up: what it said before stands
         if kind == "sum":
             counts, total, bounds = (_whole(each, metric.name),), 0.0, None
         else:
