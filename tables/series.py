@@ -85,6 +85,7 @@ class SeriesTable:
         self.keys = SeriesKeys(split)
         """The key of every slot; of a slot that is free, nothing."""
         self._expiry = expiry
+        self._just_closed = np.zeros(0, np.int64)
         self._door = Doorkeeper(self.keys, admission)
         self._is_ours = is_ours
         self._store = store
@@ -172,11 +173,12 @@ class SeriesTable:
         since, self._passed = self._passed, max(self._passed, end)
         period = self._open.pop(end, None)
         if period is None:
-            none = np.zeros(0, np.int64)
+            none = self._just_closed = np.zeros(0, np.int64)
             return Closed(none, self.layout.empty(), none, since)
         for block in range(period.stored_blocks):
             self._stored.delete_block(end, block)
         slots, starts, news, rows = period.sorted()
+        self._just_closed = slots
         total = self._rows.upto(len(self.keys))
         total.cells[slots] = carried(self.layout, merged(self.layout, total.cells[slots], rows))
         total.news[slots] = np.maximum(total.news[slots], news)
@@ -192,10 +194,12 @@ class SeriesTable:
         """Return the slots, ascending, whose series had no news for too long at the boundary *at*.
 
         For a flush, after `close(at)`: they are still there, to be told good-bye; then `give_up`.
+        What was just closed is none of them, however old: it has yet to be told.
         """
         news = self._rows.upto(len(self.keys)).news.copy()
         for period in self._open.values():
             news[period.slots] = NEVER
+        news[self._just_closed] = NEVER
         return expired(self._expiry, self.keys, news, at)
 
     def give_up(self, slots: Ints) -> None:

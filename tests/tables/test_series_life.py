@@ -211,6 +211,17 @@ def test_a_series_is_given_up_when_it_was_without_news_for_long_enough(steps: li
             assert set(owner.admission.live) == set(news)
 
 
+@pytest.mark.parametrize("expiry", [Expiry(series_ms=500), Expiry(group_ms=500)])
+def test_a_series_is_told_once_before_it_is_given_up(expiry: Expiry) -> None:
+    owner = Owner(expiry=expiry)
+    owner.take([Add({b"A1": [1]}), Wait(2000)])
+    assert owner.admission.live == {b"A1"}
+    owner.take([Add({b"A1": [1]}, ago_s=2), Wait(2000)])
+    assert owner.admission.live == {b"A1"}
+    owner.take([Wait(2000)])
+    assert owner.admission.live == set()
+
+
 def test_a_group_lives_as_long_as_one_of_its_series_has_news() -> None:
     owner = Owner(limit=100, expiry=Expiry(group_ms=6000))
     owner.take([Add({b"A1": [1], b"A2": [1], b"B1": [1]}), Wait(2000)])
