@@ -22,6 +22,7 @@ from tailrace.agents.sampling.routes import Routes
 from tailrace.agents.sampling.sampler import Sampler, SamplerSettings
 from tailrace.agents.sampling.splits import SplitTraces
 from tailrace.agents.sampling.standing import StandingPolicies, TenantVersions, Version, standing
+from tailrace.agents.sampling.tenant_budget import TenantBudget, tenant_budget_settings
 from tailrace.agents.service_graph import agent as service_graph_agent
 from tailrace.agents.service_graph.logic import ServiceGraphLogic
 from tailrace.schemas import topics
@@ -188,10 +189,12 @@ class SpanTasks:
         cache = section.decision_cache
         newest = cache.sampled_cache_size or None, cache.non_sampled_cache_size or None
         policies = self._built(Version(CONFIGURED, section))
-        control = Control(self._control_settings(id), store)
+        settings = self._control_settings(id)
+        control, budget = Control(settings, store), settings.tenant_budget
+        shared = None if budget is None else TenantBudget(budget)
         sampler = Sampler(
             self._sampler,
-            Judge(policies, store, keeps, control),
+            Judge(policies, store, keeps, control, shared),
             TraceBuffers(store, self._cache),
             DecisionTable(store, self._retention_ms, self._sampler.decision_wait_ms, newest),
             self.splits,
@@ -220,6 +223,7 @@ class SpanTasks:
             id.partition,
             self._cluster.partitions.get(topic, 1),
             self._config.tail_sampling.keep_linked // MILLISECOND,
+            tenant_budget_settings(self._config.tail_sampling.tenant_budgets),
         )
 
     def _read_for(self, definitions: Definitions) -> None:

@@ -4,6 +4,8 @@ One task in the cluster has it, and its state is that task's. Laws:
 
 - What it says is a function of the reports in their order, and of nothing else.
 - The parts of a budget add up to the whole, exactly.
+- A partition's part of the budget of all tenants is by what its tenants get of it in the cluster if
+  it is divided fairly, so that one that asks for much draws none of it to where it asks.
 - A new allocation is made only when all partitions hold the last one and none has to give up
   anything any more; the parts of before are then out of the world.
 """
@@ -13,7 +15,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from tailrace.agents.sampling.shares import equal_part
+from tailrace.agents.sampling.budgets import TENANTS, tenant_of
+from tailrace.agents.sampling.shares import REPORT_EVERY_S, equal_part
+from tailrace.agents.sampling.tenant_budget import TenantBudgetSettings, fair_shares
 from tailrace.schemas.control import MAX_NUMBERS, WHOLE, Allocation, Report
 
 ALLOT_EVERY_S: Final = 10
@@ -43,8 +47,9 @@ def allotted(demand: Sequence[int]) -> list[int]:
 class Allocator:
     """What is asked for where, which allocation stands, and who holds it by now."""
 
-    def __init__(self, partitions: int) -> None:
+    def __init__(self, partitions: int, tenant_budget: TenantBudgetSettings | None = None) -> None:
         self._partitions = partitions
+        self._tenant_budget = tenant_budget
         self._stands = Allocation(0, partitions, {}, 0)
         self._holders: dict[int, int] = {}
         """Of partitions that hold what stands, the second from which they do."""
@@ -95,8 +100,28 @@ class Allocator:
         """Return parts for all that is asked for, and as many budgets as fit into a record."""
         asked = {name: each for name, each in self._demand.items() if any(each)}
         self._demand = asked
-        names = sorted(asked, key=lambda name: (-sum(asked[name]), name))
-        return {name: allotted(asked[name]) for name in names[: MAX_NUMBERS // self._partitions]}
+        names = sorted(asked, key=lambda name: (name != TENANTS, -sum(asked[name]), name))
+        wanted = asked
+        if TENANTS in asked and self._tenant_budget is not None:
+            wanted = asked | {TENANTS: self._fair(self._tenant_budget, asked)}
+        return {name: allotted(wanted[name]) for name in names[: MAX_NUMBERS // self._partitions]}
+
+    def _fair(self, budget: TenantBudgetSettings, asked: Mapping[str, Sequence[int]]) -> list[int]:
+        """Return what each partition needs if each tenant has its share, where it asks for it."""
+        of_tenants = {
+            tenant: amounts
+            for name, amounts in asked.items()
+            if (tenant := tenant_of(name)) is not None
+        }
+        totals = {tenant: sum(amounts) for tenant, amounts in of_tenants.items()}
+        shares = fair_shares(budget.rate * REPORT_EVERY_S, totals, budget.weights)
+        return [
+            sum(
+                shares[tenant] * of_tenants[tenant][partition] // totals[tenant]
+                for tenant in shares
+            )
+            for partition in range(self._partitions)
+        ]
 
     def _moves(self, parts: Mapping[str, Sequence[int]]) -> int:
         """Return how much of the budget that moves most changes hands."""

@@ -7,8 +7,8 @@ from typing import Protocol
 
 from tailrace.schemas.definitions.definition import DEFAULT_TENANT
 
-_MARK = "\t"
-"""No tenant's name has it."""
+_MARK, TENANTS = "\t", "\n"
+"""No tenant's name has any of them. The second is how the one budget of all tenants is called."""
 
 
 class Budget(Protocol):
@@ -37,4 +37,14 @@ def named_for(tenant: str, name: str) -> str:
     """How all partitions call the budget *name* of the policies of *tenant*; no two alike."""
     if tenant != DEFAULT_TENANT:
         return f"{_MARK}{tenant}{_MARK}{name}"
-    return f"{_MARK}{_MARK}{name}" if name.startswith(_MARK) else name
+    return f"{_MARK}{_MARK}{name}" if name.startswith((_MARK, TENANTS)) else name
+
+
+def named_tenant(tenant: str) -> str:
+    """How all partitions call what *tenant* asks of the budget of all tenants."""
+    return TENANTS + tenant
+
+
+def tenant_of(name: str) -> str | None:
+    """Whose demand the budget *name* is about, if it is that of a tenant."""
+    return name.removeprefix(TENANTS) if name.startswith(TENANTS) and name != TENANTS else None

@@ -13,8 +13,11 @@ from typing import Any, Final
 import orjson
 
 from tailrace.agents.sampling.allocator import Allocator
+from tailrace.agents.sampling.budgets import TENANTS, tenant_of
 from tailrace.agents.sampling.links import Links
 from tailrace.agents.sampling.shares import Budgets, Shares
+from tailrace.agents.sampling.tenant_budget import TenantBudgetSettings
+from tailrace.schemas.config.tail_sampling import TENANT_BUDGET
 from tailrace.schemas.control import WHOLE, Allocation, ControlRecord, Heard, Keep, Report, encode
 from tailrace.schemas.records import Outbox, Output, Totals
 from tailrace.tables.linked import LinkedTraces
@@ -33,6 +36,7 @@ class ControlSettings:
     partition: int = 0
     partitions: int = 1
     keep_linked_ms: int = 0
+    tenant_budget: TenantBudgetSettings | None = None
 
 
 class Control:
@@ -43,7 +47,9 @@ class Control:
         self._store = store
         self._shares = Shares(settings.partition, settings.partitions)
         allocates = settings.partition == 0 and settings.partitions > 1
-        self._allocator = Allocator(settings.partitions) if allocates else None
+        self._allocator = (
+            Allocator(settings.partitions, settings.tenant_budget) if allocates else None
+        )
         self._links = Links(settings.keep_linked_ms, LinkedTraces(store, LINKED_PREFIX))
         self._stored = b""
         self.heard = 0
@@ -58,7 +64,11 @@ class Control:
     @property
     def parts(self) -> Mapping[str, float]:
         """Which part of each budget is this partition's, of those that were ever divided."""
-        return {name: part / WHOLE for name, part in self._shares.parts.items()}
+        return {
+            TENANT_BUDGET if name == TENANTS else name: part / WHOLE
+            for name, part in self._shares.parts.items()
+            if tenant_of(name) is None
+        }
 
     def allot(self, budgets: Budgets) -> None:
         """Tell *budgets*, which are new or restored, the parts that are in force."""

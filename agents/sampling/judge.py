@@ -7,45 +7,34 @@ Laws:
   config that samples it, or `alert`, `forced` or `linked`.
 - A tenant that has policies of its own is judged by these alone, and by nobody else's budgets;
   all others by those of the tenant `default`, together.
+- What policies sample is kept if its tenant has enough of the budget of all tenants, if there is
+  one; what is kept anyway is kept without.
 - Policies with a state go on where they were after a restart; a policy of a new version goes on
   from the state of the one of its name and tenant.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import ChainMap, Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from tailrace.agents.sampling.budgets import Budget, named_for
 from tailrace.agents.sampling.control import Control
 from tailrace.agents.sampling.facts import Trace
 from tailrace.agents.sampling.links import LINKED
-from tailrace.agents.sampling.panels import Panel
 from tailrace.agents.sampling.policy_states import PolicyStates
 from tailrace.agents.sampling.rules.rules import Rules
-from tailrace.agents.sampling.standing import StandingPolicies
+from tailrace.agents.sampling.standing import Bench, StandingPolicies
+from tailrace.agents.sampling.tenant_budget import TenantBudget
 from tailrace.agents.sampling.votes import ERROR, NOT_KEPT, Verdict
+from tailrace.schemas.config.tail_sampling import TENANT_BUDGET
 from tailrace.schemas.definitions.definition import DEFAULT_TENANT
 from tailrace.tables.decisions import Outcome
 from tailrace.tables.keeps import Keeps
 from tailrace.tables.store import PartitionStore
 
 _MAX_KNOWN_OUTCOMES: Final = 1 << 12
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Bench:
-    """The policies that judge some tenants' traces. `epoch`: facts of another are not for these."""
-
-    policies: StandingPolicies
-    epoch: int
-
-    @property
-    def panel(self) -> Panel:
-        """Who votes."""
-        return self.policies.sampling.panel
 
 
 class Judge:
@@ -57,6 +46,7 @@ class Judge:
         store: PartitionStore,
         keeps: Keeps | None = None,
         control: Control | None = None,
+        tenant_budget: TenantBudget | None = None,
     ) -> None:
         self._others = Bench(policies, 0)
         """Judges whoever has no policies of his own."""
@@ -64,6 +54,7 @@ class Judge:
         self._epoch = 0
         self._keeps = keeps
         self._control = control
+        self._of_tenants = tenant_budget
         self._states = PolicyStates(store)
         self._errors_before: Counter[str] = Counter()
         """Of policies that stand no more."""
@@ -109,11 +100,13 @@ class Judge:
 
     def _changed(self) -> None:
         self._outcomes.clear()
-        self.budgets = {
+        budgets = {
             named_for(tenant, name): budget
             for tenant, bench in self._benches
             for name, budget in bench.panel.budgets.items()
         }
+        shared = self._of_tenants
+        self.budgets = budgets if shared is None else ChainMap(shared.budgets, budgets)
         self._allot()
 
     @property
@@ -143,9 +136,9 @@ class Judge:
                     found.update(policy.overflowed)
         return found
 
-    def _allot(self) -> None:
+    def _allot(self, budgets: Mapping[str, Budget] | None = None) -> None:
         if self._control is not None:
-            self._control.allot(self.budgets)
+            self._control.allot(self.budgets if budgets is None else budgets)
 
     def outcomes(
         self, traces: Sequence[Trace], times: Sequence[int], reasons: Sequence[str], *, by_ms: int
@@ -154,14 +147,33 @@ class Judge:
 
         Marks count that were made *by_ms* before that, or earlier.
         """
-        verdicts = self._verdicts(traces, times)
-        found, known = [], self._outcomes
+        found = list[Outcome]()
+        for piece in self._stretches(times):
+            some, at = traces[piece], times[piece]
+            verdicts = self._verdicts(some, at)
+            found += self._all_ended(some, verdicts, at, reasons[piece], by_ms)
+        return found
+
+    def _all_ended(
+        self,
+        traces: Sequence[Trace],
+        verdicts: Sequence[Verdict],
+        times: Sequence[int],
+        reasons: Sequence[str],
+        by_ms: int,
+    ) -> Iterator[Outcome]:
+        known = self._outcomes
         for trace, verdict, at, reason in zip(traces, verdicts, times, reasons, strict=True):
             outcome = known.get((verdict, reason, trace.tenant))
             if outcome is None:
                 outcome = self._outcome(verdict, reason, trace.tenant)
-            found.append(self._ended(trace, outcome, at, by_ms))
-        return found
+            yield self._ended(trace, outcome, at, by_ms)
+
+    def _stretches(self, times: Sequence[int]) -> Iterable[slice]:
+        """Return pieces of *times* in which the parts of budgets are the same."""
+        if self._control is None:
+            return [slice(0, len(times))]
+        return self._control.stretches(times, self.budgets)
 
     def _ended(self, trace: Trace, outcome: Outcome, at: int, by_ms: int) -> Outcome:
         """Return what becomes of *trace* if policies say *outcome*; tell those who marked it."""
@@ -172,17 +184,10 @@ class Judge:
         return outcome
 
     def _verdicts(self, traces: Sequence[Trace], times: Sequence[int]) -> list[Verdict]:
-        """Return what the policies say; their parts of budgets may change in between."""
-        self._states.forget_restored()
-        decide, found = self._decide if self._own else self.policies.sampling.decide, []
-        if self._control is None:
-            return decide(traces, times)
-        for piece in self._control.stretches(times, self.budgets):
-            found += decide(traces[piece], times[piece])
-        return found
-
-    def _decide(self, traces: Sequence[Trace], times: Sequence[int]) -> list[Verdict]:
         """Return what each trace's own policies say."""
+        self._states.forget_restored()
+        if not self._own:
+            return self.policies.sampling.decide(traces, times)
         places: dict[Bench, list[int]] = {}
         for place, trace in enumerate(traces):
             places.setdefault(self.bench(trace.tenant), []).append(place)
@@ -201,7 +206,8 @@ class Judge:
         With a policy that may drop, none is ever sampled so: it might be dropped yet, unless that
         policy has no answer.
         """
-        (verdict,) = self._verdicts([message], [at])
+        for _ in self._stretches([at]):
+            (verdict,) = self._verdicts([message], [at])
         if verdict.decision == "not_sampled":
             return None
         seats = self.bench(message.tenant).panel.seats
@@ -246,6 +252,8 @@ class Judge:
             if outcome.is_sampled:
                 return outcome._replace(inclusion=1.0)
             return outcome._replace(decision="sampled", policy=name, probability=1.0, inclusion=1.0)
+        if self._of_tenants is not None and outcome.is_sampled:
+            outcome = self._afforded(self._of_tenants, trace, outcome, at)
         control = self._control
         if outcome.is_sampled or control is None:
             return outcome
@@ -255,13 +263,29 @@ class Judge:
             )
         return outcome
 
+    def _afforded(self, budget: TenantBudget, trace: Trace, outcome: Outcome, at: int) -> Outcome:
+        """Return *outcome*, or that the trace's tenant has nothing left for it.
+
+        Nobody knows the chance that there was something left.
+        """
+        if budget.take(trace.tenant, trace.spans, at, self._allot):
+            return outcome._replace(inclusion=None)
+        return outcome._replace(
+            decision="not_sampled", policy=TENANT_BUDGET, probability=None, inclusion=None
+        )
+
     def restore(self) -> None:
         """Go on from the states that the store has."""
         self._states.restore()
         for tenant, bench in self._benches:
             bench.panel.load(self._states.restored(tenant, keep=True))
+        state = {} if self._of_tenants is None else self._states.restored_budget()
+        if self._of_tenants is not None and state:
+            self._of_tenants.load(state)
         self._allot()
 
     def seal(self) -> None:
         """Put the states of the policies into the store, if they have changed."""
         self._states.seal({tenant: bench.panel for tenant, bench in self._benches})
+        if self._of_tenants is not None:
+            self._states.seal_budget(self._of_tenants.state())

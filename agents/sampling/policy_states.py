@@ -14,6 +14,8 @@ STATES_KEY: Final = b"p"
 """In the store: the states of the policies of `default`, by name."""
 OWN_STATES_KEY: Final = b"P"
 """Those of tenants that have policies of their own, by tenant and name."""
+TENANT_BUDGET_KEY: Final = b"t"
+"""What tenants have of the budget of all."""
 _VERSION: Final = b"\x01"
 
 States = dict[str, Any]
@@ -54,6 +56,14 @@ class PolicyStates:
     def forget_restored(self) -> None:
         """Policies are asked: those that stand are those whose states count."""
         self._restored = {}
+
+    def restored_budget(self) -> States:
+        """Return what the store has of the budget of all tenants; empty if it has nothing."""
+        return self._read(TENANT_BUDGET_KEY)
+
+    def seal_budget(self, state: States) -> None:
+        """Put what tenants have of the budget of all into the store, if it has changed."""
+        self._put(TENANT_BUDGET_KEY, state, has_state=True)
 
     def seal(self, panels: Mapping[str, Panel]) -> None:
         """Put the states of *panels*, by tenant, into the store, if they have changed."""

@@ -15,14 +15,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
 from tailrace.agents.sampling.due import DueTraces
 from tailrace.agents.sampling.facts import NO_END, NO_START
-from tailrace.agents.sampling.fragments import Fragment, selected, summarise
-from tailrace.agents.sampling.judge import Bench, Judge
+from tailrace.agents.sampling.fragments import Fragment
+from tailrace.agents.sampling.judge import Judge
 from tailrace.agents.sampling.services import ServiceNames
 from tailrace.agents.sampling.splits import SplitTraces
+from tailrace.agents.sampling.summaries import Summaries, Tenants, tenants_of
 from tailrace.schemas.definitions.definition import DEFAULT_TENANT
 from tailrace.schemas.otlp.request import by_resource
 from tailrace.schemas.spans import SpanBatch
@@ -30,8 +31,6 @@ from tailrace.tables.decisions import DecisionTable, Outcome
 from tailrace.tables.trace_buffers import TraceBuffers
 from tailrace.tables.traces import OpenTrace
 
-Tenants: TypeAlias = Sequence[str] | None
-"""One for each fragment of a batch; None: all are of `default`."""
 _OF_SEVERAL: Final = -1
 """The epoch of a trace whose facts are not for the same policies."""
 
@@ -100,7 +99,7 @@ class Sampler:
         self._is_watching = bool(
             settings.max_bytes or settings.max_spans or settings.judges_messages
         )
-        self.services = ServiceNames()
+        self._summaries = Summaries(judge)
         self.pending_spans = 0
 
     def __len__(self) -> int:
@@ -111,6 +110,11 @@ class Sampler:
     def decisions_stored(self) -> tuple[int, int]:
         """How many decisions are in the store, and their bytes."""
         return self._decisions.stored, self._decisions.stored_bytes
+
+    @property
+    def services(self) -> ServiceNames:
+        """The services that traces were seen in."""
+        return self._summaries.services
 
     @property
     def judge(self) -> Judge:
@@ -127,7 +131,7 @@ class Sampler:
         merge, append, has_roots = self._merge, self._buffers.append, self._has_roots
         unknown = [each for each in set(batch.fragment_trace_id) if each not in open_traces]
         older = dict(zip(unknown, self._decisions.find_older(unknown), strict=True))
-        for fragment in self._summarised(batch, *self._tenants(batch)):
+        for fragment in self._summaries.of(batch, *self._tenants(batch)):
             trace_id, message = fragment[0], fragment[1]
             now = times[message]
             if due.next < now:
@@ -186,7 +190,7 @@ class Sampler:
             batch = self._decode([row.raw for row in rows])
             known = self._decisions.find_older(batch.fragment_trace_id)
             tenants = [rows[message].tenant for message in batch.fragment_message.tolist()]
-            fragments = self._summarised(batch, tenants, tenants)
+            fragments = self._summaries.of(batch, tenants, tenants)
             for fragment, decided in zip(fragments, known, strict=True):
                 ref, at, _, tenant = rows[fragment[1]]
                 if decided is not None and self._decisions.was_made(decided[1], since=at):
@@ -204,44 +208,9 @@ class Sampler:
             self._splits.closed(trace_id)
 
     def _tenants(self, batch: SpanBatch) -> tuple[Tenants, Tenants]:
-        """Return whose each fragment of *batch* is, and whose trace it is of.
-
-        The latter as known before any trace of the batch is decided: one that is opened anew in
-        between may turn out to be another's, and is then looked at anew.
-        """
         if not len(batch.tenant) and not self._foreign:
             return None, None
-        said = [DEFAULT_TENANT] * len(batch.raw)
-        if len(batch.tenant):
-            ids = batch.tenant[batch.fragment_start[:-1]].tolist()
-            said = [batch.strings[each] for each in ids]
-        owners: dict[bytes, str] = {}
-        for trace_id, tenant in zip(batch.fragment_trace_id, said, strict=True):
-            trace = self._open.get(trace_id)
-            owners.setdefault(trace_id, tenant if trace is None else trace.tenant)
-        return said, [owners[each] for each in batch.fragment_trace_id]
-
-    def _summarised(
-        self, batch: SpanBatch, tenants: Tenants, owners: Tenants
-    ) -> Sequence[Fragment]:
-        """Return the fragments of *batch*, of *tenants*, as those see them who judge *owners*."""
-        judge, count = self._judge, len(batch.raw)
-        if judge.is_one or tenants is None or owners is None:
-            return self._seen_by(judge.bench(DEFAULT_TENANT), batch, tenants)
-        places: dict[Bench, list[int]] = {}
-        for place, owner in enumerate(owners):
-            places.setdefault(judge.bench(owner), []).append(place)
-        found: dict[int, Fragment] = {}
-        for bench, own in places.items():
-            part = batch if len(own) == count else selected(batch, own)
-            seen = self._seen_by(bench, part, [tenants[place] for place in own])
-            found.update(zip(own, seen, strict=True))
-        return [found[place] for place in range(count)]
-
-    def _seen_by(self, bench: Bench, batch: SpanBatch, tenants: Tenants) -> list[Fragment]:
-        policies = bench.policies
-        facts, keys = policies.sampling.facts, policies.keys
-        return list(summarise(batch, facts, self.services, keys, tenants, bench.epoch))
+        return tenants_of(batch, self._open)
 
     def _merge(self, trace: OpenTrace, fragment: Fragment) -> None:
         """Let *trace* have what *fragment* says of it."""
@@ -294,7 +263,7 @@ class Sampler:
         seen: Sequence[Fragment] = [fragment]
         if len(parts) > 1 or fragment[12] != epoch:
             owners = [trace.tenant] * len(parts)
-            seen = self._summarised(self._decode(parts), owners, owners)
+            seen = self._summaries.of(self._decode(parts), owners, owners)
         spans, size = trace.spans - fragment[4], trace.size - len(fragment[8])
         for part in seen:
             alone = OpenTrace(
@@ -376,7 +345,7 @@ class Sampler:
             for trace in traces
         }  # fmt: skip
         tenants = [owners[message].tenant for message in batch.fragment_message.tolist()]
-        for fragment in self._summarised(batch, tenants, tenants):
+        for fragment in self._summaries.of(batch, tenants, tenants):
             self._merge(anew[id(owners[fragment[1]])], fragment)
         for trace in traces:
             seen = anew[id(trace)]

@@ -64,7 +64,7 @@ class Shares:
 
     def allot(self, budgets: Budgets, at: int) -> None:
         """Let each of *budgets* have the part that is in force, from *at* on."""
-        for name, budget in budgets.items():
+        for name, budget in list(budgets.items()):  # one that is told may forget others
             budget.allot(self._in_force.get(name, self._equal), WHOLE, at)
 
     def stretches(self, times: Sequence[int], budgets: Budgets) -> Iterator[slice]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple, cast
 
 from tailrace.agents.sampling.facts import AttributeFact, Facts
+from tailrace.agents.sampling.panels import Panel
 from tailrace.agents.sampling.policies import SamplingPolicies, build_policies
 from tailrace.agents.sampling.rules.keys import Keys
 from tailrace.agents.sampling.rules.rules import build_rules
@@ -49,6 +50,19 @@ class StandingPolicies:
         """The attributes that batches must have."""
         of_keys = () if self.keys is None else self.keys.columns
         return tuple(dict.fromkeys([*self.sampling.facts.attributes, *of_keys]))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bench:
+    """The policies that judge some tenants' traces. `epoch`: facts of another are not for these."""
+
+    policies: StandingPolicies
+    epoch: int
+
+    @property
+    def panel(self) -> Panel:
+        """Who votes."""
+        return self.policies.sampling.panel
 
 
 def standing(

@@ -24,6 +24,7 @@ from tailrace.schemas.config.scalars import (
     listed,
 )
 from tailrace.schemas.config.section import Remark, Section, told
+from tailrace.schemas.config.tenant_budgets import TenantBudgetsConfig
 from tailrace.schemas.config.wording import one_of
 from tailrace.schemas.durations import HOUR, SECOND, spell
 
@@ -50,6 +51,8 @@ def _is_false(value: Any) -> bool:
 RULES = "rules"
 RULE_PREFIX = f"{RULES}/"
 """Before the name of a rule where decisions name a policy."""
+TENANT_BUDGET = "tenant_budget"
+"""What decisions name as the policy of traces that were not kept because of it."""
 OWN_POLICIES = ("alert", "forced", "linked")
 """What decisions name as the policy of traces that none of the config's sampled."""
 
@@ -168,6 +171,8 @@ class TailSamplingConfig(PolicySet):
     """For how long traces are kept that a span of a kept trace links to; 0: they are not."""
     routes: Annotated[tuple[RouteConfig, ...], BeforeValidator(listed)] = ()
     """The first that takes a kept trace says its topic; else it is output.sampled."""
+    tenant_budgets: TenantBudgetsConfig | None = None
+    """Bounds what policies sample of all tenants."""
     dry_run: Flag = False
     """Decide and tell, but forward every trace."""
     policies_file: Directory | None = None
@@ -188,6 +193,11 @@ class TailSamplingConfig(PolicySet):
                         f'is "{name}"; {one_of(name, sorted(names))}',
                     )
         if self.sampling_strategy == "span-ingest":
+            if self.tenant_budgets is not None:
+                yield (
+                    ("tenant_budgets",),
+                    "needs whole traces; sampling_strategy span-ingest judges each message alone",
+                )
             if self.rules:
                 yield (
                     ("rules",),

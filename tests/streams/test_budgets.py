@@ -40,13 +40,24 @@ tail_sampling:
         composite_sub_policy: [{{name: all, type: always_sample}}]
         rate_allocation: [{{policy: all, percent: 100}}]
 """)
+FAIR = parse(f"""
+only: [sampling]
+tenancy: {{resource_attribute: team}}
+tail_sampling:
+  decision_wait: 1s
+  stamp: false
+  policies: [{{name: all, type: always_sample}}]
+  tenant_budgets: {{spans_per_second: {RATE}, burst_capacity: {BURST}, weights: {{a: 3}}}}
+""")
 PARTITIONS = 3
+TEAMS = ("a", "b")
 
 
 def traces(number: int, second: int, count: int) -> list[bytes]:
     """So many traces of a span each, in one message."""
     ids = [(number << 64 | second << 32 | each).to_bytes(16, "big") for each in range(1, count + 1)]
-    return [message(*map(Span, ids))] if ids else []
+    spans = [Span(each, resource={"team": TEAMS[row % 2]}) for row, each in enumerate(ids)]
+    return [message(*spans)] if ids else []
 
 
 def kept_by_second(cluster: SamplingCluster) -> Counter[int]:
@@ -75,7 +86,11 @@ def run(cluster: SamplingCluster, seconds: int, skew: Sequence[int]) -> None:
 
 @pytest.mark.parametrize(
     ("config", "burst"),
-    [pytest.param(LIMITED, BURST, id="a rate limit"), pytest.param(SHARED, 2, id="a composite")],
+    [
+        pytest.param(LIMITED, BURST, id="a rate limit"),
+        pytest.param(SHARED, 2, id="a composite"),
+        pytest.param(FAIR, BURST, id="one of all tenants"),
+    ],
 )
 def test_a_hot_partition_comes_to_have_most_of_the_budget(config: Any, burst: int) -> None:
     cluster = SamplingCluster(config, PARTITIONS)
@@ -104,12 +119,17 @@ HISTORIES = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
-@given(HISTORIES, st.sampled_from([(LIMITED, BURST), (SHARED, PARTITIONS)]))
+KINDS = [(LIMITED, BURST), (SHARED, PARTITIONS), (FAIR, BURST + PARTITIONS * len(TEAMS))]
+
+
+@settings(max_examples=75, deadline=None)
+@given(HISTORIES, st.sampled_from(KINDS))
 def test_whatever_happens_the_partitions_together_keep_to_the_budget(
     history: list[tuple[Any, ...]], kind: tuple[Any, int]
 ) -> None:
-    """Each partition has a time of its own; a composite's budget may round up a span each."""
+    """Each partition has a time of its own; a composite's budget may round up a span each, and a
+    tenant's bucket may owe one.
+    """
     config, burst = kind
     cluster = SamplingCluster(config, PARTITIONS)
     clocks = [0] * PARTITIONS
@@ -138,8 +158,9 @@ def test_whatever_happens_the_partitions_together_keep_to_the_budget(
     assert_within_budget(cluster, burst)
 
 
-def test_a_restart_from_a_checkpoint_changes_no_decision() -> None:
-    whole, cut = SamplingCluster(LIMITED, 2), SamplingCluster(LIMITED, 2)
+@pytest.mark.parametrize("config", [LIMITED, FAIR], ids=["a rate limit", "one of all tenants"])
+def test_a_restart_from_a_checkpoint_changes_no_decision(config: Any) -> None:
+    whole, cut = SamplingCluster(config, 2), SamplingCluster(config, 2)
     for second in range(40):
         for cluster in (whole, cut):
             for number, count in enumerate((90, 7)):

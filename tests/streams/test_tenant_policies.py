@@ -139,3 +139,39 @@ def test_a_tenant_can_be_that_of_a_resource() -> None:
     story = Story(section, records, told={0: own}, tenancy={"resource_attribute": "team"})
     found = said(once(story), "tenant", "policy", "policy_version")
     assert found == [("acme", "all", "1"), ("default", "all", "1")]
+
+
+def test_what_a_tenant_has_no_budget_for_says_so_and_is_counted_alike_after_restarts() -> None:
+    records = records_of(*(came(10 * number, number) for number in range(9)))
+    whose = ["noisy"] * 7 + ["quiet"] * 2
+    headed = [
+        replace(row, headers=((HEADER, tenant.encode()),))
+        for row, tenant in zip(records, whose, strict=True)
+    ]
+    section = {"policies": [EVERY], "tenant_budgets": {"spans_per_second": 2}, **WAIT}
+    story = Story(section, headed, tenancy=BY_HEADER)
+    found = said(once(story), "tenant", "decision", "policy", "reason")
+    assert found == [
+        *[("noisy", "sampled", "all", "wait")] * 4,
+        *[("noisy", "not_sampled", "tenant_budget", "wait")] * 3,
+        *[("quiet", "not_sampled", "tenant_budget", "wait")] * 2,
+    ]
+    for number in range(9):
+        assert lived(story, [*[""] * number, "lost write"]) == once(story)
+
+
+def test_what_is_forced_is_kept_beside_the_budget_of_all_tenants() -> None:
+    forced = came(0, 1, spans=5, attributes={"keep": "1"})
+    section = {
+        "policies": [EVERY],
+        "tenant_budgets": {"spans_per_second": 1},
+        "force_keep": ["keep"],
+        **WAIT,
+    }
+    story = Story(section, records_of(forced, came(1, 2), came(2, 3, spans=5)))
+    found = said(once(story), "decision", "policy", "probability")
+    assert found == [
+        ("sampled", "all", 1.0),
+        ("sampled", "all", 1.0),
+        ("not_sampled", "tenant_budget", None),
+    ]
