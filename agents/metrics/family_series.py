@@ -74,7 +74,7 @@ class FamilySeries:
             split=family.split,
             is_ours=manner.is_ours,
         )
-        self._exemplars = SeriesExemplars(store, _EXEMPLARS + prefix)
+        self._exemplars = SeriesExemplars(store, _EXEMPLARS + prefix, manner.flush_ms)
         self._most_exemplars = manner.exemplars
         self._to = destination
         self._limit = destination.record_bytes - _OVERHEAD_BYTES
@@ -96,18 +96,18 @@ class FamilySeries:
         self.table.seal()
         self._exemplars.seal()
 
-    def show(self, batch: ExemplarBatch) -> bool:
-        """Have *batch* stand at the points of the next flush; False if none are wanted."""
+    def show(self, batch: ExemplarBatch, at: int) -> bool:
+        """Have *batch*, of up to *at* (ms), stand at points of its time; False if none may."""
         if not self._most_exemplars:
             return False
-        self._exemplars.add(batch)
+        self._exemplars.add(batch, at)
         return True
 
     def flush(self, at: int, outbox: Outbox, totals: Totals) -> None:
         """Close the period that ends at *at* (ms), and write what its family has to say."""
         closed = self.table.close(at)
         expired = self.table.expired(at)
-        flushed = self._writer.write(closed, at, expired, self._shown(totals))
+        flushed = self._writer.write(closed, at, expired, self._shown(at, totals))
         last = len(flushed.values)
         for number, value in enumerate(flushed.values, 1):
             header = FLUSH_HEADER, f"{self.name} {at} {number}/{last}".encode()
@@ -120,11 +120,11 @@ class FamilySeries:
             self.table.give_up(expired)
             totals.add("expired_series", len(expired))
 
-    def _shown(self, totals: Totals) -> dict[int, list[Exemplar]]:
+    def _shown(self, at: int, totals: Totals) -> dict[int, list[Exemplar]]:
         """Return the exemplars that came for series that there are, by slot."""
         found = {}
         bounds = self.table.layout.bounds
-        for key, exemplars in self._exemplars.flush(bounds, self._most_exemplars).items():
+        for key, exemplars in self._exemplars.flush(at, bounds, self._most_exemplars).items():
             slot = self.table.keys.find(key)
             if slot is None:
                 totals.add("exemplars_without_series", len(exemplars))

@@ -81,11 +81,11 @@ class MetricsLogic:
     def process(
         self, arrivals: Arrivals[Sequence[RollupRecord]], outbox: Outbox, totals: Totals
     ) -> None:
-        for rollup, now in zip(arrivals.decoded, arrivals.times, strict=True):
+        for row, (rollup, now) in enumerate(zip(arrivals.decoded, arrivals.times, strict=True)):
             if isinstance(rollup, MatchCounts):
                 self._add_matches(rollup, totals)
             elif isinstance(rollup, ExemplarBatch):
-                self._show(rollup, totals)
+                self._show(rollup, arrivals.records[row].timestamp, totals)
             elif isinstance(rollup, Rollup):
                 self._add(rollup, totals)
             # The record's own sums are of the time before its watermark, so they come first.
@@ -132,10 +132,10 @@ class MetricsLogic:
         for roll_up in self._roll_ups.get(name, ()):
             roll_up.add(rollup)
 
-    def _show(self, batch: ExemplarBatch, totals: Totals) -> None:
+    def _show(self, batch: ExemplarBatch, at: int, totals: Totals) -> None:
         series = self._series.get(batch.family)
         count = sum(map(len, batch.by_key.values()))
-        is_shown = series is not None and series.show(batch)
+        is_shown = series is not None and series.show(batch, at)
         totals.add("exemplars" if is_shown else "ignored_exemplars", count)
 
     def _flush(self, now: int, outbox: Outbox, totals: Totals) -> None:

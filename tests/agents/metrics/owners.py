@@ -11,6 +11,7 @@ from tailrace.schemas.records import Arrivals, Outbox, Output, Totals
 from tailrace.schemas.sums import Rollup
 from tailrace.tables.store import MemoryDisk, PartitionStore
 from tests.agents.metrics.flushes import SETTINGS
+from tests.streams.deaths import Row as Record
 
 Sent = dict[str, list[Output]]
 
@@ -47,7 +48,8 @@ class Worker:
         """Process *rows* up to *end* as one batch."""
         batch = rows[self.position : end]
         times = [row.time for row in batch]
-        arrivals = Arrivals([], times, [row.rollup for row in batch])
+        records = [Record(number, time, None) for number, time in enumerate(times)]
+        arrivals = Arrivals(records, times, [row.rollup for row in batch])
         self.logic.process(arrivals, self._outbox, self.totals)
         self.position, self._now = end, times[-1] if times else self._now
 
