@@ -175,8 +175,27 @@ def encoded_resource(attributes: Mapping[str, AttributeValue]) -> bytes:
 
 def encoded_attributes(attributes: Attributes) -> bytes:
     """Return *attributes* as an OTLP `Resource`, in their order."""
-    pairs = [KeyValue(key=key, value=_any_value(value)) for key, value in attributes]
-    encoded: bytes = Resource(attributes=pairs).SerializeToString(deterministic=True)
+    return b"".join(
+        _of_text(key, value)
+        if isinstance(value, str) and len(value) <= _SHORT
+        else _encoded_attribute(key, value)
+        for key, value in attributes
+    )
+
+
+_SHORT: Final = 256
+"""Texts of so many characters are encoded once, for the few that most labels have."""
+
+
+@lru_cache(maxsize=16384)
+def _of_text(key: str, text: str) -> bytes:
+    return _encoded_attribute(key, text)
+
+
+def _encoded_attribute(key: str, value: AttributeValue) -> bytes:
+    # Messages of one attribute each, one after the other, are the message of all of them.
+    pair = KeyValue(key=key, value=_any_value(value))
+    encoded: bytes = Resource(attributes=[pair]).SerializeToString(deterministic=True)
     return encoded
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from tailrace.schemas.series import (
     RedSeries,
@@ -71,3 +72,28 @@ def test_what_overflows_stays_with_its_resource_and_tenant() -> None:
     ]
     assert service_place(overflow.key()) == service_place(key)
     assert RedSeries.of_key(overflow.overflow_key) == overflow
+
+
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False)
+    | st.text(max_size=300) | st.binary(max_size=5),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=4,
+)  # fmt: skip
+
+
+@given(st.lists(st.tuples(st.text(max_size=4), _VALUES), max_size=5))
+def test_attributes_are_encoded_as_protobuf_does_it(attributes: list[tuple[str, Any]]) -> None:
+    encoded = encoded_attributes(attributes)
+    assert Resource.FromString(encoded).SerializeToString(deterministic=True) == encoded
+    decoded = decoded_attributes(encoded)
+    assert [(key, repr(value)) for key, value in decoded] == [
+        (key, repr(_in_order(value))) for key, value in attributes
+    ]
+
+
+def _in_order(value: Any) -> Any:
+    """*value* with its maps in the order of their keys, as they are written."""
+    if isinstance(value, dict):
+        return {key: _in_order(value[key]) for key in sorted(value)}
+    return [_in_order(each) for each in value] if isinstance(value, list) else value
