@@ -1,0 +1,85 @@
+"""The worker's own series, as a scrape gets them over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import Any, cast
+
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+from tailrace.agents.metrics.agent import NAME as METRICS
+from tailrace.agents.metrics.logic import MetricsLogic
+from tailrace.streams.engine import Engine
+from tailrace.streams.series_page import series_page
+from tests.agents.metrics.flushes import MS, RED_LAYOUT, RED_MS, red_key, rollup
+from tests.agents.metrics.owners import Row, Worker
+
+BEGIN_MS = 1_700_000_000_000 // RED_MS * RED_MS
+
+
+def partition(*services: str) -> MetricsLogic:
+    """A partition that has flushed a series of each service."""
+    worker = Worker()
+    series = {red_key(service): {"duration": [MS]} for service in services}
+    worker.feed(Row(BEGIN_MS, rollup(RED_LAYOUT, BEGIN_MS, series)), Row(BEGIN_MS + RED_MS, None))
+    return worker.logic
+
+
+def runner(logic: MetricsLogic, *, running: bool = True) -> Any:
+    return SimpleNamespace(running=running, task=SimpleNamespace(logics={METRICS: logic}))
+
+
+@asynccontextmanager
+async def serving(*runners: Any) -> AsyncIterator[TestClient[Any, Any]]:
+    engine = cast("Engine", SimpleNamespace(runners=dict(enumerate(runners))))
+    app = web.Application()
+    app.add_routes([web.get("/metrics/series", series_page(engine))])
+    async with TestClient(TestServer(app)) as client:
+        yield client
+
+
+async def calls(client: TestClient[Any, Any]) -> dict[str, float]:
+    response = await client.get("/metrics/series")
+    assert response.status == 200
+    assert response.headers["Content-Type"].startswith("application/openmetrics-text")
+    return {
+        sample.labels["job"]: sample.value
+        for family in text_string_to_metric_families(await response.text())
+        for sample in family.samples
+        if sample.name == "traces_span_metrics_calls_total"
+    }
+
+
+async def test_series_of_all_partitions_that_run_are_told() -> None:
+    waiting = runner(partition("late"), running=False)
+    other = SimpleNamespace(running=True, task=SimpleNamespace(logics={}))
+    async with serving(runner(partition("a")), runner(partition("b")), waiting, other) as client:
+        assert await calls(client) == {"a": 1, "b": 1}
+
+
+async def test_a_worker_without_series_answers_too() -> None:
+    async with serving() as client:
+        assert await calls(client) == {}
+
+
+async def test_other_work_goes_on_during_a_scrape() -> None:
+    turns = 0
+
+    async def work() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    services = [f"service-{number}" for number in range(3000)]
+    async with serving(runner(partition(*services))) as client:
+        working = asyncio.create_task(work())
+        found = await asyncio.gather(calls(client), calls(client))
+        working.cancel()
+    assert all(len(each) == len(services) for each in found)
+    assert turns >= 2 * 3000 // 128
