@@ -23,6 +23,7 @@ from tailrace.streams.api.errors import Refused
 from tailrace.streams.api.worker_state import WorkerState
 from tailrace.streams.engine import Engine
 from tailrace.streams.metrics import CONTENT_TYPE, Metrics
+from tailrace.streams.series_page import series_page
 
 log = structlog.get_logger()
 
@@ -61,6 +62,7 @@ def application(
             web.get("/healthz", _healthz(engine)),
             web.get("/readyz", _readyz(engine)),
             web.get("/metrics", _metrics(metrics)),
+            web.get("/metrics/series", series_page(engine)),
         ]
     )
     handlers.add_routes(app, state)

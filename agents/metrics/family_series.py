@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -74,6 +74,8 @@ class FamilySeries:
             split=family.split,
             is_ours=manner.is_ours,
         )
+        self.shown: Mapping[int, Sequence[Exemplar]] = {}
+        """What the last flush showed, by slot; after a restart nothing, until the next one."""
         self._exemplars = SeriesExemplars(store, _EXEMPLARS + prefix, manner.flush_ms)
         self._most_exemplars = manner.exemplars
         self._to = destination
@@ -107,7 +109,8 @@ class FamilySeries:
         """Close the period that ends at *at* (ms), and write what its family has to say."""
         closed = self.table.close(at)
         expired = self.table.expired(at)
-        flushed = self._writer.write(closed, at, expired, self._shown(at, totals))
+        self.shown = self._examples(at, totals)
+        flushed = self._writer.write(closed, at, expired, self.shown)
         last = len(flushed.values)
         for number, value in enumerate(flushed.values, 1):
             header = FLUSH_HEADER, f"{self.name} {at} {number}/{last}".encode()
@@ -118,18 +121,20 @@ class FamilySeries:
             self._send_edges(closed, at, outbox, totals)
         if len(expired):
             self.table.give_up(expired)
+            gone = set(expired.tolist())
+            self.shown = {slot: each for slot, each in self.shown.items() if slot not in gone}
             totals.add("expired_series", len(expired))
 
-    def _shown(self, at: int, totals: Totals) -> dict[int, list[Exemplar]]:
+    def _examples(self, at: int, totals: Totals) -> Mapping[int, Sequence[Exemplar]]:
         """Return the exemplars that came for series that there are, by slot."""
-        found = {}
+        found: dict[int, Sequence[Exemplar]] = {}
         bounds = self.table.layout.bounds
         for key, exemplars in self._exemplars.flush(at, bounds, self._most_exemplars).items():
             slot = self.table.keys.find(key)
             if slot is None:
                 totals.add("exemplars_without_series", len(exemplars))
             else:
-                found[slot] = list(exemplars)
+                found[slot] = exemplars
                 totals.add("shown_exemplars", len(exemplars))
         return found
 

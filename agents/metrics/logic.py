@@ -52,6 +52,11 @@ class MetricsLogic:
         self._match_series: MatchSeries | None = None
 
     @property
+    def series(self) -> Sequence[FamilySeries]:
+        """The series of this partition, by family."""
+        return self._all
+
+    @property
     def parts(self) -> list[tuple[str, Family, SeriesTable]]:
         """The series of this partition, by family, and what each of these is called."""
         return [(each.name, each.family, each.table) for each in self._all]

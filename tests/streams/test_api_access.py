@@ -111,6 +111,8 @@ async def test_health_is_open_and_metrics_are_not(worker: ApiWorker, tmp_path: P
         assert (await client.get("/readyz")).status == 503  # it has no task yet
         assert (await client.get("/metrics")).status == 401
         assert (await client.get("/metrics", headers=BEARER)).status == 200
+        assert (await client.get("/metrics/series")).status == 401
+        assert (await client.get("/metrics/series", headers=BEARER)).status == 200
 
 
 async def test_what_is_not_there_is_told_only_to_who_may_ask(

@@ -112,7 +112,7 @@ def test_exemplars_stand_where_they_are_examples() -> None:
     ids = b"t" * 16, b"s" * 8
     at = BEGIN_MS * MS + 250_000_000
     examples = [Exemplar(2 * MS, at, *ids), Exemplar(50 * MS, at + MS, *ids)]
-    series.show(ExemplarBatch("red", {red_key(): examples}))
+    series.show(ExemplarBatch("red", {red_key(): examples}), BEGIN_MS)
     found = samples(flushed(series, {red_key(): {"duration": [2 * MS, 50 * MS]}}))
     buckets = [sample.exemplar for sample in found[f"{TOOK}_bucket"]]
     named = {"trace_id": (b"t" * 16).hex(), "span_id": (b"s" * 8).hex()}
