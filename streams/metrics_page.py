@@ -60,7 +60,7 @@ Values of labels:
   group or stream too many.
 - `sink`: `remote_write` or `otlp_http`. `receiver`: its name in the config.
 - `reason` of `export_samples_unsupported`: `delta_temporality`, `no_name`, `no_value`,
-  `scale_too_small` or `malformed`.
+  `scale_too_small`, `malformed` or `late_exemplar`.
 - `cost`: `pages`; of these `out_of_hours`, which is not from Monday to Friday, 9 to 18 UTC;
   `flapping`, again within an hour; `unacted`, which ended without a snooze or a silence.
 

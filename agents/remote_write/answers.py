@@ -26,6 +26,7 @@ _NOT_OF_THE_SAMPLES: Final = frozenset((401, 403, 407, 408, 425, 429))
 _MAY_SPLIT: Final = frozenset((400, 409, 413, 422))
 """Some sample is bad, or all together are too large."""
 UNKNOWN_FORMAT: Final = 415
+_BAD: Final = 400
 
 
 def judged(reply: Reply, request: Request, message: str) -> Verdict:
@@ -35,6 +36,8 @@ def judged(reply: Reply, request: Request, message: str) -> Verdict:
     it as an empty request of 1.0.
     """
     words, status = words_of(reply), reply.status
+    if status == _BAD and _written(reply) == request.samples:
+        return Taken()  # all samples, that is: of exemplars it left some out
     if 200 <= status < 300:
         if message == WRITE_2 and request.samples and _WRITTEN[0] not in reply.headers:
             return OtherFormat(f"{words}, and not how many samples it has written")
@@ -44,3 +47,11 @@ def judged(reply: Reply, request: Request, message: str) -> Verdict:
     if status == UNKNOWN_FORMAT and message == WRITE_2:
         return OtherFormat(words)
     return Refused(words, may_split=status in _MAY_SPLIT)
+
+
+def _written(reply: Reply) -> int | None:
+    """Return how many samples and histograms the receiver says it has written."""
+    said = [reply.headers.get(name, "") for name in _WRITTEN]
+    if not said[0].isdecimal():
+        return None
+    return sum(int(each) for each in said if each.isdecimal())

@@ -86,6 +86,8 @@ class Book:
         self.series: list[Series] = []
         self.shared: set[int] = set()
         self.gauges: set[int] = set()
+        self.newest_exemplars: dict[int, int] = {}
+        """The time (ms) of the last exemplar of each series; a receiver takes no older one."""
 
     def target(self, encoded: bytes) -> Target:
         """Return what the resource *encoded* stands for; ValueError if it is none."""

@@ -21,6 +21,7 @@ from tailrace.schemas.prometheus.native import (
 from tailrace.schemas.prometheus.remote_write import STALE, Exemplar
 
 _MS_NS: Final = 1_000_000
+LATE_EXEMPLAR: Final = "late_exemplar"
 _SEPARATOR: Final = b"\xff"
 _SUM_AND_COUNT: Final[tuple[Named, ...]] = (("_sum", {}), ("_count", {}))
 
@@ -67,10 +68,23 @@ class Columns:
             self._infos[info.number] = info, max(at, before), lived or bool(lives)
 
     def finish(self) -> None:
-        """Add a `target_info` for each target that had points."""
+        """Add a `target_info` for each target that had points; put exemplars in order."""
+        self._order_exemplars()
         for info, at, lives in self._infos.values():
             self._add(info, at, 0, (1.0 if lives else STALE,))
         self._infos = {}
+
+    def _order_exemplars(self) -> None:
+        """Keep of each series those that are not older than the last one that it got."""
+        newest = self._book.newest_exemplars
+        for number, found in self.exemplars.items():
+            found.sort(key=lambda each: each.at)
+            kept = [each for each in found if each.at >= newest.get(number, 0)]
+            self.exemplars[number] = kept
+            if len(kept) < len(found):
+                self.refused[LATE_EXEMPLAR] += len(found) - len(kept)
+            if kept:
+                newest[number] = kept[-1].at
 
     def _read_metric(self, resource: bytes, scope: bytes, metric: Any, times: list[int]) -> None:
         data = _data(metric)

@@ -28,7 +28,8 @@ MALFORMED: Final = "malformed"
 class Translation:
     """Makes requests for the receiver of *config*, from the records of one partition.
 
-    What it remembers are encodings: what it makes of records does not depend on others before.
+    What it remembers are encodings: what it makes of records does not depend on others before; but
+    of exemplars it leaves out those that are older than what their series got before.
     """
 
     def __init__(self, config: RemoteWriteConfig) -> None:

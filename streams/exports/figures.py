@@ -48,8 +48,8 @@ RECEIVER_FIGURES: Final[tuple[_Figure, ...]] = (
      "them.", _counted("refused")),
     ("export_samples_rejected", "Samples that the receiver left out of what it took, without "
      "saying which.", _counted("rejected")),
-    ("export_samples_unsupported", "Samples that the receiver's format has no form for; dead "
-     "letters hold their messages.",
+    ("export_samples_unsupported", "Samples that the receiver's format has no form for, whose "
+     "messages dead letters hold; and exemplars older than what their series had.",
      lambda figures: {(reason,): count for reason, count in figures.unsupported.items()},
      True, ("reason",)),
     ("export_requests", "Requests made.", _counted("requests")),

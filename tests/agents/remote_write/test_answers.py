@@ -28,6 +28,11 @@ CASES: dict[str, tuple[int, dict[str, str], str, Any]] = {
     "not you": (403, {}, WRITE_1, Again("the receiver answered 403: no")),
     "elsewhere": (307, {}, WRITE_1, Again("the receiver answered 307: no")),
     "a bad sample": (400, {}, WRITE_1, Refused("the receiver answered 400: no", True)),
+    "a bad exemplar": (400, WRITTEN, WRITE_2, Taken()),
+    "a bad sample, and says so": (
+        400, {"x-prometheus-remote-write-samples-written": "0"}, WRITE_2,
+        Refused("the receiver answered 400: no", True),
+    ),
     "too large": (413, {}, WRITE_2, Refused("the receiver answered 413: no", True)),
     "nowhere": (404, {}, WRITE_1, Refused("the receiver answered 404: no")),
 }  # fmt: skip

@@ -129,6 +129,26 @@ def test_exemplars_are_with_the_bucket_they_fell_into(form: str) -> None:
 
 
 @both
+def test_exemplars_of_a_series_are_in_order_and_none_is_older_than_what_it_had(form: str) -> None:
+    translation = Translation(config(form))
+
+    def at(*times: int) -> list[int]:
+        message = Message()
+        for pod, time in enumerate(times):
+            point = message.counter(1, resource={**SERVICE, "pod": str(pod)})
+            point.exemplars.add(as_double=1.0, time_unix_nano=time * MS, trace_id=bytes(16))
+        found = sent(message, by=translation)
+        refused.update(found.translated.refused)
+        return [each.at for each in found.exemplars]
+
+    refused: dict[str, int] = {}
+    assert at(AT + 2, AT) == [AT, AT + 2]
+    assert refused == {}
+    assert at(AT + 3, AT + 1) == [AT + 3]
+    assert refused == {"late_exemplar": 1}
+
+
+@both
 def test_what_a_metric_is_is_told(form: str) -> None:
     message = Message()
     message.histogram([1, 2, 3, 4], 99.5)
