@@ -12,7 +12,7 @@ from tailrace.schemas.definitions.conditions import Condition
 from tailrace.schemas.definitions.signals import Signal
 from tailrace.schemas.matches import Series, encode_group
 from tailrace.schemas.series import CLIENT, CLIENT_FAILED, EdgeSeries
-from tailrace.schemas.sums import Rollup, histogram
+from tailrace.schemas.sums import Rollup, counted
 
 SERVER_FIELD = "service"
 """The field that a formula over edges may group by: the service that is called."""
@@ -47,14 +47,13 @@ class EdgeCounts:
 
     def of(self, rollup: Rollup) -> Iterator[tuple[Series, int]]:
         """Yield how many requests there were for each series."""
-        for key, row in zip(rollup.keys, rollup.rows, strict=True):
+        calls = (counted(rollup.layout, rollup.rows, name) for name in (CLIENT, CLIENT_FAILED))
+        for key, good, failed in zip(rollup.keys, *(each.tolist() for each in calls), strict=True):
             wanted = self._known.get(key)
             if wanted is None:
                 wanted = self._known[key] = tuple(self._wanted(EdgeSeries.of_key(key)))
             if not wanted:
                 continue
-            good = histogram(rollup.layout, row, CLIENT).count
-            failed = histogram(rollup.layout, row, CLIENT_FAILED).count
             for signal, group in wanted:
                 assert signal.edges is not None
                 of = signal.edges.failed

@@ -14,7 +14,7 @@ from tailrace.schemas.definitions.filters import Matcher
 from tailrace.schemas.definitions.signals import Signal, signals
 from tailrace.schemas.matches import decode_group
 from tailrace.schemas.series import CLIENT, CLIENT_FAILED, EdgeSeries, edge_layout
-from tailrace.schemas.sums import Rollup, observed
+from tailrace.schemas.sums import Layout, Rollup, observed
 
 LAYOUT = edge_layout((100,))
 
@@ -29,15 +29,15 @@ def counted(
     return signals(Definition(DefinitionKey(ALERT, tenant, "x"), {}, {}, spec))["a"]
 
 
-def interval(*edges: tuple[str, str, int, int], end: int = 6000) -> Rollup:
+def interval(*edges: tuple[str, str, int, int], end: int = 6000, layout: Layout = LAYOUT) -> Rollup:
     """Return an interval of a second with *edges*: client, server, requests good and failed."""
     keys = [EdgeSeries("default", client, server, "").key() for client, server, *_ in edges]
-    rows = LAYOUT.empty(len(edges))
+    rows = layout.empty(len(edges))
     for row, (_, _, good, failed) in enumerate(edges):
         for name, count in ((CLIENT, good), (CLIENT_FAILED, failed)):
             groups = np.zeros(count, np.int64)
-            rows[row] += observed(LAYOUT, name, groups, 1, np.full(count, 50))[0]
-    return Rollup(LAYOUT, end - 1000, end, keys, rows)
+            rows[row] += observed(layout, name, groups, 1, np.full(count, 50))[0]
+    return Rollup(layout, end - 1000, end, keys, rows)
 
 
 EDGES = interval(("a", "b", 3, 2), ("a", "c", 4, 0), ("d", "b", 1, 1))
@@ -58,6 +58,12 @@ EDGES = interval(("a", "b", 3, 2), ("a", "c", 4, 0), ("d", "b", 1, 1))
 def test_a_formula_counts(said: dict[str, object], count: int) -> None:
     found = list(EdgeCounts([counted({"edges": said})]).of(EDGES))
     assert sum(number for _, number in found) == count
+
+
+def test_a_formula_counts_edges_with_exponential_histograms() -> None:
+    edges = interval(("a", "b", 3, 2), layout=edge_layout((), 4))
+    ((_, number),) = EdgeCounts([counted({"edges": {}})]).of(edges)
+    assert number == 5
 
 
 def test_edges_of_another_tenant_are_not_there() -> None:

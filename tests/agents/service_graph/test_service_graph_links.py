@@ -174,6 +174,21 @@ def test_who_has_no_room_is_told_of_and_met_by_nobody() -> None:
     assert sum(reasons.values()) == 39
 
 
+def test_a_consumer_that_links_to_others_is_told_of_by_these_alone_where_it_has_no_room() -> None:
+    crowded = replace(JOIN, graph=replace(JOIN.graph, max_items=1))
+    spans = (
+        Span(CLIENT, "caller", IDS[1]),
+        TAKEN.but(parent=IDS[2]),
+        TAKEN.but(parent=IDS[2], links=()),
+    )
+    one, other = stages(Sent(0, spans), join=crowded)
+    assert lacking(one) == {
+        ("caller", "server", "virtual_node"): 1,
+        ("mail", "client", "store_full"): 1,
+    }
+    assert lacking(other) == {("mail", "client", "link_expired"): 1}
+
+
 def test_others_than_producers_and_consumers_are_met_by_no_link() -> None:
     assert both(SENT.but(kind=CLIENT), TAKEN.but(kind=SERVER)) == {
         ("shop", "unknown", "virtual_node"): 1,
