@@ -151,6 +151,17 @@ TASK_METRICS = (
                "it.", total("metrics_too_large"), True, _OF_METRICS),
     TaskMetric("edges_too_large", "Edges of which a record was left out: none can hold it.",
                total("edges_too_large"), True, _OF_METRICS),
+    TaskMetric("series_expired", "Series given up, because nothing had come for them for long "
+               "enough.", total("expired_series"), True, _OF_METRICS),
+    TaskMetric("exemplars", "Exemplars that came for series.", total("exemplars"), True,
+               _OF_METRICS),
+    TaskMetric("exemplars_shown", "Those of them that stand at points; the others were not among "
+               "the newest.", total("shown_exemplars"), True, _OF_METRICS),
+    TaskMetric("exemplars_without_series", "Those of them whose series was not there: it was "
+               "counted in another by a limit, or had expired.",
+               total("exemplars_without_series"), True, _OF_METRICS),
+    TaskMetric("exemplars_ignored", "Exemplars that came where none are shown by this config.",
+               total("ignored_exemplars"), True, _OF_METRICS),
     TaskMetric("checkpoints", "Checkpoints committed since the partition was assigned.",
                lambda r: r.checkpoints, True),
     TaskMetric("task_failures", "Failures since the partition was assigned; after each, the task "

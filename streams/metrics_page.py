@@ -46,7 +46,8 @@ Values of labels:
 - `side` and `missing`: `client` (producers too) or `server` (consumers too).
 - `kind` of an edge: `paired`, `database`, `virtual_client` (users, who call roots) or
   `virtual_server` (what was called and sent no span).
-- `family`: `red`, `edges`, `unpaired` or `matches`.
+- `family`: `red`, `calls` or `events` where they have labels of their own, `edges`, `unpaired` or
+  `matches`; of a roll-up with its namespace, as in `red:weekly`.
 - `phase` of an alert: `inactive`, `pending`, `firing`, `keep_firing`, `flapping`, `resolved`,
   `no_data`, `unknown`, `pending_unknown`, `overdue`, `firing_no_data`, `firing_unknown` or `gone`;
   [what they mean](alerts.md#states).
