@@ -193,7 +193,7 @@ def test_after_each_restart_nothing_is_written_again(steps: list[Step]) -> None:
 @settings(max_examples=300, deadline=None)
 @given(_STEPS)
 def test_a_series_is_given_up_when_it_was_without_news_for_long_enough(steps: list[Step]) -> None:
-    owner = Owner(limit=100, expiry=Expiry(series_ms=6000))
+    owner = Owner(limit=100, expiry=Expiry(series_ms=5000))
     news: dict[bytes, int] = {}
     for step in [*steps, *_LAST]:
         if not isinstance(step, Wait):
@@ -206,7 +206,7 @@ def test_a_series_is_given_up_when_it_was_without_news_for_long_enough(steps: li
         owner.now += step.ms
         for end in owner.table.due(owner.now):
             owner.flush(end)
-            gone = {key for key, at in news.items() if end - at >= 6000}
+            gone = {key for key, at in news.items() if end - at >= 5000}
             news = {key: at for key, at in news.items() if key not in gone}
             assert set(owner.admission.live) == set(news)
 
@@ -219,6 +219,14 @@ def test_a_series_is_told_once_before_it_is_given_up(expiry: Expiry) -> None:
     owner.take([Add({b"A1": [1]}, ago_s=2), Wait(2000)])
     assert owner.admission.live == {b"A1"}
     owner.take([Wait(2000)])
+    assert owner.admission.live == set()
+
+
+def test_what_is_in_a_period_that_is_still_open_is_news() -> None:
+    owner = Owner(limit=100, expiry=Expiry(series_ms=4000))
+    owner.take([Add({b"A1": [1]}), Wait(5500), Add({b"A1": [1]}, ago_s=-1), Wait(500)])
+    assert owner.admission.live == {b"A1"}
+    owner.take([Restart(), Wait(6000)])
     assert owner.admission.live == set()
 
 
@@ -256,6 +264,31 @@ def test_what_is_not_admitted_is_counted_where_it_is_sent_and_admitted_when_ther
     assert owner.admission.live == {b"A+", b"A2"}
 
 
+class InPairs:
+    """Counts a key as the first of the pair that it makes with the next one to come."""
+
+    def __init__(self) -> None:
+        self.live: list[bytes] = []
+
+    def admit(self, key: bytes) -> bytes:
+        return key if len(self.live) != 1 or key.endswith(b"!") else self.live[0]
+
+    def met(self, key: bytes) -> None:
+        self.live.append(key)
+
+    def gone(self, key: bytes) -> None:
+        self.live.remove(key)
+
+
+def test_who_was_not_admitted_is_asked_for_again_when_there_is_another_series() -> None:
+    table = SeriesTable(
+        PartitionStore(MemoryDisk()), b"t", PLAIN, ("took",), PERIOD_MS, admission=InPairs()
+    )
+    for keys in ([b"a"], [b"b"], [b"!"], [b"b"]):
+        table.add(Rollup(PLAIN, 0, 1000, keys, PLAIN.empty(1)))
+    assert table.keys[:] == [b"a", b"!", b"b"]
+
+
 def test_a_series_of_another_partition_is_dropped_when_it_is_restored() -> None:
     owner = Owner(limit=100)
     owner.take([Add({key: [1] for key in KEYS}), Wait(2000), Add({key: [1] for key in KEYS})])
@@ -275,6 +308,19 @@ def test_a_series_of_another_partition_is_dropped_when_it_is_restored() -> None:
     again = SeriesTable(owner.store, b"t", PLAIN, ("took", "events"), PERIOD_MS)
     again.restore(owner.now)
     assert (len(again), again.count) == (3, owner.added)
+
+
+def test_what_is_dropped_of_an_open_period_leaves_nothing_in_the_store() -> None:
+    owner = Owner(limit=10_000)
+    owner.take([Add({b"%c-%d" % (b"AB"[n % 2], n): [1] for n in range(3 * BLOCK)}), Restart()])
+    for is_ours in (lambda key: key[:1] == b"A", None):
+        table = SeriesTable(
+            owner.store, b"t", PLAIN, ("took", "events"), PERIOD_MS, is_ours=is_ours
+        )
+        table.restore(owner.now)
+        assert (len(table), table.count) == (3 * BLOCK // 2, owner.added)
+        table.seal()
+    assert len(table.close(2000).slots) == 3 * BLOCK // 2
 
 
 def test_streams_are_found_again_by_their_names() -> None:
