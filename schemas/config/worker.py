@@ -31,6 +31,7 @@ from tailrace.schemas.config.service_graph import ServiceGraphConfig
 from tailrace.schemas.config.span_metrics import SpanMetricsConfig
 from tailrace.schemas.config.tail_sampling import DEFAULT_TAIL_SAMPLING, TailSamplingConfig
 from tailrace.schemas.config.tenancy import TenancyConfig
+from tailrace.schemas.config.wording import show
 from tailrace.schemas.durations import MILLISECOND, SECOND, spell
 from tailrace.schemas.errors import Problem
 
@@ -246,6 +247,21 @@ class WorkerConfig(Section):
                 ("span_metrics", "histogram", "unit"),
                 "does nothing with naming: tempo, which tells durations in seconds; remove it",
             )
+        if not self.tenancy.is_on:
+            yield from self._unseen()
+
+    def _unseen(self) -> Iterator[Remark]:
+        """Definitions of tenants, where nothing says whose a span is."""
+        from tailrace.schemas.definitions.definition import DEFAULT_TENANT  # needs this package
+
+        for section in ("alerts", "slos"):
+            for index, each in enumerate(getattr(self, section)):
+                if each.tenant != DEFAULT_TENANT:
+                    yield (
+                        (section, index, "tenant"),
+                        f"is {show(each.tenant)}, of which there are no spans as long as tenancy "
+                        f"does not say whose they are",
+                    )
 
     @property
     def capabilities(self) -> frozenset[str]:

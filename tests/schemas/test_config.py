@@ -425,3 +425,14 @@ def test_no_policies_are_warned_about() -> None:
 
 def test_the_defaults_are_not_warned_about() -> None:
     assert load(None).warnings == ()
+
+
+def test_a_definition_of_a_tenant_is_warned_of_where_nothing_says_whose_spans_are() -> None:
+    alert = "{name: a, tenant: acme, where: {}, within: 1m, when: '> 1'}"
+    config = _read(f"alerts: [{alert}]")
+    assert list(map(str, config.warnings)) == [
+        'alerts[0].tenant is "acme", of which there are no spans as long as tenancy does not say '
+        "whose they are"
+    ]
+    assert _read(f"alerts: [{alert}]\ntenancy: {{header: x-tenant}}").warnings == ()
+    assert _read(f"alerts: [{alert.replace('acme', 'default')}]").warnings == ()
