@@ -78,7 +78,7 @@ class Columns:
         """Keep of each series those that are not older than the last one that it got."""
         newest = self._book.newest_exemplars
         for number, found in self.exemplars.items():
-            found.sort(key=lambda each: each.at)
+            found.sort(key=lambda each: (each.at, each.value))
             kept = [each for each in found if each.at >= newest.get(number, 0)]
             self.exemplars[number] = kept
             if len(kept) < len(found):
