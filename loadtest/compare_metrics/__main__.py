@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from tailrace_loadtest.compare_metrics import connectors, golden, ours
+from tailrace_loadtest.compare_metrics.comparison import unknown
 from tailrace_loadtest.compare_metrics.differences import as_counted_here
 from tailrace_loadtest.compare_metrics.draws import scenarios as drawn
 from tailrace_loadtest.compare_metrics.recording import record
@@ -23,7 +24,6 @@ from tailrace_loadtest.compare_metrics.reproduction import reproduction
 from tailrace_loadtest.compare_metrics.scenario import Scenario
 from tailrace_loadtest.compare_metrics.scenarios_graph import GRAPH
 from tailrace_loadtest.compare_metrics.scenarios_red import RED
-from tailrace_loadtest.compare_metrics.series import differences
 from tailrace_loadtest.go_modules import NoProgram
 
 _SHOWN = 3
@@ -74,13 +74,13 @@ def compared(program: Path, chosen: Sequence[Scenario]) -> Report:
         if isinstance(other, ours.Refused) or one.error:
             report.refused(scenario, one.error or str(other))
             continue
-        report.add(scenario, one.flushes, next(differences(scenario, one.flushes, other), None))
+        report.add(scenario, one.flushes, next(unknown(scenario, one.flushes, other), None))
         asked += [(scenario, cause) for cause in sorted(causes)]
     without = [as_counted_here(scenario, (cause,))[0] for scenario, cause in asked]
     by_name = {scenario.name: each for scenario, each in zip(chosen, here, strict=True)}
     for (scenario, cause), one in zip(asked, connectors.answers(program, without), strict=True):
         other = by_name[scenario.name]
-        if not isinstance(other, ours.Refused) and any(differences(scenario, one.flushes, other)):
+        if not isinstance(other, ours.Refused) and any(unknown(scenario, one.flushes, other)):
             report.causes[cause] += 1
     return report
 

@@ -60,7 +60,8 @@ def span_metrics(random: Random) -> Body:
     if "aggregation_cardinality_limit" not in body:  # there each flush has room for others
         _put(random, body, 0.25, "aggregation_temporality", _DELTA)
     _put(random, body, 0.2, "metrics_expiration", random.choice(("10s", "30s", "2m")))
-    _put(random, body, 0.2, "series_expiration", random.choice(("10s", "30s", "2m")))
+    if "include_instrumentation_scope" not in body:  # here each scope's series has its own life
+        _put(random, body, 0.25, "series_expiration", random.choice(("10s", "30s", "2m")))
     is_merged = "include_instrumentation_scope" in body
     _put(random, body, 0.8, "histogram", _histogram(random, names[5:7], is_merged=is_merged))
     exemplars = {"enabled": True, "max_per_data_point": random.choice((0, 1, 5))}

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from tailrace.schemas.durations import parse
 from tailrace.schemas.strings import text_of
 from tailrace_loadtest.compare_metrics.came import Came, arrivals_of, spans_of
 from tailrace_loadtest.compare_metrics.flushes import plain
@@ -33,6 +34,8 @@ _NEW_NAMES = {
 }
 """Those that loads have."""
 RED, GRAPH = "span_metrics", "service_graph"
+SHORT_LIVES = "an expiry shorter than from flush to flush"
+"""The one cause that changes the config."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,9 @@ def as_counted_here(scenario: Scenario, without: Collection[str] = ()) -> tuple[
     Those *without* are left out.
     """
     spans, causes = spans_of(scenario.arrivals), set()
+    config = scenario.config if SHORT_LIVES in without else _told_once(scenario.config)
+    if config != scenario.config:
+        causes.add(SHORT_LIVES)
     for known in KNOWN:
         if known.cause in without or not scenario.config.keys() & known.of:
             continue
@@ -59,7 +65,17 @@ def as_counted_here(scenario: Scenario, without: Collection[str] = ()) -> tuple[
         if changed != spans:
             causes.add(known.cause)
         spans = changed
-    return replace(scenario, arrivals=arrivals_of(spans)), causes
+    return replace(scenario, config=config, arrivals=arrivals_of(spans)), causes
+
+
+def _told_once(config: Config) -> Config:
+    """A series lives until the flush after that which told of it, at least."""
+    body = {**config.get(RED, {})}
+    interval = body.get("metrics_flush_interval", "60s")
+    for key in ("metrics_expiration", "series_expiration"):
+        if key in body and parse(body[key]) < parse(interval):
+            body[key] = interval
+    return {**config, RED: body} if body else config
 
 
 def _with_ids(config: Config, spans: Sequence[Came]) -> list[Came]:
@@ -126,11 +142,10 @@ def _with_names_as_configured(config: Config, spans: Sequence[Came]) -> list[Cam
 def _hidden(config: Config) -> set[str]:
     """Names that are asked for by default, and not by *config*."""
     body = config[GRAPH]
-    hidden = set()
-    if body.get("database_name_attributes"):
+    has_peers = "virtual_node_peer_attributes" in body
+    hidden = {"db.system"} if has_peers else set()
+    if body.get("database_name_attributes") and has_peers:
         hidden.add("db.name")
-    if "virtual_node_peer_attributes" in body:
-        hidden |= {"db.system"} | ({"db.name"} if "database_name_attributes" in body else set())
     return hidden
 
 
@@ -169,6 +184,8 @@ KNOWN = (
 """In the order in which they are applied."""
 
 WRITTEN: Mapping[str, str] = {
+    SHORT_LIVES: "**Times of expiry**",
+    "a resource that comes back just after it expired": "**Times of expiry**",
     "the first flush of a counter": "**A new series**",
     "the label of the collector": "**No `collector.instance.id`.**",
     "values of labels that are no texts": "**The type of a dimension's value",
@@ -180,4 +197,4 @@ WRITTEN: Mapping[str, str] = {
     "the start of a series": "**Restarts.**",
     "which spans are exemplars": "| `exemplars` |",
 }
-"""What is written differently, with where that is listed: `series` and `ours` leave it out."""
+"""What is written differently, with where it is listed: it is left out before both are compared."""

@@ -6,7 +6,7 @@ What a flush leaves out counts on until it is marked as gone; of deltas, only wh
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isclose
 from typing import Any, NamedTuple
@@ -43,7 +43,7 @@ class Track:
 
     times: list[float] = field(default_factory=list)
     values: list[Value | None] = field(default_factory=list)
-    starts: list[float | None] = field(default_factory=list)
+    begins: list[bool] = field(default_factory=list)
 
     def add(self, at: float, point: Point) -> None:
         """Note *point*; one of the same flush is added to the one before."""
@@ -56,7 +56,7 @@ class Track:
             return
         self.times.append(at)
         self.values.append(value)
-        self.starts.append(point.start)
+        self.begins.append(point.start == point.time)
 
     def at(self, time: float, *, exactly: bool) -> Value | None:
         """What holds at *time*, or what is said just then."""
@@ -65,9 +65,14 @@ class Track:
             return None
         return self.values[row]
 
+    def last(self, time: float) -> Value | None:
+        """What held last, up to *time*."""
+        said = self.values[: bisect_right(self.times, time)]
+        return next((each for each in reversed(said) if each is not None), None)
+
     def begins_at(self, time: float) -> bool:
         """Whether what is said at *time* is only that it begins then."""
-        return time in self.times and self.starts[self.times.index(time)] == time
+        return time in self.times and self.begins[self.times.index(time)]
 
 
 @dataclass(frozen=True)
@@ -86,12 +91,11 @@ def tracks(flushes: Iterable[Flush], config: Config) -> dict[Identity, Track]:
 
     So resources are told apart by what *config* says alone, and scopes not at all.
     """
-    keys = config.get("span_metrics", {}).get("resource_metrics_key_attributes", ())
     found: dict[Identity, Track] = {}
     for flush in flushes:
         for point in flush.points:
             if point.metric not in _OWN_METRICS:
-                found.setdefault(_identity(point, keys), Track()).add(flush.at, point)
+                found.setdefault(_identity(point, config), Track()).add(flush.at, point)
     return found
 
 
@@ -100,7 +104,8 @@ def differences(
 ) -> Iterator[Difference]:
     """Yield every flush of a series in which both differ.
 
-    Not of a counter's first flush, which is 0 there, nor of the 0 with which a series begins here.
+    Not of the first flush of a counter's life, which is 0 there, nor of the 0 with which a series
+    begins here.
     Times are those of their flushes; where series expire, those at which ours flushes too. What has
     expired is told once more there, and with `metrics_expiration` twice.
     """
@@ -137,15 +142,15 @@ def _of_series(
     before: Value | None = None
     for time in times:
         theirs, ours = one.at(time, exactly=True), other.at(time, exactly=exactly)
-        is_first, is_again = before is None, theirs == before
+        is_zero = theirs == {"value": 0} and before != theirs
         before = theirs
         if ours is not None or theirs is None:
             last_words = _last_words(scenario)
         if are_equal(theirs, ours) or (theirs is None and other.begins_at(time)):
             continue
-        if is_first and theirs == {"value": 0}:
+        if is_zero:
             continue
-        if ours is None and is_again and last_words:
+        if ours is None and last_words and are_equal(theirs, other.last(time)):
             last_words -= 1
             continue
         yield Difference(scenario, identity, time, theirs, ours)
@@ -163,14 +168,18 @@ def are_equal(one: Value | None, other: Value | None) -> bool:
     )
 
 
-def _identity(point: Point, keys: Collection[str]) -> Identity:
+def resource_texts(resource: Mapping[str, Any], config: Config) -> Texts:
+    """Return what tells *resource* from others."""
+    keys = config.get("span_metrics", {}).get("resource_metrics_key_attributes")
+    return _texts({key: value for key, value in resource.items() if not keys or key in keys})
+
+
+def _identity(point: Point, config: Config) -> Identity:
     left_out = (_COLLECTOR, *_SCOPES)
     attributes = _texts(
         {key: value for key, value in point.attributes.items() if key not in left_out}
     )
-    resource = _texts(
-        {key: value for key, value in point.resource.items() if not keys or key in keys}
-    )
+    resource = resource_texts(point.resource, config)
     return Identity(point.metric, point.unit, point.kind, point.temporality, resource, attributes)
 
 

@@ -7,6 +7,7 @@ just then.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from random import Random
 
@@ -188,7 +189,8 @@ def _call(draw: _Draw, number: int, parent: int, client: int, server: int, at: f
     peer = random.choice(peers) if random.random() < 0.3 else ""
     _add(draw, number, client, parent or 98, one, first, peer)
     if draw.has("repeats"):
-        _add(draw, number, client, parent or 98, one, first + random.choice((0, 20)))
+        _, resource, scope, span = draw.spans[-1]
+        draw.spans.append((first + random.choice((0, 20)), resource, scope, deepcopy(span)))
     if has_server:
         _add(draw, number, server, client, other, second)
         if draw.has("servers_of_one"):

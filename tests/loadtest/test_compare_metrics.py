@@ -174,7 +174,8 @@ def point(value: int, start: float = 0.0, **changes: Any) -> Point:
 
 def flushes(*said: tuple[float, int | None], **changes: Any) -> list[Flush]:
     return [
-        Flush(at, "", () if value is None else (point(value, **changes),)) for at, value in said
+        Flush(at, "", () if value is None else (point(value, time=at, **changes),))
+        for at, value in said
     ]
 
 
