@@ -7,6 +7,8 @@ partition's total never goes back. The other counters say since when they count.
 
 from __future__ import annotations
 
+from collections import Counter
+
 from tailrace.agents.metrics.agent import NAME as METRICS
 from tailrace.agents.metrics.logic import MetricsLogic
 from tailrace.agents.red.agent import NAME as RED
@@ -52,6 +54,15 @@ def _series(engine: Engine, runner: Runner) -> Split:
     logic = runner.task.logics[METRICS]
     assert isinstance(logic, MetricsLogic)
     return {(name,): len(table) for name, _, table in logic.parts}
+
+
+def _refused_labels(engine: Engine, runner: Runner) -> Split:
+    logic = runner.task.logics[METRICS]
+    assert isinstance(logic, MetricsLogic)
+    refused: Counter[tuple[str, ...]] = Counter()
+    for _, blame in logic.blamed:
+        refused[(blame.label,)] += blame.refusals
+    return refused
 
 
 def _lag(engine: Engine, runner: Runner) -> Split:
@@ -215,6 +226,9 @@ SPLIT_METRICS = (
                 "database, or with a virtual node.", ("kind",), parts("edges"), True, _OF_GRAPH),
     SplitMetric("edges_expired", "Sides of calls that waited in vain, by the side that was "
                 "missing.", ("missing",), parts("edges_expired"), True, _OF_GRAPH),
+    SplitMetric("labels_refused", "Times a series was counted under another value of a label, "
+                "which had as many as it may, since the partition was assigned.", ("label",),
+                _refused_labels, True, _OF_METRICS),
     SplitMetric("series", "Series that this worker is the one writer of.", ("family",), _series,
                 False, _OF_METRICS),
     *alert_metrics.SPLIT_METRICS,

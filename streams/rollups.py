@@ -9,6 +9,7 @@ from dataclasses import replace
 from tailrace.agents.alerts import agent as alerts_agent
 from tailrace.agents.alerts.logic import AlertsLogic, AlertsSettings
 from tailrace.agents.metrics import agent as metrics_agent
+from tailrace.agents.metrics.admission import Limits
 from tailrace.agents.metrics.logic import MetricsLogic
 from tailrace.agents.metrics.settings import (
     EdgeMetrics,
@@ -19,6 +20,7 @@ from tailrace.agents.metrics.settings import (
 from tailrace.agents.service_graph import agent as service_graph_agent
 from tailrace.agents.service_graph.link_join import LinkJoin
 from tailrace.schemas.config import WorkerConfig
+from tailrace.schemas.config.metric_labels import MetricLabelsConfig
 from tailrace.schemas.config.span_metrics import SpanMetricsConfig
 from tailrace.schemas.config.worker import ALERTS, RED, SERVICE_GRAPH
 from tailrace.schemas.durations import MILLISECOND, SECOND
@@ -159,7 +161,7 @@ def _settings(config: WorkerConfig, cluster: Cluster) -> MetricsSettings:
         metrics_topic=config.output.metrics,
         edges_topic=config.output.edges,
         record_bytes=cluster.record_bytes,
-        red=_red(red) if RED in config.capabilities else None,
+        red=_red(red, config.metric_labels) if RED in config.capabilities else None,
         edges=EdgeMetrics(
             edge_layout(graph.bounds_ns, graph.max_size),
             graph.metrics_flush_interval // MILLISECOND,
@@ -176,7 +178,7 @@ def _settings(config: WorkerConfig, cluster: Cluster) -> MetricsSettings:
     )
 
 
-def _red(red: SpanMetricsConfig) -> RedMetrics:
+def _red(red: SpanMetricsConfig, labels: MetricLabelsConfig) -> RedMetrics:
     durations = red_layout(red.bounds_ns, red.max_size, red.unit_ns if red.max_size else 0)
     expiry = Expiry(red.series_expiration // MILLISECOND, red.metrics_expiration // MILLISECOND)
     return RedMetrics(
@@ -190,4 +192,11 @@ def _red(red: SpanMetricsConfig) -> RedMetrics:
         expiry,
         red.exemplars.max_per_data_point if red.exemplars.enabled else 0,
         tuple(RollUpMetrics(each.namespace, each.dimensions) for each in red.roll_ups),
+        Limits(
+            red.aggregation_cardinality_limit or None,
+            labels.limits.series,
+            labels.limits.values,
+            labels.limits.labels or {},
+            labels.learn,
+        ),
     )

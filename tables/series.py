@@ -28,7 +28,7 @@ import numpy as np
 from tailrace.schemas.rebucketing import rebucketed
 from tailrace.schemas.sums import Ints, Layout, Rollup, carried, counted, merged, summed
 from tailrace.tables.narrow_rows import NarrowRows
-from tailrace.tables.series_admission import Admission, Doorkeeper, Everybody
+from tailrace.tables.series_admission import EVERYBODY, Admission, Doorkeeper
 from tailrace.tables.series_expiry import Expiry, expired
 from tailrace.tables.series_keys import BLOCK as KEYS
 from tailrace.tables.series_keys import SeriesKeys, whole
@@ -37,7 +37,7 @@ from tailrace.tables.series_rows import BLOCK, NEVER, OpenPeriod, Part, Rows
 from tailrace.tables.series_store import SeriesStore
 from tailrace.tables.store import PartitionStore
 
-_NO_EXPIRY, _EVERYBODY = Expiry(), Everybody()
+_NO_EXPIRY = Expiry()
 
 LATEST_MS = NEVER // 1_000_000
 """The last time that nanoseconds can tell; after it there is only the end of time."""
@@ -73,7 +73,7 @@ class SeriesTable:
         period_ms: int,
         *,
         expiry: Expiry = _NO_EXPIRY,
-        admission: Admission = _EVERYBODY,
+        admission: Admission = EVERYBODY,
         split: Callable[[bytes], int] = whole,
         is_ours: Callable[[bytes], bool] | None = None,
     ) -> None:

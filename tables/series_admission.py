@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from tailrace.tables.series_keys import SeriesKeys
 
@@ -43,6 +43,9 @@ class Everybody:
 
     def gone(self, key: bytes) -> None:
         """It makes no difference."""
+
+
+EVERYBODY: Final = Everybody()
 
 
 class Doorkeeper:

@@ -54,11 +54,14 @@ class Limits:
     @property
     def is_idle(self) -> bool:
         """True if everything is admitted as it is."""
-        return self == Limits()
+        return self == NO_LIMITS
 
     def of_label(self, name: str) -> int | None:
         """Return how many values the label *name* may have."""
         return None if name in _ALWAYS else self.labels.get(name, self.values)
+
+
+NO_LIMITS: Final = Limits()
 
 
 class Service(NamedTuple):

@@ -109,5 +109,6 @@ def _red_manner(settings: MetricsSettings, red: RedMetrics, exemplars: int) -> M
         red.is_delta,
         red.expiry,
         exemplars,
+        limits=red.limits,
         is_ours=lambda key: service_place(key) % partitions == partition,
     )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from tailrace.agents.metrics.admission import NO_LIMITS, Limits, SeriesAdmission
 from tailrace.agents.metrics.edges import edge_records
 from tailrace.agents.metrics.instruments import Family
 from tailrace.agents.metrics.messages import MetricsWriter
@@ -15,6 +16,7 @@ from tailrace.schemas.records import Outbox, Output, Totals
 from tailrace.schemas.series import EDGES
 from tailrace.schemas.topics import FLUSH_HEADER
 from tailrace.tables.series import Closed, SeriesTable
+from tailrace.tables.series_admission import EVERYBODY
 from tailrace.tables.series_exemplars import SeriesExemplars
 from tailrace.tables.series_expiry import Expiry
 from tailrace.tables.store import PartitionStore
@@ -46,6 +48,7 @@ class Manner:
     expiry: Expiry = FOR_EVER
     exemplars: int = 0
     offset_ms: int = 0
+    limits: Limits = NO_LIMITS
     is_ours: Callable[[bytes], bool] | None = None
 
 
@@ -63,6 +66,8 @@ class FamilySeries:
     ) -> None:
         self.name = name
         self.family = family
+        self.admission = None if manner.limits.is_idle else SeriesAdmission(manner.limits)
+        """Who limits the series and what their labels say, if anybody does."""
         self.prefix = prefix
         self.table = SeriesTable(
             store,
@@ -71,6 +76,7 @@ class FamilySeries:
             family.counted,
             manner.flush_ms,
             expiry=manner.expiry,
+            admission=self.admission or EVERYBODY,
             split=family.split,
             is_ours=manner.is_ours,
         )

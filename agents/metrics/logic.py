@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from tailrace.agents.metrics.admission import Blame
 from tailrace.agents.metrics.families import families
 from tailrace.agents.metrics.family_series import FamilySeries
 from tailrace.agents.metrics.instruments import Family
@@ -13,10 +14,11 @@ from tailrace.agents.metrics.prometheus import exposition
 from tailrace.agents.metrics.roll_ups import PREFIX as ROLL_UPS
 from tailrace.agents.metrics.settings import EdgeMetrics, MetricsSettings, RedMetrics
 from tailrace.schemas.definitions import Definitions
+from tailrace.schemas.definitions.latency_bounds import with_thresholds
 from tailrace.schemas.exemplars import ExemplarBatch
 from tailrace.schemas.matches import MATCHES, MatchCounts, RollupRecord
 from tailrace.schemas.records import Arrivals, Outbox, Totals
-from tailrace.schemas.series import CALLS, EDGES, EVENTS, RED, UNPAIRED
+from tailrace.schemas.series import CALLS, EDGES, EVENTS, RED, UNPAIRED, red_layout
 from tailrace.schemas.sums import Rollup
 from tailrace.tables.series import SeriesTable
 from tailrace.tables.store import PartitionStore
@@ -65,8 +67,22 @@ class MetricsLogic:
         """Return the cumulative sums as of the last flush, as Prometheus text."""
         return exposition((family, table) for _, family, table in self.parts)
 
+    @property
+    def blamed(self) -> list[tuple[str, Blame]]:
+        """The labels that had more values than they may, by the family of their series."""
+        return [
+            (each.name, blame)
+            for each in self._all
+            if each.admission is not None
+            for blame in each.admission.blamed
+        ]
+
     def inform(self, definitions: Definitions, outbox: Outbox, totals: Totals) -> None:
-        """Name the series of matches after *definitions*."""
+        """Name the series of matches after *definitions*, and bound durations by their SLOs."""
+        for series in self._all:
+            layout = series.family.layout
+            if layout.family == RED and not layout.is_exponential:
+                series.table.use(red_layout(with_thresholds(layout.bounds, definitions)))
         known = self._match_series
         if MATCHES in self._series and (known is None or not known.serves(definitions)):
             self._match_series = MatchSeries(definitions)

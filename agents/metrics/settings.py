@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from tailrace.agents.metrics.admission import NO_LIMITS, Limits
 from tailrace.schemas.sums import Layout
 from tailrace.tables.series_expiry import Expiry
 
@@ -28,7 +29,7 @@ class RedMetrics:
 
     `layout`: of durations; None: there are none. `calls`: of calls whose labels are others than
     those of durations; without it the histogram tells them. `exemplars`: at most so many at a
-    point.
+    point. `limits`: how many series there may be, and values of their labels.
     """
 
     layout: Layout | None
@@ -41,6 +42,7 @@ class RedMetrics:
     expiry: Expiry = FOR_EVER
     exemplars: int = 0
     roll_ups: tuple[RollUpMetrics, ...] = ()
+    limits: Limits = NO_LIMITS
 
 
 @dataclass(frozen=True, slots=True)

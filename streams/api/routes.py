@@ -12,6 +12,7 @@ from tailrace.streams.api import (
     definitions,
     notifications,
     openapi,
+    refused_labels,
     silences,
     snoozes,
 )
@@ -25,6 +26,7 @@ from tailrace.streams.api.definition_views import (
 )
 from tailrace.streams.api.notification_views import NotificationState
 from tailrace.streams.api.questions import KIND, LIMIT, NAME, Parameter, Question
+from tailrace.streams.api.refused_labels import RefusedLabelList
 from tailrace.streams.api.route import Route
 from tailrace.streams.api.silences import SilenceList, SilenceRequest
 from tailrace.streams.api.snoozes import SnoozeRequest
@@ -101,6 +103,14 @@ ROUTES: Final = (
         budgets.find_all,
         BudgetList,
         (NAME, LIMIT),
+    ),
+    Route(
+        "GET",
+        "/cardinality",
+        "The labels that had more values than metric_labels.limits lets them have.",
+        refused_labels.find_all,
+        RefusedLabelList,
+        (LIMIT,),
     ),
     Route(
         "GET",

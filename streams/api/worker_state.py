@@ -10,6 +10,8 @@ from typing import Any, Generic, TypeVar
 
 from tailrace.agents.alerts import agent as alerts_agent
 from tailrace.agents.alerts.logic import AlertsLogic
+from tailrace.agents.metrics import agent as metrics_agent
+from tailrace.agents.metrics.logic import MetricsLogic
 from tailrace.agents.notifier import agent as notifier_agent
 from tailrace.agents.notifier.logic import NotifierLogic
 from tailrace.agents.notifier.sender import LaneStatus, Sender
@@ -66,6 +68,10 @@ class WorkerState:
     def alerts(self) -> Held[AlertsLogic]:
         """Return what the tasks of the rollups stage know of alerts."""
         return self._held(ROLLUPS, alerts_agent.NAME, AlertsLogic)
+
+    def metrics(self) -> Held[MetricsLogic]:
+        """Return what the tasks of the rollups stage know of series."""
+        return self._held(ROLLUPS, metrics_agent.NAME, MetricsLogic)
 
     def notifiers(self) -> Held[NotifierLogic]:
         """Return what the tasks of the notifications stage know."""
