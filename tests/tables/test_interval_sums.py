@@ -276,6 +276,32 @@ def test_after_a_restart_rows_do_not_go_through_a_layout_that_nobody_used() -> N
     assert rollup.rows.tolist() == [[0, 14, 0, 2, 0], [0, 7, 0, 1, 0]]
 
 
+def test_rows_that_went_through_two_layouts_did_so_for_the_next_process_too() -> None:
+    for event in ("checkpoint", "new process"):
+        source = Source(topic(1))
+        source.take(Step(0, (b"a",), event))
+        source.sums.use(EXPONENTIAL)
+        source.layout = FINER
+        source.sums.use(FINER)
+        source.checkpoint()
+        if event == "new process":
+            source._open(source.now)
+        source.take(Step(1000))
+        [rollup] = [decode(output.value) for output in source.sent if output.value]
+        assert rollup.rows.tolist() == [[0, 7, 0, 0, 1]]  # of a bucket that went up to 16
+
+
+def test_what_was_sent_stays_sent_when_there_are_other_buckets() -> None:
+    source = Source(topic(1))
+    source.take(Step(0, (b"a",), "checkpoint"))
+    source.take(Step(1000))
+    source.layout = FINER
+    source.sums.use(FINER)
+    source.checkpoint()
+    source._open(source.now)
+    assert len(source.sums) == 0
+
+
 def test_tables_of_one_store_are_apart() -> None:
     source = Source(topic(1))
     source.add(KEYS)

@@ -230,6 +230,15 @@ def test_what_is_in_a_period_that_is_still_open_is_news() -> None:
     assert owner.admission.live == set()
 
 
+def test_the_latest_news_of_a_period_counts_in_whatever_order_it_came() -> None:
+    for order in ((-1, 0), (0, -1)):
+        owner = Owner(limit=100, expiry=Expiry(series_ms=5000))
+        owner.take([*(Add({b"A1": [1]}, ago_s) for ago_s in order), Wait(2000), Wait(4000)])
+        assert owner.admission.live == {b"A1"}
+        owner.take([Wait(2000)])
+        assert owner.admission.live == set()
+
+
 def test_a_group_lives_as_long_as_one_of_its_series_has_news() -> None:
     owner = Owner(limit=100, expiry=Expiry(group_ms=6000))
     owner.take([Add({b"A1": [1], b"A2": [1], b"B1": [1]}), Wait(2000)])
@@ -328,9 +337,10 @@ def test_streams_are_found_again_by_their_names() -> None:
     owner.take([Add({b"A1": [1, 5]}), Wait(2000)])
     owner.checkpoint()
     layout = Layout("red", ("took",), (10, 1000), ("unpaired", "events"))
-    table = SeriesTable(owner.store, b"t", layout, ("unpaired", "events"), PERIOD_MS)
+    streams = ("unpaired", "took", "events")
+    table = SeriesTable(owner.store, b"t", layout, streams, PERIOD_MS)
     table.restore(owner.now)
-    assert table.starts.tolist() == [[NEVER, 0]]
+    assert table.starts.tolist() == [[NEVER, 0, 0]]
     assert counted(layout, table.rows[:], "events").tolist() == [2]
 
 
@@ -410,4 +420,5 @@ def test_state_of_version_1_is_read_and_written_anew_once(others: tuple[str, ...
     closed = table.close(4000)
     assert (closed.slots.tolist(), closed.appeared.tolist()) == ([1, 2], [2 * (1 + len(others))])
     assert table.starts[2, 0] == 3000
-    assert table.expired(5000).tolist() == [0]
+    table.close(6000)
+    assert table.expired(6000).tolist() == [0]
