@@ -59,6 +59,9 @@ _DUE_SLACK_MS = 1_000
 """Records stand in the log at most so much behind later ones."""
 
 
+Look = Callable[[str, Truth, list[int]], None]
+
+
 class Interrupted(Exception):
     """The load was held up for longer than the grace, so its truth does not hold."""
 
@@ -105,12 +108,12 @@ def kill(
     directory: Path,
     given: Input | None = None,
     sections: Mapping[str, object] | None = None,
-    look: Callable[[str, Truth], None] | None = None,
+    look: Look | None = None,
 ) -> Outcome:
     """Send *spans* over *seconds* to two workers that are killed again and again meanwhile.
 
-    *sections*: of their config, beside those that the load needs. *look* is given the broker and
-    the truth when all is done, while the workers still run.
+    *sections*: of their config, beside those that the load needs. *look* is given the broker, the
+    truth and the workers' ports when all is done, while they still run.
     """
     chaos = _kill(spans, seconds, seed, directory, given or Input.of(), sections or {}, look)
     return asyncio.run(chaos)
@@ -123,7 +126,7 @@ async def _kill(
     directory: Path,
     given: Input,
     more: Mapping[str, object],
-    look: Callable[[str, Truth], None] | None,
+    look: Look | None,
 ) -> Outcome:
     began = time.monotonic()
     outcome = Outcome(seed)
@@ -151,7 +154,7 @@ async def _kill(
         slack_ms = _DUE_SLACK_MS if given.is_keyed else None
         outcome.report = await check_outputs(chaos.bootstrap, truth, slack_ms=slack_ms)
         if look is not None:
-            await asyncio.to_thread(look, chaos.bootstrap, truth)
+            await asyncio.to_thread(look, chaos.bootstrap, truth, ports(chaos.workers))
     outcome.seconds = time.monotonic() - began
     return outcome
 

@@ -8,10 +8,12 @@ import hmac
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from tailrace.schemas.config.receivers import AuthorizationConfig, BasicAuthConfig, SigV4Config
 from tailrace.streams.exports.door import Unknown
 from tailrace.streams.exports.identities import identity
+from tests.agents.notifier.receivers import receiver
 
 URL = "https://aps-workspaces.eu-west-1.amazonaws.com/workspaces/ws-1/api/v1/remote_write"
 HEADERS = {"Content-Type": "application/x-protobuf", "Content-Encoding": "snappy"}
@@ -87,3 +89,35 @@ async def test_without_credentials_nothing_is_signed(
     identify = identity(None, None, SigV4Config.model_validate({"region": "eu-west-1"}))
     with pytest.raises(Unknown, match="finds no credentials"):
         await identify(URL, b"", HEADERS)
+
+
+async def test_a_role_is_assumed_before_it_is_signed_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(number: int) -> web.Response:
+        return web.Response(text=ASSUMED, content_type="text/xml")
+
+    async with receiver(answer) as sts:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_STS", sts.url)
+        config = SigV4Config.model_validate(
+            {
+                "region": "eu-west-1", "access_key": "AKIDEXAMPLE", "secret_key": "secret",
+                "role_arn": "arn:aws:iam::123456789012:role/writer", "external_id": "42",
+            }
+        )  # fmt: skip
+        identify = identity(None, None, config)
+        found = [await identify(URL, b"samples", HEADERS) for _ in range(2)]
+        [asked] = sts.received
+        assert b"RoleArn=arn%3Aaws%3Aiam%3A%3A123456789012%3Arole%2Fwriter" in asked.body
+        assert b"ExternalId=42" in asked.body
+    for each in found:
+        assert each["X-Amz-Security-Token"] == "session"
+        assert "Credential=ASIAEXAMPLE/" in each["Authorization"]
+
+
+ASSUMED = """
+<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult>
+<Credentials><AccessKeyId>ASIAEXAMPLE</AccessKeyId><SecretAccessKey>other</SecretAccessKey>
+<SessionToken>session</SessionToken><Expiration>2099-01-01T00:00:00Z</Expiration></Credentials>
+<AssumedRoleUser><Arn>arn:aws:sts::123456789012:assumed-role/writer/us</Arn>
+<AssumedRoleId>AROA:us</AssumedRoleId></AssumedRoleUser>
+</AssumeRoleResult></AssumeRoleResponse>
+"""
