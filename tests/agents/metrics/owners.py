@@ -83,9 +83,11 @@ def uninterrupted(rows: Sequence[Row], settings: MetricsSettings = SETTINGS) -> 
     return worker.sent
 
 
-def interrupted(rows: Sequence[Row], events: Sequence[tuple[int, str]]) -> Sent:
+def interrupted(
+    rows: Sequence[Row], events: Sequence[tuple[int, str]], settings: MetricsSettings = SETTINGS
+) -> Sent:
     """What is sent if after some records there is a cut, a checkpoint, or a death."""
-    worker = Worker()
+    worker = Worker(settings)
     for end, event in [*events, (len(rows), "checkpoint")]:
         worker.process(rows, max(worker.position, min(end, len(rows))))
         if event == "checkpoint":
