@@ -251,9 +251,12 @@ class Simulation:
             for wait in (graph.links.wait + 2 * interval, graph.metrics_flush_interval):
                 self.series.advance(self.series.stream_time + wait // MILLISECOND)
                 self._count(self._counted())
-        self._exposition = self._exposed()  # before alerts are followed for a month
-        if self.series is not None and ALERTS in config.capabilities:
-            self.series.advance(self.series.stream_time + _ALERTS_END_MS)
+        if self.series is not None:
+            # The clock does so too, once all that came is known.
+            self.series.advance(max(self.series.stream_time, self.spans.stream_time))
+            self._exposition = self._exposed()  # before alerts are followed for a month
+            if ALERTS in config.capabilities:
+                self.series.advance(self.series.stream_time + _ALERTS_END_MS)
             self._write(_taken(self.series))
 
     def _pass_on(self) -> None:

@@ -141,6 +141,17 @@ def test_kept_spans_are_written_as_the_collectors_file_exporter_writes_them(tmp_
     assert counted([read_json(line)]) == counted([message(*spans[:2])])
 
 
+@pytest.mark.parametrize("more", ["", "service_graph: {enabled: false}"], ids=["with", "without"])
+def test_series_are_written_with_and_without_a_service_graph(tmp_path: Path, more: str) -> None:
+    path = as_json(tmp_path / "in.jsonl", [message(Span(A, b"1" * 8, service="shop"))])
+    simulate(parse(more or "{}"), [path], "at-once", tmp_path / "out")
+    exposed = (tmp_path / "out" / "metrics.prom").read_text()
+    (calls,) = [
+        line for line in exposed.splitlines() if line.startswith("traces_span_metrics_calls")
+    ]
+    assert calls.endswith(" 1.0")
+
+
 def test_every_message_of_metrics_is_written_where_that_is_asked_for(tmp_path: Path) -> None:
     source = as_frames(tmp_path / "in.pb", [message(Span(A, end=T0)), message(Span(B, end=T0))])
     arrivals = tmp_path / "arrivals.json"
