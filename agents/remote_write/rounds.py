@@ -151,47 +151,51 @@ def _together(book: Book, samples: _Samples) -> _Samples:
     """Return one sample a series and time: the sum of what its streams have then.
 
     A time at which not all of them have one is left out, for the sum of some looks like a reset;
-    but not the zero with which a series begins of which all streams begin here.
+    but not the zero with which a series begins of which all streams begin here. Values are added
+    up in the order in which they came, so that the sum is the same whoever adds them up.
     """
-    by_series: dict[int, dict[int, dict[int, int]]] = {}
-    starts: dict[int, int] = {}
-    begun: set[tuple[int, int]] = set()
-    """Streams of series that have a point at their own start."""
-    for series, at, start, stream, bits in zip(*(each.tolist() for each in samples), strict=True):
-        by_series.setdefault(series, {}).setdefault(at, {})[stream] = bits
-        starts[series] = min(start, starts.get(series, start))
-        if at == start:
-            begun.add((series, stream))
-    rows = [
-        (series, at, starts[series], 0, bits)
-        for series, times in by_series.items()
-        for at, bits in _sums(
-            times,
-            is_gauge=series in book.gauges,
-            begins=all((series, each) in begun for streams in times.values() for each in streams),
-        )
-    ]
-    return _Samples(*np.array(rows, np.int64).reshape(-1, 5).T)
+    samples = _last_of_streams(samples)
+    is_whole, begins = _streams_of(samples)
+    samples = samples.of(np.lexsort((samples.times, samples.series)))
+    series, times, bits = samples.series, samples.times, samples.bits
+    is_new = np.append(True, series[1:] != series[:-1])
+    groups = np.flatnonzero(is_new | np.append(True, times[1:] != times[:-1]))
+    sizes = np.diff(np.append(groups, len(series)))
+    lives = bits != _STALE
+    values = np.where(lives, bits, 0).view(np.float64)
+    sums = np.add.reduceat(values, groups).view(np.int64)
+    living = np.add.reduceat(lives.astype(np.int64), groups)
+    owners = series[groups]
+    gauges = np.isin(owners, np.fromiter(book.gauges, np.int64))
+    lasts = bits[np.append(groups[1:], len(series)) - 1]
+    totals = np.where(gauges, lasts, np.where(living > 0, sums, _STALE))
+    zeros = begins[owners] & is_new[groups] & (np.add.reduceat(values != 0, groups) == 0)
+    kept = gauges | (sizes == is_whole[owners]) | zeros
+    firsts = np.flatnonzero(is_new)
+    starts = np.minimum.reduceat(samples.starts, firsts)[np.cumsum(is_new) - 1][groups]
+    nobody = np.zeros(len(groups), np.int64)
+    return _Samples(owners, times[groups], starts, nobody, totals).of(kept)
 
 
-def _sums(
-    times: Mapping[int, Mapping[int, int]], *, is_gauge: bool, begins: bool
-) -> Iterator[tuple[int, int]]:
-    every = {stream for streams in times.values() for stream in streams}
-    first, *others = sorted(times)
-    for at in (first, *others):
-        streams = times[at]
-        values = [bits for bits in streams.values() if bits != _STALE]
-        is_zero = begins and at == first and not any(values)
-        if len(streams) < len(every) and not (is_zero or is_gauge):
-            continue
-        if not values:
-            yield at, int(_STALE)
-        elif is_gauge:
-            yield at, list(streams.values())[-1]
-        else:
-            total = np.frombuffer(np.array(values, np.int64), np.float64).sum()
-            yield at, int(total.view(np.int64))
+def _last_of_streams(samples: _Samples) -> _Samples:
+    """Return of each series, time and stream the last sample, in their order."""
+    order = np.lexsort((samples.streams, samples.times, samples.series))
+    sorted_ = samples.of(order)
+    is_repeated = np.ones(max(0, len(order) - 1), np.bool_)
+    for column in (sorted_.series, sorted_.times, sorted_.streams):
+        is_repeated &= column[1:] == column[:-1]
+    return samples.of(np.sort(order[~np.append(is_repeated, False)]))
+
+
+def _streams_of(samples: _Samples) -> tuple[Ints, npt.NDArray[np.bool_]]:
+    """Return by series how many streams it has here, and whether all of them begin here."""
+    count, streams = int(samples.series.max()) + 1, int(samples.streams.max()) + 1
+    pairs = samples.series * streams + samples.streams
+    begun = np.unique(pairs[samples.times == samples.starts])
+    found, ours = (
+        np.bincount(each // streams, minlength=count) for each in (np.unique(pairs), begun)
+    )
+    return found, ours == found
 
 
 def _native_rounds(columns: Columns) -> list[list[tuple[int, int, int, Native]]]:

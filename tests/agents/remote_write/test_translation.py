@@ -219,12 +219,68 @@ def test_the_zero_of_a_stream_is_no_reset_of_a_series_that_others_count() -> Non
 
 
 def test_a_series_of_which_all_streams_begin_begins_with_zero() -> None:
+    """At the start of the first of them; the others have not begun then, and stand at zero."""
     message = Message()
-    for pod in "ab":
-        resource = {**SERVICE, "pod": pod}
-        message.counter(0, at=START, resource=resource)
-        message.counter(5, resource=resource)
+    for late, pod in enumerate("ab"):
+        resource, start = {**SERVICE, "pod": pod}, START + 5_000 * late
+        message.counter(0, at=start, start=start, resource=resource)
+        message.counter(5, start=start, resource=resource)
     assert sent(message).values("calls_total") == {"": [(START, 0), (AT, 10)]}
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 1), st.integers(0, 3), st.integers(0, 2), st.integers(0, 9),
+            st.booleans(),
+        ),
+        max_size=25,
+    )
+)  # fmt: skip
+def test_streams_are_added_up_as_one_would_by_hand(
+    points: list[tuple[int, int, int, int, bool]],
+) -> None:
+    """Of two series and four pods."""
+    message = Message()
+    by_hand: dict[int, dict[int, dict[int, float]]] = {}
+    for series, pod, seconds, value, is_stale in points:
+        resource = {**SERVICE, "pod": str(pod)}
+        message.counter(
+            value, at=AT + seconds, start=AT, resource=resource, flags=int(is_stale),
+            series=str(series),
+        )  # fmt: skip
+        at_once = by_hand.setdefault(series, {}).setdefault(AT + seconds, {})
+        at_once[pod] = math.nan if is_stale else value
+    wanted = {
+        (str(series), at): value
+        for series, times in by_hand.items()
+        for at, value in added_up(times)
+    }
+    found = {(dict(each.labels)["series"], each.at): each.value for each in sent(message).samples}
+    assert repr(sorted(found.items())) == repr(sorted(wanted.items()))
+
+
+def added_up(times: dict[int, dict[int, float]]) -> list[tuple[int, float]]:
+    """Where all pods have said something: the sum of those that have not ended."""
+    pods = {pod for streams in times.values() for pod in streams}
+    found = []
+    for at, streams in times.items():
+        living = [value for value in streams.values() if not math.isnan(value)]
+        if streams.keys() == pods:
+            found.append((at, float(sum(living)) if living else math.nan))
+    return found
+
+
+def test_a_sum_is_the_same_whoever_has_met_its_streams_before() -> None:
+    """Fractions added up in another order are other fractions."""
+    message, other = Message(), Message()
+    for number, pod in enumerate("abcdefghi"):
+        message.counter(0.1 * 3**number, resource={**SERVICE, "pod": pod})
+    for pod in "ihgfedcba":
+        other.counter(1.0, resource={**SERVICE, "pod": pod})
+    translation = Translation(config())
+    sent(other, by=translation)
+    assert sent(message, by=translation).bodies == sent(message).bodies
 
 
 def test_a_series_goes_on_while_one_of_its_streams_does() -> None:
