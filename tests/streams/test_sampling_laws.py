@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -58,13 +58,25 @@ def comparable(sent: deaths.Sent) -> dict[str, list[Any]]:
     Rollups are in order for each source only.
     """
     letters = sorted(sent.get(LETTERS, []), key=repr)
-    rollups = sorted(sent.get(ROLLUPS, []), key=source)
-    return {**sent, LETTERS: letters, ROLLUPS: rollups}
+    return {**sent, LETTERS: letters, ROLLUPS: by_source(sent.get(ROLLUPS, []))}
 
 
-def source(output: Output) -> tuple[str, int | None]:
-    """Whose rollup it is, and where it goes."""
-    return read_watermark(dict(output.headers)[WATERMARK_HEADER]).source, output.partition
+def by_source(rollups: Iterable[Output]) -> list[Output]:
+    """The rollups of each source in order, for each partition that they go to.
+
+    The last of those that a source sends at once says whose they are.
+    """
+    found: dict[tuple[str, int], list[Output]] = {}
+    begun: dict[int, list[Output]] = {}
+    for output in rollups:
+        assert output.partition is not None
+        begun.setdefault(output.partition, []).append(output)
+        for name, value in output.headers:
+            if name == WATERMARK_HEADER:
+                source = read_watermark(value).source, output.partition
+                found.setdefault(source, []).extend(begun.pop(output.partition))
+    assert not begun
+    return [output for _, outputs in sorted(found.items()) for output in outputs]
 
 
 def nanos(time: str) -> int:
