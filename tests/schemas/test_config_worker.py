@@ -36,6 +36,15 @@ WRONG: dict[str, tuple[str, str]] = {
         'only[1] is "alert"; it must be sampling, red, service_graph, alerts, notifier, '
         "remote_write or otlp_http",
     ),
+    "a naming that nobody knows": (
+        "naming: prometheus",
+        'naming is "prometheus"; it must be collector or tempo',
+    ),
+    "Tempo's names with exponential buckets of milliseconds": (
+        "{naming: tempo, span_metrics: {histogram: {exponential: {}}}}",
+        "span_metrics.histogram.unit is ms, and naming: tempo tells durations in seconds, which "
+        "decides the buckets of an exponential histogram; write s",
+    ),
     "metrics that come in on a topic of spans": (
         "input: {metrics: [m, otlp_spans]}",
         'input.metrics[1] is "otlp_spans", which is an input already; name it once',
@@ -109,3 +118,14 @@ def test_both_rhythms_are_told() -> None:
         "span_metrics.metrics_flush_interval",
         "service_graph.metrics_flush_interval",
     ]
+
+
+def test_what_tempos_names_make_idle_is_told() -> None:
+    text = "{naming: tempo, span_metrics: {namespace: mine, histogram: {unit: s}}}"
+    assert [problem.path for problem in parse(text).warnings] == [
+        "span_metrics.namespace",
+        "span_metrics.histogram.unit",
+    ]
+    exponential = "{naming: tempo, span_metrics: {histogram: {unit: s, exponential: {}}}}"
+    assert parse(exponential).warnings == ()
+    assert parse("{span_metrics: {namespace: mine, histogram: {unit: s}}}").warnings == ()
