@@ -2,7 +2,8 @@
 
 Laws:
 
-- One that drops beats all that sample; one that samples beats all that do not. An error is no vote.
+- One that drops beats all that sample; one that samples beats all that do not. An error is no vote,
+  and neither is a defect that a trace brings out: the next policy goes on.
 - The policy of a verdict is the first, in order of the config, that voted for it.
 - Its probability is 1 if a policy that leaves nothing to chance sampled the trace; else the largest
   share of those that sampled it; None if only policies without a share did.
@@ -24,6 +25,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 from tailrace.agents.sampling.budgets import Budget
 from tailrace.agents.sampling.chances import EVERYWHERE, Box, chance
 from tailrace.agents.sampling.facts import Trace
+from tailrace.agents.sampling.guarded import votes_of
 from tailrace.agents.sampling.votes import (
     DROPPED,
     ERROR,
@@ -177,7 +179,7 @@ def decide(panel: Panel, trace: Trace, at: int) -> Verdict:
     for seat in panel.seats:
         if share == 1.0 and not seat.policy.is_stateful:
             continue
-        vote = seat.policy.vote(trace, at)
+        (vote,) = votes_of(seat.policy, [trace], [at], guards_itself=seat.answers)
         if vote is ERROR:
             panel.errors[seat.name] += 1
         if vote is DROPPED:
@@ -203,7 +205,7 @@ def decide_many(panel: Panel, traces: Sequence[Trace], at: Sequence[int]) -> lis
         indexes, open_traces, times = asked[seat.policy.is_stateful]
         if not indexes:
             continue
-        votes = seat.policy.votes(open_traces, times)
+        votes = votes_of(seat.policy, open_traces, times, guards_itself=seat.answers)
         if ERROR in votes:
             panel.errors[seat.name] += votes.count(ERROR)
         if SAMPLED not in votes and DROPPED not in votes:

@@ -29,7 +29,7 @@ from tailrace.agents.sampling.policies.probabilistic import fnv1a, fnv1a_many
 from tailrace.agents.sampling.rules.keys import KeyedTrace, Keys
 from tailrace.agents.sampling.rules.samplers import Sampler
 from tailrace.agents.sampling.rules.samplers.configured import build_sampler
-from tailrace.agents.sampling.votes import DROPPED, NOT_SAMPLED, SAMPLED, Vote
+from tailrace.agents.sampling.votes import DROPPED, ERROR, NOT_SAMPLED, SAMPLED, Vote
 from tailrace.schemas.config.rules import RuleConfig
 from tailrace.schemas.config.trace_fields import trace_field
 from tailrace.schemas.ottl import parse_conditions
@@ -52,6 +52,8 @@ class Answer(NamedTuple):
 
 
 NO_RULE: Final = Answer(NOT_SAMPLED, None, NOWHERE, 0.0)
+DEFECT: Final = Answer(ERROR, None, NOWHERE, 0.0)
+"""To a trace that brings out a defect of a sampler; that does not count it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,15 +177,21 @@ class Rules:
     def _sampled(self, rule: Rule, traces: list[KeyedTrace], at: Sequence[int]) -> list[Answer]:
         sampled = rule.decided
         assert isinstance(sampled, Sampled)
-        rates = [
-            sampled.sampler.rate(self._key(sampled, trace), trace.spans, now)
-            for trace, now in zip(traces, at, strict=True)
-        ]
+        rates = [self._rate(sampled, trace, now) for trace, now in zip(traces, at, strict=True)]
         hashes = _hashes([trace.trace_id for trace in traces], sampled.salted)
         return [
             _answer(rule.name, sampled.salted, rate, is_kept=own < _DRAWS // rate)
+            if rate
+            else DEFECT
             for rate, own in zip(rates, hashes, strict=True)
         ]
+
+    def _rate(self, sampled: Sampled, trace: KeyedTrace, now: int) -> int:
+        """Return the rate of *trace*, which is counted; 0 if it brings out a defect."""
+        try:
+            return sampled.sampler.rate(self._key(sampled, trace), trace.spans, now)
+        except Exception:
+            return 0
 
     def _key(self, sampled: Sampled, trace: KeyedTrace) -> str:
         return self.keys.text(
