@@ -74,6 +74,13 @@ class Outbox:
         self.topics.setdefault(topic, []).append(output)
         self.bytes += len(output.value) + _RECORD_BYTES
 
+    def send_all(self, topic: str, outputs: Sequence[Output]) -> None:
+        """Add *outputs* to what the next checkpoint writes to *topic*."""
+        if outputs:
+            self.topics.setdefault(topic, []).extend(outputs)
+            self.bytes += sum(len(output.value) for output in outputs)
+            self.bytes += _RECORD_BYTES * len(outputs)
+
 
 @dataclass(slots=True)
 class Totals:

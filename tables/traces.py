@@ -45,6 +45,7 @@ class OpenTrace:
         facts: int,
         services: int,
         root: tuple[int, str, str] | None,
+        size: int,
     ) -> None:
         """Add what a fragment brings."""
         if start < self.start:
@@ -52,6 +53,7 @@ class OpenTrace:
         if end > self.end:
             self.end = end
         self.spans += spans
+        self.size += size
         self.facts |= facts
         self.services |= services
         if root is not None and (self.root is None or root[0] < self.root[0]):

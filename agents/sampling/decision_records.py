@@ -26,6 +26,7 @@ _BOOLEANS: Final = (b"false", b"true")
 
 
 def encoded(
+    trace_id: bytes,
     trace: OpenTrace,
     outcome: Outcome,
     services: ServiceNames,
@@ -35,7 +36,8 @@ def encoded(
     *,
     is_late: bool,
 ) -> bytes:
-    """Return the record of *trace*; *times* are its start and when it was decided.
+    """Return the record of *trace*, whose ID is *trace_id* in hex; *times* are its start and when
+    it was decided.
 
     If it would have more than *limit* bytes, it names fewer services, and its root in fewer
     characters.
@@ -45,7 +47,7 @@ def encoded(
     root = trace.root
     lasted = max(0, trace.end - trace.start)
     value = _RECORD % (
-        trace.trace_id.hex().encode(),
+        trace_id,
         before,
         trace.spans,
         services.encoded(trace.services),

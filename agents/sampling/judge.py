@@ -162,12 +162,19 @@ class Judge:
         reasons: Sequence[str],
         by_ms: int,
     ) -> Iterator[Outcome]:
-        known = self._outcomes
+        known, may_differ = self._outcomes, self._may_differ
         for trace, verdict, at, reason in zip(traces, verdicts, times, reasons, strict=True):
             outcome = known.get((verdict, reason, trace.tenant))
             if outcome is None:
                 outcome = self._outcome(verdict, reason, trace.tenant)
-            yield self._ended(trace, outcome, at, by_ms)
+            yield self._ended(trace, outcome, at, by_ms) if may_differ else outcome
+
+    @property
+    def _may_differ(self) -> bool:
+        """True if anybody but the policies has a say, or wants to hear."""
+        links, budget = self._control is not None and self._control.has_links, self._of_tenants
+        forced = any(bench.policies.forced for _, bench in self._benches)
+        return bool(links or forced or self._keeps) or budget is not None
 
     def _stretches(self, times: Sequence[int]) -> Iterable[slice]:
         """Return pieces of *times* in which the parts of budgets are the same."""

@@ -187,15 +187,15 @@ class SamplingLogic:
             links=control is not None and control.has_links,
         )
         for effect, records in zip(effects, written, strict=True):
-            for kept in records.kept:
-                outbox.send(self._outputs.routes.topic(effect.outcome), kept)
-            outbox.send(self._outputs.decisions, records.decision)
+            if records.kept:
+                outbox.send_all(outputs.routes.topic(effect.outcome), records.kept)
             for value in records.unfit:
-                topic, letter = self._outputs.unfit(value, effect.at)
+                topic, letter = outputs.unfit(value, effect.at)
                 outbox.send(topic, letter)
                 totals.add("dead_letters.span_too_large", 1)
             if control is not None and records.linked and effect.outcome.policy != LINKED:
                 control.kept(records.linked, effect.at, outbox, totals)
+        outbox.send_all(outputs.decisions, [records.decision for records in written])
         if control is not None:
             control.reach(self._now, self._sampler.judge.budgets, outbox)
         _count(effects, totals)
@@ -215,13 +215,16 @@ def _offer(effects: Sequence[Effect], exemplars: Exemplars) -> None:
 
 def _count(effects: Sequence[Effect], totals: Totals) -> None:
     traces: Counter[Outcome] = Counter()
+    spans: Counter[str] = Counter()
     for effect in effects:
-        outcome, spans = effect.outcome, effect.trace.spans
-        totals.add("spans_kept" if outcome.is_sampled else "spans_dropped", spans)
+        outcome, count = effect.outcome, effect.trace.spans
+        spans["spans_kept" if outcome.is_sampled else "spans_dropped"] += count
         if type(effect) is Late:
-            totals.add("late_spans", spans)
+            spans["late_spans"] += count
         else:
             traces[outcome] += 1
+    for name, count in spans.items():
+        totals.add(name, count)
     for outcome, count in traces.items():
         totals.add(f"traces.{outcome.decision}.{outcome.policy or ''}", count)
         totals.add(f"decided.{outcome.reason}", count)

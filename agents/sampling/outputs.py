@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from binascii import hexlify
 from collections.abc import Sequence, Set
 from functools import lru_cache
 from typing import NamedTuple
@@ -77,7 +78,9 @@ def _write(
     found = _stamped(effect) if is_kept and (stamps or links) else _NOTHING
     is_late = type(effect) is Late
     limit = record_bytes - _OVERHEAD_BYTES
+    key = hexlify(trace.trace_id)
     value = encoded(
+        key,
         trace,
         outcome,
         services,
@@ -86,7 +89,6 @@ def _write(
         limit,
         is_late=is_late,
     )
-    key = trace.trace_id.hex().encode()
     decision = Output(key, value, effect.at)
     if not effect.raw:
         return Written(decision, [], [], _NO_TRACES)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final, NamedTuple
 
 from tailrace.agents.sampling.due import DueTraces
@@ -217,8 +218,7 @@ class Sampler:
         _, _, start, end, spans, facts, services, root, raw, more, keys, _, epoch = fragment
         if more is not None:
             facts |= more(trace.facts, trace.start, trace.end)
-        trace.merge(start, end, spans, facts, services, root)
-        trace.size += len(raw)
+        trace.merge(start, end, spans, facts, services, root, len(raw))
         if epoch != trace.epoch:
             trace.epoch = _OF_SEVERAL
         elif keys:
@@ -366,9 +366,9 @@ class Sampler:
             self._foreign -= trace.tenant != DEFAULT_TENANT
             self._splits.closed(trace.trace_id)
             self.pending_spans -= trace.spans
-            self._buffers.release(trace.fragments)
             self._decisions.record(trace.trace_id, outcome, at)
             found.append(Decided(trace, outcome, at, raw))
+        self._buffers.release(chain.from_iterable(trace.fragments for trace in traces))
         return found
 
     def _forwards(self, outcome: Outcome) -> bool:

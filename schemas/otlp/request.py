@@ -1,6 +1,6 @@
 """Messages cut, split and joined. Every span, scope, resource and unknown field stays as it was."""
 
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from google.protobuf.message import DecodeError
@@ -43,11 +43,14 @@ def split(value: bytes, limit: int) -> tuple[list[bytes], list[bytes]]:
     return messages, oversized
 
 
-def join(values: Iterable[bytes], limit: int) -> list[bytes]:
+def join(values: Sequence[bytes], limit: int) -> list[bytes]:
     """The spans of *values*, in order, in few messages of at most *limit* bytes.
 
     A message over the limit is one span that cannot be made to fit.
     """
+    total = sum(map(len, values))
+    if total <= limit:
+        return [b"".join(values)] if total else []
     joined: list[bytes] = []
     pending: list[bytes] = []
     size = 0
