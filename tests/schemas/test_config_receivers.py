@@ -1,0 +1,128 @@
+"""Sections `remote_write` and `otlp_http`: what is taken, and what is refused in which words."""
+
+from __future__ import annotations
+
+import pytest
+
+from tailrace.schemas.config import parse
+from tailrace.schemas.config.worker import OTLP_HTTP, REMOTE_WRITE
+from tailrace.schemas.errors import ConfigError
+
+WRITE = "remote_write: [{{url: https://prometheus/api/v1/write, {}}}]"
+OTLP = "otlp_http: [{{endpoint: https://collector:4318, {}}}]"
+WRONG = {
+    "counts since the last flush": (
+        WRITE.format("name: a")
+        + "\nspan_metrics: {aggregation_temporality: AGGREGATION_TEMPORALITY_DELTA}",
+        "span_metrics.aggregation_temporality is delta, and remote_write tells of totals only; "
+        "remove it, or remote_write",
+    ),
+    "a queue in memory": (
+        WRITE.format("queue_config: {capacity: 10000}"),
+        "remote_write[0].queue_config.capacity has no meaning here: what waits is in Kafka, and "
+        "memory holds one flush a partition. Remove it",
+    ),
+    "a misspelt key": (
+        WRITE.format("write_relabel_config: []"),
+        "remote_write[0].write_relabel_config is not a known key; did you mean "
+        "write_relabel_configs?",
+    ),
+    "two receivers of one name": (
+        "remote_write: [{url: http://a/x, name: a}, {url: http://b/x, name: a}]",
+        'remote_write has "a" twice, at [0] and [1]; give each its own name',
+    ),
+    "two ways to say who we are": (
+        WRITE.format("sigv4: {region: eu}, authorization: {credentials_file: /x}"),
+        "remote_write[0] has authorization and sigv4; a receiver takes us for one, so give one",
+    ),
+    "a password in the URL": (
+        "remote_write: [{url: 'https://us:secret@prometheus/write'}]",
+        "remote_write[0].url has a user in it; say it as basic_auth, where no log shows it",
+    ),
+    "no URL": (
+        "remote_write: [{url: prometheus:9090}]",
+        "remote_write[0].url is no URL of a receiver; write it as https://host/path",
+    ),
+    "a header that is ours": (
+        WRITE.format("headers: {Content-Encoding: gzip}"),
+        "remote_write[0].headers.Content-Encoding is set by tailrace itself; remove it",
+    ),
+    "redirects": (
+        WRITE.format("follow_redirects: true"),
+        "remote_write[0].follow_redirects is true; no redirect is followed here, so that samples "
+        "and secrets go nowhere else. Remove it, and give url the place itself",
+    ),
+    "waits the wrong way round": (
+        WRITE.format("queue_config: {min_backoff: 10s}"),
+        "remote_write[0].queue_config.min_backoff is 10s, more than max_backoff, 5s",
+    ),
+    "another message": (
+        WRITE.format("protobuf_message: prometheus.WriteRequest2"),
+        'remote_write[0].protobuf_message is "prometheus.WriteRequest2"; it must be '
+        "prometheus.WriteRequest or io.prometheus.write.v2.Request",
+    ),
+    "half a certificate": (
+        WRITE.format("tls_config: {cert_file: /x}"),
+        "remote_write[0].tls_config needs cert_file and key_file together",
+    ),
+    "a collector's queue": (
+        OTLP.format("sending_queue: {queue_size: 10}"),
+        "otlp_http[0].sending_queue has no meaning here: what waits is in Kafka. Remove it",
+    ),
+    "giving up": (
+        OTLP.format("retry_on_failure: {max_elapsed_time: 300s}"),
+        "otlp_http[0].retry_on_failure.max_elapsed_time gives data up; here it is sent until the "
+        "receiver takes or refuses it. How long it can wait is the retention of output.metrics. "
+        "Remove it",
+    ),
+    "no endpoint": (
+        "otlp_http: [{compression: gzip}]",
+        "otlp_http[0] needs endpoint or metrics_endpoint",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG.values(), ids=WRONG)
+def test_refused(case: tuple[str, str]) -> None:
+    text, problem = case
+    with pytest.raises(ConfigError) as error:
+        parse(text, "test.yaml", {})
+    assert str(error.value) == problem
+
+
+def test_what_changes_nothing_may_stand() -> None:
+    config = parse(
+        WRITE.format(
+            "follow_redirects: false, enable_http2: false, send_native_histograms: true, "
+            "queue_config: {sample_age_limit: 0s, retry_on_http_429: true}"
+        ),
+        "test.yaml",
+        {},
+    )
+    assert config.remote_write[0].name == ""
+    assert {REMOTE_WRITE} == {REMOTE_WRITE, OTLP_HTTP} & config.capabilities
+
+
+def test_a_secret_comes_from_the_environment_and_is_not_shown() -> None:
+    text = WRITE.format("basic_auth: {username: us, password: '${PASSWORD}'}")
+    config = parse(text, "test.yaml", {"PASSWORD": "hunter2"})
+    auth = config.remote_write[0].basic_auth
+    assert auth is not None
+    assert auth.password is not None
+    assert auth.password.get_secret_value() == "hunter2"
+    assert "hunter2" not in repr(config)
+
+
+def test_a_receiver_without_a_name_is_known_by_where_it_is() -> None:
+    one, other = (
+        parse(f"remote_write: [{{url: 'http://{host}/x'}}]", "test.yaml", {}).remote_write[0]
+        for host in "ab"
+    )
+    assert len(one.receiver) == 6
+    assert one.receiver != other.receiver
+
+
+def test_a_receiver_whose_certificate_nobody_checks_is_warned_of() -> None:
+    config = parse(WRITE.format("tls_config: {insecure_skip_verify: true}"), "test.yaml", {})
+    [warning] = config.warnings
+    assert str(warning).startswith("remote_write[0].tls_config.insecure_skip_verify is true")
