@@ -129,6 +129,8 @@ notify:
   allow_targets: [hooks.example.com]
   allow_secrets: "env:HOOK_*"
   external_url: https://tailrace.example.com
+remote_write: [{url: "https://metrics.example.com/write", name: them}]
+otlp_http: [{endpoint: "https://otlp.example.com", name: others}]
 """
 
 
@@ -147,6 +149,8 @@ def test_every_key_has_its_effect() -> None:
         dumped.pop(name)
     for name in ("contact_points", "policies", "silences"):
         dumped["notify"].pop(name)
+    [written], [posted] = dumped.pop("remote_write"), dumped.pop("otlp_http")
+    assert (written["name"], posted["name"]) == ("them", "others")
     policies = dumped["tail_sampling"].pop("policies")
     [rule] = dumped["tail_sampling"].pop("rules")
     assert (rule["name"], rule["sampler"]["type"]) == ("rest", "deterministic")
