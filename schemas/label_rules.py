@@ -64,6 +64,13 @@ class LabelRules:
         """True if the attribute *name* may be a label."""
         return self._rule(name).is_shown
 
+    def may_name(self, name: str) -> bool:
+        """True if values of the attribute *name* may name a node: it is not dropped, nor hashed.
+
+        It was asked for by its name, so it need not be in `allow`.
+        """
+        return not self._drop(name) and not self._hash(name)
+
     def label(self, name: str, value: AttributeValue) -> AttributeValue | Missing:
         """Return what the attribute *name* with *value* is shown as, or MISSING."""
         rule = self._rule(name)

@@ -7,6 +7,7 @@ from tailrace.agents.service_graph.settings import ServiceGraphSettings
 from tailrace.schemas import topics
 from tailrace.schemas.config import WorkerConfig
 from tailrace.schemas.durations import MILLISECOND
+from tailrace.schemas.label_rules import LabelRules
 from tailrace.schemas.semconv import names
 from tailrace.streams.cluster import Cluster
 from tailrace.tables.interval_sums import RollupTopic
@@ -14,7 +15,7 @@ from tailrace.tables.interval_sums import RollupTopic
 
 def graph_settings(config: WorkerConfig) -> ServiceGraphSettings:
     """Return what the service graph of *config* is asked for."""
-    section = config.service_graph
+    section, rules = config.service_graph, LabelRules(config.metric_labels)
     return ServiceGraphSettings(
         ttl_ms=section.store.ttl // MILLISECOND,
         max_items=section.store.max_items,
@@ -26,6 +27,7 @@ def graph_settings(config: WorkerConfig) -> ServiceGraphSettings:
         labels_virtual_nodes=section.virtual_node_extra_label,
         max_size=section.max_size,
         has_links=section.links.enabled,
+        rules=None if rules.is_idle else rules,
     )
 
 

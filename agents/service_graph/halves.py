@@ -17,6 +17,7 @@ import numpy.typing as npt
 from tailrace.agents.service_graph.links import linked_halves, mark_producers
 from tailrace.agents.service_graph.settings import Columns, ServiceGraphSettings
 from tailrace.agents.service_graph.tenants import Owned, Salts
+from tailrace.schemas.config.metric_labels import MetricLabelsConfig
 from tailrace.schemas.half_edges import (
     CLIENT,
     DATABASE,
@@ -29,12 +30,14 @@ from tailrace.schemas.half_edges import (
     Prototype,
     cut,
 )
+from tailrace.schemas.label_rules import LabelRules, Missing
 from tailrace.schemas.spans import SpanBatch
 from tailrace.schemas.strings import ABSENT, Strings, Values, text_of
 from tailrace.tables.half_edge_rows import Halves, Prototypes
 
 NAME_BYTES = 1 << 10
 """How long a name may be; longer ones are cut."""
+_NO_RULES = LabelRules(MetricLabelsConfig())
 _KEPT_IDS = 100_000
 _INTERNAL = 1
 _SIDES = np.array([0, 0, 0, CLIENT, CLIENT | MESSAGING, MESSAGING], np.uint8)
@@ -72,10 +75,15 @@ class _Numbers(dict[int, int]):
     """Numbers of prototypes by ids that *strings* and *values* gave."""
 
     def __init__(
-        self, dimensions: Sequence[str], prototypes: Prototypes, strings: Strings, values: Values
+        self,
+        settings: ServiceGraphSettings,
+        prototypes: Prototypes,
+        strings: Strings,
+        values: Values,
     ) -> None:
         super().__init__()
-        self._dimensions = dimensions
+        dimensions = self._dimensions = settings.dimensions
+        self._rules = settings.rules or _NO_RULES
         self._folds = [_Folds() for _ in dimensions]
         self._prototypes = prototypes
         self._weighted = _Weighted(prototypes)
@@ -118,10 +126,15 @@ class _Numbers(dict[int, int]):
             ids, other = folds.pairs[ids] >> 32, folds.pairs[ids] & _LOW
             others.append(other - 1)
         *values, target = others
-        dimensions = tuple(
-            (name, cut(text_of(self._values[value]), NAME_BYTES))
+        shown = [
+            (name, self._rules.label(name, self._values[value]))
             for name, value in zip(self._dimensions, reversed(values), strict=True)
             if value != ABSENT
+        ]
+        dimensions = tuple(
+            (name, cut(text_of(value), NAME_BYTES))
+            for name, value in shown
+            if not isinstance(value, Missing)
         )
         prototype = Prototype(
             cut(self._strings[ids], NAME_BYTES),
@@ -147,7 +160,7 @@ class HalfReader:
     """Reads half edges, in terms of *prototypes*, from spans."""
 
     def __init__(self, settings: ServiceGraphSettings, prototypes: Prototypes) -> None:
-        self._dimensions = settings.dimensions
+        self._settings = settings
         self._dimension_columns = settings.dimension_columns
         # A peer attribute that names databases too is done with when it does not.
         self._target_columns = tuple(
@@ -164,7 +177,7 @@ class HalfReader:
         numbers = self._numbers
         if numbers is None or not numbers.serves(batch):
             numbers = self._numbers = _Numbers(
-                self._dimensions, self._prototypes, batch.strings, batch.values
+                self._settings, self._prototypes, batch.strings, batch.values
             )
         service = batch.service.take(rows)
         is_named = service != numbers.unnamed

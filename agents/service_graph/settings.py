@@ -8,9 +8,10 @@ semantic conventions know the attribute.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from tailrace.schemas.label_rules import LabelRules
 from tailrace.schemas.series import edge_layout
 from tailrace.schemas.spans import AttributeColumn
 from tailrace.schemas.sums import Layout
@@ -31,7 +32,8 @@ class ServiceGraphSettings:
     there are no virtual nodes; with `labels_virtual_nodes` every edge says which of its sides is
     one. `bounds_ns`: of the buckets, inclusive; with a `max_size` the histograms are exponential,
     with so many buckets. `names` says by which names an attribute is known, the given one first.
-    With `has_links` a producer has consumers in other traces, too.
+    With `has_links` a producer has consumers in other traces, too. `rules`: what attributes have to
+    be before anything is written of them; those that are hidden name no nodes.
     """
 
     ttl_ms: int
@@ -44,6 +46,7 @@ class ServiceGraphSettings:
     labels_virtual_nodes: bool = False
     max_size: int = 0
     has_links: bool = False
+    rules: LabelRules | None = None
 
     @property
     def layout(self) -> Layout:
@@ -71,18 +74,22 @@ class ServiceGraphSettings:
     @property
     def database_columns(self) -> Columns:
         """The columns in which a client's database is looked for, in order."""
-        return tuple(
+        return self._naming(
             column for key in self.database_name_attributes for column in self._resource_first(key)
         )
 
     @property
     def peer_columns(self) -> Columns:
         """The columns in which a client's peer is looked for, in order."""
-        return tuple(
+        return self._naming(
             AttributeColumn("span", name)
             for key in self.peer_attributes
             for name in self.names(key)
         )
+
+    def _naming(self, columns: Iterable[AttributeColumn]) -> Columns:
+        rules = self.rules
+        return tuple(each for each in columns if rules is None or rules.may_name(each.key))
 
     def _resource_first(self, key: str) -> Columns:
         names = self.names(key)
