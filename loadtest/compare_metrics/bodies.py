@@ -59,15 +59,18 @@ def span_metrics(random: Random) -> Body:
         _put(random, body, 0.25, "aggregation_cardinality_limit", limit)
     if "aggregation_cardinality_limit" not in body:  # there each flush has room for others
         _put(random, body, 0.25, "aggregation_temporality", _DELTA)
-    _put(random, body, 0.2, "metrics_expiration", random.choice(("10s", "30s", "2m")))
-    if "include_instrumentation_scope" not in body:  # here each scope's series has its own life
+    if random.random() < 0.2:
+        body["metrics_expiration"] = random.choice(("10s", "30s", "2m"))
+    # Here each scope's series has its own life; there what stands for the rest has a short one.
+    if body.keys().isdisjoint(("include_instrumentation_scope", "aggregation_cardinality_limit")):
         _put(random, body, 0.25, "series_expiration", random.choice(("10s", "30s", "2m")))
     is_merged = "include_instrumentation_scope" in body
     _put(random, body, 0.8, "histogram", _histogram(random, names[5:7], is_merged=is_merged))
     exemplars = {"enabled": True, "max_per_data_point": random.choice((0, 1, 5))}
     _put(random, body, 0.2, "exemplars", exemplars)
     events = {"enabled": True, "dimensions": _dimensions(random, names[7:], _GLOBS[6:])}
-    _put(random, body, 0.4, "events", events)
+    if "metrics_expiration" not in body:  # there events live as long as their resource's spans
+        _put(random, body, 0.5, "events", events)
     return body
 
 

@@ -184,6 +184,10 @@ KNOWN = (
 """In the order in which they are applied."""
 
 WRITTEN: Mapping[str, str] = {
+    "which of the series of one second a limit admits": "**Which series a limit admits**",
+    "events that outlive or do not outlive spans": "**Events expire by themselves**",
+    "how long an overflow lives": "**The series that stands for the rest**",
+    "deltas beyond a limit": "**A limit of deltas**",
     SHORT_LIVES: "**Times of expiry**",
     "a resource that comes back just after it expired": "**Times of expiry**",
     "the first flush of a counter": "**A new series**",
@@ -197,4 +201,4 @@ WRITTEN: Mapping[str, str] = {
     "the start of a series": "**Restarts.**",
     "which spans are exemplars": "| `exemplars` |",
 }
-"""What is written differently, with where it is listed: it is left out before both are compared."""
+"""What is written differently, with where it is listed: not drawn, or left out when compared."""

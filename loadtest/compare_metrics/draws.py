@@ -25,7 +25,9 @@ def _scenario(random: Random, number: int, traces: int) -> Scenario:
     if random.random() < _PLAIN_SHARE:
         oddities = []
     lasts_s = random.choice((1, 20, 90, 200))
-    load = traffic.load(random, traces, lasts_s, oddities)
+    # Of series that come within one second, a limit here may admit others.
+    has_limit = "aggregation_cardinality_limit" in config.get("span_metrics", {})
+    load = traffic.load(random, traces, lasts_s, oddities, one_a_second=has_limit)
     latest = max(at for at, _ in load.messages)
     arrivals = load.arrivals()
     (name,) = config

@@ -52,6 +52,8 @@ class Track:
             before = self.values[-1]
             if before is not None and value is not None:
                 value = _sum_of(before, value)
+            else:
+                self.begins[-1] = point.start == point.time
             self.values[-1] = value
             return
         self.times.append(at)

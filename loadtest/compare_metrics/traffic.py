@@ -6,7 +6,7 @@ just then.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from random import Random
@@ -93,17 +93,36 @@ class _Draw:
         return oddity in self.oddities and self.random.random() < share
 
 
-def load(random: Random, traces: int, lasts_s: int, oddities: Sequence[str] = ()) -> Load:
-    """Return *traces* whose spans come within *lasts_s*, at halves of seconds."""
+def load(
+    random: Random,
+    traces: int,
+    lasts_s: int,
+    oddities: Sequence[str] = (),
+    *,
+    one_a_second: bool = False,
+) -> Load:
+    """Return *traces* whose spans come within *lasts_s*, at halves of seconds.
+
+    *one_a_second*: so much later that no two come in one second, with an event at most.
+    """
     draw = _Draw(random, oddities)
     draw.resources = [_resource(draw) for _ in range(random.choice((2, 4, 6)))]
     for number in range(traces):
         _trace(draw, number + 1, random.randrange(lasts_s) + 0.5)
+    if one_a_second:
+        draw.spans = [*_in_line(draw)]
     latest = max(span.end_time_unix_nano for *_, span in draw.spans)
     for *_, span in draw.spans:
         span.start_time_unix_nano += BEGIN_NS - latest
         span.end_time_unix_nano += BEGIN_NS - latest
     return Load(_messages(draw))
+
+
+def _in_line(draw: _Draw) -> Iterator[tuple[float, int, int, Span]]:
+    draw.spans.sort(key=lambda each: each[0])
+    for second, (_, resource, scope, span) in enumerate(draw.spans):
+        del span.events[1:]
+        yield second + 0.5, resource, scope, span
 
 
 def _messages(draw: _Draw) -> list[tuple[float, ExportTraceServiceRequest]]:

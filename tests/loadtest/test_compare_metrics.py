@@ -205,6 +205,15 @@ EQUAL: dict[str, tuple[dict[str, Any], list[Flush], list[Flush]]] = {
         flushes((10, 1), (20, None), temporality="delta"),
         flushes((10, 1), temporality="delta"),
     ),
+    "a series expires here and begins anew": (
+        {"series_expiration": "5s"},
+        flushes((10, 0), (20, 1), (30, None), (40, 0), (50, 2)),
+        [
+            *flushes((10, 1), (20, 1)),
+            Flush(30, "", (point(-1, time=30.0), point(0, start=30.0, time=30.0))),
+            *flushes((40, 2), start=30.0),
+        ],
+    ),
     "two that are one there are added up": (
         {"resource_metrics_key_attributes": ["service.name"]},
         [Flush(10, "", (point(0),)), Flush(20, "", (point(3),))],
