@@ -35,6 +35,9 @@ from tailrace.tables.series_rows import NEVER
 _PIECE: Final = 128
 """Series of a piece."""
 _ESCAPED: Final = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
+_NOBODYS: Final = {"instance": "", "job": ""}
+"""What a series of which they are not known has, or a scrape that honours labels would say that it
+is the worker's, and it would be another one when it moves."""
 _INFO: Final = TARGET_INFO.removesuffix("_info")
 
 Texts = dict[str, list[tuple[FamilySeries, int]]]
@@ -80,7 +83,8 @@ def _gathered(
                     resource = dict(decoded_attributes(encoded))
                     targets[encoded] = _Target(target(resource), target_info(resource))
                 attributes = decoded_attributes(family.attributes(key, number))
-                text = _text(labels(attributes, family.scope, targets[encoded].labels))
+                named = labels(attributes, family.scope, targets[encoded].labels)
+                text = _text({**_NOBODYS, **dict(named)}.items())
                 texts[number].setdefault(text, []).append((series, first + place))
         yield b""
 

@@ -95,6 +95,11 @@ def test_series_are_told_as_of_the_last_flush_with_their_beginning() -> None:
     assert f"# UNIT {TOOK} milliseconds\n" in text(series)
 
 
+def test_what_has_no_instance_says_so() -> None:
+    found = samples(flushed(kept(), {red_key("api"): {"duration": [MS]}}))
+    assert [found[f"{CALLS}_total"][0].labels[name] for name in ("job", "instance")] == ["api", ""]
+
+
 def test_series_with_equal_labels_are_one_whichever_partition_they_are_of() -> None:
     one = flushed(
         kept(),
