@@ -26,14 +26,14 @@ from typing import NamedTuple
 import numpy as np
 
 from tailrace.schemas.rebucketing import rebucketed
-from tailrace.schemas.sums import Ints, Layout, Rollup, carried, counted, merged, summed
+from tailrace.schemas.sums import Ints, Layout, Rollup, carried, counted, merged
 from tailrace.tables.narrow_rows import NarrowRows
 from tailrace.tables.series_admission import EVERYBODY, Admission, Doorkeeper
 from tailrace.tables.series_expiry import Expiry, expired
 from tailrace.tables.series_keys import BLOCK as KEYS
 from tailrace.tables.series_keys import SeriesKeys, whole
 from tailrace.tables.series_meta import Meta
-from tailrace.tables.series_rows import BLOCK, NEVER, OpenPeriod, Part, Rows
+from tailrace.tables.series_rows import BLOCK, NEVER, OpenPeriod, Part, Rows, united
 from tailrace.tables.series_store import SeriesStore
 from tailrace.tables.store import PartitionStore
 
@@ -151,7 +151,7 @@ class SeriesTable:
         # Of what is late it is news that it came.
         news = np.full(len(slots), max(rollup.end, self._passed))
         part = Part(slots, np.where(counts > 0, rollup.start, NEVER), news, rows)
-        part = _united(self.layout, part)
+        part = united(self.layout, part)
         self._period(self._passed + self.period_ms if is_late else end).add(part)
         return is_late
 
@@ -299,15 +299,3 @@ class SeriesTable:
 def _are_alike(one: Layout, other: Layout) -> bool:
     """True if both count the same things, in whatever buckets."""
     return (one.histograms, one.counts) == (other.histograms, other.counts)
-
-
-def _united(layout: Layout, part: Part) -> Part:
-    """Return *part* with every slot once."""
-    slots, places = np.unique(part.slots, return_inverse=True)
-    if len(slots) == len(part.slots):
-        return part
-    starts = np.full((len(slots), part.starts.shape[1]), NEVER)
-    np.minimum.at(starts, places, part.starts)
-    news = np.zeros(len(slots), np.int64)
-    np.maximum.at(news, places, part.news)
-    return Part(slots, starts, news, summed(layout, places, len(slots), part.cells))

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tailrace.schemas.rebucketing import rebucketed
-from tailrace.schemas.sums import Ints, Layout, carried, merged
+from tailrace.schemas.sums import Ints, Layout, carried, merged, summed
 from tailrace.tables import packed_columns
 from tailrace.tables.narrow_rows import NarrowRows
 
@@ -168,6 +168,18 @@ class OpenPeriod:
                 cells = carried(self._layout, part.cells)
                 yield block, part._replace(slots=self.slots[part.slots], cells=cells)
                 self.stored_blocks = max(self.stored_blocks, block + 1)
+
+
+def united(layout: Layout, part: Part) -> Part:
+    """Return *part* with every slot once."""
+    slots, places = np.unique(part.slots, return_inverse=True)
+    if len(slots) == len(part.slots):
+        return part
+    starts = np.full((len(slots), part.starts.shape[1]), NEVER)
+    np.minimum.at(starts, places, part.starts)
+    news = np.zeros(len(slots), np.int64)
+    np.maximum.at(news, places, part.news)
+    return Part(slots, starts, news, summed(layout, places, len(slots), part.cells))
 
 
 def packed(part: Part) -> bytes:
