@@ -109,13 +109,47 @@ class PartsContract:
             _all(event, _is_dotted) for span in spans for event in span.events
         ]
 
-    def test_an_attribute_that_is_not_protobuf_may_match_a_pattern(self) -> None:
-        broken = span_of().SerializeToString() + field(9, b"\xff")
-        value = field(1, field(2, field(2, broken)))
+    @pytest.mark.parametrize(
+        ("attribute", "is_refused"),
+        [
+            pytest.param(b"\xff", True, id="what is not protobuf"),
+            pytest.param(
+                field(1, b"http.x") + field(2, field(1, b"\xff")), True, id="one that matches"
+            ),
+            pytest.param(field(1, b"http.\xff") + field(2, b""), True, id="a key that is no text"),
+            pytest.param(
+                field(1, b"rpc") + field(2, field(1, b"\xff")), False, id="one that matches none"
+            ),
+        ],
+    )
+    @pytest.mark.parametrize("is_of_event", [False, True], ids=["of a span", "of an event"])
+    def test_a_malformed_attribute_refuses_its_span_if_it_may_match(
+        self, attribute: bytes, is_refused: bool, is_of_event: bool
+    ) -> None:
+        place = field(11, field(3, attribute)) if is_of_event else field(9, attribute)
+        value = field(1, field(2, field(2, span_of().SerializeToString() + place)))
         good = request_of(span_of(TRACE_B))
-        batch = decoded(self, [good, value], attributes=PATTERNS[:1])
-        assert [(each.message, each.reason) for each in batch.rejected] == [(1, "malformed")]
-        assert matching(batch, batch.attributes[PATTERNS[0]]) == [{}]
+        batch = decoded(self, [good, value], attributes=PATTERNS[1:], events=True)
+        refused = [(each.message, each.reason) for each in batch.rejected]
+        assert refused == [(1, "malformed")] * is_refused
+        ids = batch.attributes[PATTERNS[1]]
+        assert matching(batch, ids) == [{}] * (2 - is_refused)
+
+    @pytest.mark.parametrize("limit", [0, 1 << 20], ids=["interned afresh", "interned once"])
+    def test_patterns_are_read_batch_after_batch(self, limit: int) -> None:
+        decoder = type(self).decoder(PATTERNS[:2], interned_limit_bytes=limit)
+        for turn in range(4):
+            pairs = [
+                ("http.a", str(turn % 2)),
+                ("rpc.b", "x"),
+                ("other", str(turn)),
+                ("http.a", ""),
+            ]
+            attributes = [{"key": key, "value": {"string_value": text}} for key, text in pairs]
+            batch = decoder.decode([request_of(span_of(attributes=attributes), span_of(TRACE_B))])
+            http = {"http.a": str(turn % 2)}
+            found = [matching(batch, batch.attributes[pattern]) for pattern in PATTERNS[:2]]
+            assert found == [[http | {"rpc.b": "x"}, {}], [http, {}]], turn
 
     def test_they_come_as_well_from_otlp_json(self) -> None:
         event = '{"name":"exception","attributes":[{"key":"http.route","value":{"intValue":1}}]}'
@@ -189,6 +223,14 @@ class PartsContract:
         batch = decoded(self, [value], links=True, scopes=True)
         assert readings(batch) == [(("", ""), [], [])]
         assert batch.rejected == []
+
+    def test_a_refused_message_leaves_nothing_of_its_scopes(self) -> None:
+        good = scoped_request([(("lib", "1"), [span_of(TRACE_B)])])
+        bad = scoped_request([(("other", "2"), [span_of()])])
+        bad += field(1, field(1, b"\xff") + field(2, field(2, span_of().SerializeToString())))
+        batch = decoded(self, [good, bad, good], scopes=True)
+        assert [(each.message, each.reason) for each in batch.rejected] == [(1, "malformed")]
+        assert readings(batch) == [(("lib", "1"), [], [])] * 2
 
     def test_a_scope_that_is_not_utf8_is_malformed_only_where_it_is_read(self) -> None:
         good = request_of(span_of(TRACE_B))
