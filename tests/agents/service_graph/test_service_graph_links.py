@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
+import orjson
 import pytest
 
 from tailrace.agents.service_graph.link_join import LinkSettings
 from tailrace.agents.service_graph.settings import ServiceGraphSettings
+from tailrace.schemas.config import parse
+from tailrace.streams.simulate import simulate
+from tailrace_loadtest.files import length_prefixed
 from tests.agents.service_graph.graph_task import counted, unpaired
 from tests.agents.service_graph.link_task import joined, logs, spans_builder, told, totals
 from tests.agents.service_graph.traffic import (
@@ -24,6 +29,7 @@ from tests.agents.service_graph.traffic import (
     TRACES,
     Sent,
     Span,
+    message,
     rows,
 )
 from tests.streams import deaths
@@ -215,6 +221,28 @@ def test_what_comes_after_its_time_counts_with_the_first_interval_that_has_not_p
         ("shop", "server", "virtual_node"): 1,
         ("mail", "client", "link_expired"): 1,
     }
+
+
+def test_what_is_told_does_not_depend_on_when_somebody_looked() -> None:
+    ids = [bytes([number]) * 8 for number in range(1, 9)]
+    taken = [TAKEN.but(trace_id=HERE, parent=each, links=()) for each in reversed(ids)]
+    sent = [tuple(SENT.but(span_id=each) for each in ids), *((each,) for each in taken)]
+    records = rows([Sent(10, spans) for spans in sent])
+    build, every = spans_builder(JOIN.graph, 0), list(range(len(records)))
+    whole = deaths.uninterrupted(build, records, END_MS)
+    assert deaths.cut(build, records, every, every, END_MS) == whole
+
+
+def test_a_simulation_counts_what_links_bring_together(tmp_path: Path) -> None:
+    values = [message([SENT]), message([TAKEN])]
+    (tmp_path / "load.pb").write_bytes(b"".join(map(length_prefixed, values)))
+    (tmp_path / "arrivals.json").write_bytes(b"[0, 12]")
+    config = parse("only: [service_graph]", "test.yaml", {})
+    out = tmp_path / "out"
+    simulate(config, [tmp_path / "load.pb"], str(tmp_path / "arrivals.json"), out)
+    (edge,) = map(orjson.loads, (out / "edges.jsonl").read_bytes().splitlines())
+    assert (edge["client"], edge["server"], edge["calls"]) == ("shop", "mail", 1)
+    assert 'client="shop",connection_type="messaging_system"' in (out / "metrics.prom").read_text()
 
 
 GRAPHS: dict[str, ServiceGraphSettings] = {
