@@ -78,7 +78,7 @@ def service_graph(random: Random) -> Body:
     """Return a body of service_graph."""
     body: Body = {"metrics_flush_interval": random.choice(_INTERVALS)}
     _put(random, body, 0.5, "dimensions", random.sample(_NAMES[1:-2], random.choice((1, 2, 3))))
-    _put(random, body, 0.5, "store", {"ttl": random.choice(("700ms", "2s", "5s", "10s"))})
+    _put(random, body, 0.5, "store", {"ttl": random.choice(("700ms", "2s", "6s", "10s"))})
     peers = random.choice(([], ["app.peer"], ["peer.service", "db.system"], ["absent", "db.name"]))
     _put(random, body, 0.4, "virtual_node_peer_attributes", peers)
     _put(random, body, 0.3, "virtual_node_extra_label", True)
