@@ -98,6 +98,7 @@ class FamilySeries:
         """Read what the store has, at stream time *now* (ms)."""
         self.table.restore(now)
         self._exemplars.restore()
+        self._writer.prepare()
 
     def seal(self) -> None:
         """Put into the store what changed since the last time."""

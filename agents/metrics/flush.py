@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from tailrace.agents.metrics.instruments import Family, Instrument
-from tailrace.agents.metrics.points import (
-    Points,
+from tailrace.agents.metrics.point_frames import (
     attributes_as,
     exemplar_field,
     framed_point,
     no_value,
 )
+from tailrace.agents.metrics.points import Points
 from tailrace.schemas.exemplars import Exemplar
 from tailrace.schemas.sums import Ints
 from tailrace.tables.narrow_rows import NarrowRows
@@ -201,7 +201,7 @@ class Flush:
     def _more(self, points: Points, stream: int) -> bytes:
         """Return what a point has after its numbers."""
         if self._is_over[stream]:
-            return no_value(points)
+            return no_value(points.flags)
         unit_ns = self._begins.family.unit_ns
         exemplars = self._exemplars[stream // self._per_slot]
         return b"".join(exemplar_field(points.exemplars, each, unit_ns) for each in exemplars)

@@ -69,6 +69,12 @@ class MetricsWriter:
         self._order = np.zeros(0, np.int64)
         self._is_ordered = False
 
+    def prepare(self) -> None:
+        """Encode what can be before the first flush, which would take several times as long."""
+        if self._table.layout != self._layout:
+            self._encode_with(self._table.layout)
+        self._learn(self._starts())
+
     def write(
         self,
         closed: Closed,

@@ -17,15 +17,15 @@ import numpy.typing as npt
 
 from tailrace.agents.metrics.instruments import Instrument
 from tailrace.schemas import exponential
-from tailrace.schemas.exemplars import Exemplar
-from tailrace.schemas.otlp.wire import LENGTH_DELIMITED, LENGTHS, field, varint
+from tailrace.schemas.otlp.wire import LENGTH_DELIMITED, field, varint
 from tailrace.schemas.sums import SECOND_NS, Ints, Layout, counted
 
 MS_NS: Final = 1_000_000
-_DATA_POINTS = 1  # of every kind of metric
 _FIXED64 = 1
 _EXACT_S: Final = (1 << 53) // SECOND_NS
 """Below so many seconds a sum of nanoseconds is a whole number that doubles have."""
+_MIN, _MAX, _ZEROS, _DOWN, _OFFSET = range(exponential.HEAD)
+"""Columns of a row of an exponential histogram."""
 _TIMES: Final = [
     ("start_tag", "u1"), ("start", "<u8"),
     ("time_tag", "u1"), ("time", "<u8"),
@@ -157,35 +157,59 @@ class ExponentialPoints:
 
     def encode(self, starts: Ints, times: Ints, cells: Ints) -> list[bytes]:
         """Return the points; least and largest are said where something was observed."""
-        found = [
-            exponential.exponential(0, row) for row in cells[:, 2:]
-        ]  # of numbers without a fixed size, each point has its own
+        rows = cells[:, 2:]
+        count, has_buckets = durations_counted(self._layout, cells), rows[:, exponential.HEAD] > 0
         points = _timed(self._DTYPE, starts, times)
         points["count_tag"], points["sum_tag"] = _tag(4), _tag(5)
         points["scale_tag"], points["zeros_tag"] = 6 << 3, _tag(7)
-        points["count"] = durations_counted(self._layout, cells)
+        points["count"], points["zeros"] = count, rows[:, _ZEROS]
         points["sum"] = scaled_sums(cells, self._unit_ns)
-        points["scale"] = [_zigzag(each.scale) for each in found]
-        points["zeros"] = [each.zeros for each in found]
+        points["scale"] = _zigzags(np.where(has_buckets, exponential.MAX_SCALE - rows[:, _DOWN], 0))
         extremes = np.zeros(len(cells), self._EXTREMES)
         extremes["min_tag"], extremes["max_tag"] = _tag(12), _tag(13)
-        extremes["min"] = [each.min_ns / self._unit_ns for each in found]
-        extremes["max"] = [each.max_ns / self._unit_ns for each in found]
+        extremes["min"], extremes["max"] = (
+            rows[:, _MIN] / self._unit_ns,
+            rows[:, _MAX] / self._unit_ns,
+        )
+        offsets = _zigzags(rows[:, _OFFSET]).tolist()
+        packed = _packed_counts(rows[:, exponential.HEAD :])
+        columns = zip(_cut(points), _cut(extremes), count.tolist(), offsets, packed, strict=True)
         return [
-            numbers + (ends if each.count else b"") + _positive(each.offset, each.buckets)
-            for numbers, ends, each in zip(_cut(points), _cut(extremes), found, strict=True)
+            numbers + (ends if any_ else b"") + (_positive(offset, buckets) if buckets else b"")
+            for numbers, ends, any_, offset, buckets in columns
         ]
 
 
-def _positive(offset: int, buckets: Sequence[int]) -> bytes:
-    if not buckets:
-        return b""
-    packed = b"".join(map(LENGTHS.__getitem__, buckets))
-    return field(8, b"\x08" + varint(_zigzag(offset)) + field(2, packed))
+def _positive(offset: int, counts: bytes) -> bytes:
+    return field(8, b"\x08" + varint(offset) + field(2, counts))
 
 
-def _zigzag(number: int) -> int:
-    return number << 1 if number >= 0 else (-number << 1) - 1
+def _packed_counts(buckets: Ints) -> list[bytes]:
+    """Return the counts of each row up to its last that is not zero, as varints."""
+    used = buckets.shape[1] - (buckets[:, ::-1] != 0).argmax(1)
+    used[~buckets.any(1)] = 0
+    is_used = np.arange(buckets.shape[1]) < used[:, np.newaxis]
+    counts = buckets[is_used].astype(np.uint64)
+    sizes = np.ones(len(counts), np.int64)
+    for bits in range(7, 64, 7):
+        if not (is_longer := counts >> np.uint64(bits) > 0).any():
+            break
+        sizes += is_longer
+    ends = np.cumsum(sizes)
+    encoded = np.zeros(int(sizes.sum()), np.uint8)
+    for place in range(int(sizes.max(initial=0))):
+        has = sizes > place
+        low = (counts[has] >> np.uint64(7 * place)).astype(np.uint8) & 0x7F
+        more = (sizes[has] > place + 1).astype(np.uint8) << 7
+        encoded[ends[has] - sizes[has] + place] = low | more
+    whole = encoded.tobytes()
+    bounds = np.concatenate([[0], ends])[np.concatenate([[0], np.cumsum(used)])].tolist()
+    return [whole[start:end] for start, end in pairwise(bounds)]
+
+
+def _zigzags(numbers: Ints) -> Ints:
+    zigzags: Ints = np.where(numbers >= 0, numbers << 1, (-numbers << 1) - 1)
+    return zigzags
 
 
 def points_of(instrument: Instrument, layout: Layout) -> Points:
@@ -229,68 +253,6 @@ def scaled_sums(cells: Ints, unit_ns: int) -> npt.NDArray[np.float64]:
         # Python's integers: a sum may exceed 64 bits of nanoseconds, and / rounds once.
         sums[row] = (int(seconds[row]) * SECOND_NS + int(nanoseconds[row])) / unit_ns
     return sums
-
-
-def no_value(points: Points) -> bytes:
-    """Return the flag of a point that says that its series has no value any more."""
-    return varint(points.flags << 3) + b"\x01"
-
-
-def exemplar_field(number: int, exemplar: Exemplar, unit_ns: int) -> bytes:
-    """Return *exemplar* as field *number* of a data point, its value in a unit of *unit_ns*."""
-    numbers = np.zeros(1, _EXEMPLAR)
-    numbers["time_tag"], numbers["value_tag"] = _tag(2), _tag(3)
-    numbers["time"], numbers["value"] = exemplar.time_ns, exemplar.value_ns / unit_ns
-    ids = field(4, exemplar.span_id) + field(5, exemplar.trace_id)
-    return field(number, numbers.tobytes() + ids)
-
-
-_EXEMPLAR: Final = np.dtype(
-    [("time_tag", "u1"), ("time", "<u8"), ("value_tag", "u1"), ("value", "<f8")]
-)
-
-
-def framed_point(attributes: bytes, width: int) -> bytes:
-    """Return what a data point begins with: its frame, and its attributes.
-
-    *attributes*: as they are in a point. *width*: bytes of what follows.
-    """
-    return _FRAME + LENGTHS[len(attributes) + width] + attributes
-
-
-def attributes_as(numbers: Sequence[int], resources: Sequence[bytes]) -> list[list[bytes]]:
-    """Return the attributes of *resources*, lists of them as field 1, as each of these fields.
-
-    All are walked through at once, because one by one takes several times as long.
-    """
-    blob = np.frombuffer(b"".join(resources), np.uint8)
-    ends = np.cumsum(np.fromiter(map(len, resources), np.int64, len(resources)))
-    at = np.concatenate([[0], ends[:-1]]) if len(ends) else ends
-    tags, open_ends = [], ends
-    while len(at := at[is_open := at < open_ends]):
-        open_ends = open_ends[is_open]
-        tags.append(at)
-        at = at + 1
-        length, shift = np.zeros(len(at), np.int64), 0
-        is_more = np.ones(len(at), np.bool_)
-        while is_more.any():
-            byte = blob[at[is_more]].astype(np.int64)
-            length[is_more] |= (byte & 0x7F) << shift
-            at[is_more] += 1
-            is_more[is_more] = byte > 0x7F
-            shift += 7
-        at = at + length
-    found = []
-    bounds = list(pairwise([0, *ends.tolist()]))
-    for number in numbers:
-        named = blob.copy()
-        named[np.concatenate([*tags, at])] = number << 3 | LENGTH_DELIMITED
-        whole = named.tobytes()
-        found.append([whole[start:end] for start, end in bounds])
-    return found
-
-
-_FRAME: Final = bytes((_DATA_POINTS << 3 | LENGTH_DELIMITED,))
 
 
 def _timed(dtype: np.dtype[np.void], starts: Ints, times: Ints) -> npt.NDArray[np.void]:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from opentelemetry.proto.metrics.v1.metrics_pb2 import ExponentialHistogramDataPoint
 
 from tailrace.agents.metrics.instruments import calls_family, events_family, red_family
 from tailrace.agents.metrics.messages import MetricsWriter
+from tailrace.agents.metrics.points import ExponentialPoints
 from tailrace.schemas.exemplars import Exemplar
 from tailrace.schemas.series import (
     calls_layout,
     events_layout,
     red_layout,
 )
+from tailrace.schemas.sums import exponential_histogram, observed
 from tailrace.tables.series_expiry import Expiry
 from tests.agents.metrics.flushes import (
     EDGE_LAYOUT,
@@ -70,6 +76,39 @@ def test_only_zeros_have_no_buckets() -> None:
     series = Series(red_family(layout, "", "ms"))
     point = series.flush(rollup(layout, AT_MS, {red_key(): {"duration": [0, 0]}}))[-1]
     assert (point.value, point.bounds) == ((0.0, (2,)), (0.0, 0.0))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.lists(
+            st.tuples(
+                st.sampled_from([0, 1, 999, MS, 1_500_000, 77 * MS, 10**12]),
+                st.sampled_from([1, 127, 128, 2**14, 2**31]),
+            ),
+            max_size=5,
+        ),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_exponential_points_are_what_their_rows_say(series: list[list[tuple[int, int]]]) -> None:
+    layout = red_layout((), 20, MS)
+    groups = np.array([row for row, took in enumerate(series) for _ in took], np.int64)
+    took, often = np.array([pair for each in series for pair in each], np.int64).reshape(-1, 2).T
+    rows = observed(layout, "duration", groups, len(series), took, often)
+    at = np.zeros(len(series), np.int64)
+    encoded = ExponentialPoints(layout, MS).encode(at, at, rows)
+    for row, value in zip(rows, encoded, strict=True):
+        point = ExponentialHistogramDataPoint.FromString(value)
+        said = exponential_histogram(layout, row, "duration")
+        assert (point.count, point.zero_count) == (said.count, said.zeros)
+        assert point.sum == said.sum_ns / MS
+        assert (point.scale, point.positive.offset) == (said.scale, said.offset)
+        assert list(point.positive.bucket_counts) == said.buckets
+        assert point.HasField("min") == bool(said.count)
+        if said.count:
+            assert (point.min, point.max) == (said.min_ns / MS, said.max_ns / MS)
 
 
 # Delta
