@@ -13,7 +13,7 @@ from tailrace.schemas.otlp.json import read_json
 from tailrace.schemas.otlp.wire import field
 from tailrace.schemas.spans import AttributeColumn, SpanBatch
 from tailrace.schemas.strings import ABSENT
-from tests.schemas.otlp_messages import request_of, span_of
+from tests.schemas.otlp_messages import request_of, span_of, with_attribute
 from tests.schemas.otlp_requests import SPAN_BYTES, TRACE_A, TRACE_B
 
 EXCEPTION = AttributeColumn("event", "exception.type")
@@ -134,6 +134,11 @@ class PartsContract:
         assert refused == [(1, "malformed")] * is_refused
         ids = batch.attributes[PATTERNS[1]]
         assert matching(batch, ids) == [{}] * (2 - is_refused)
+
+    def test_a_key_that_comes_after_the_value_may_match_a_pattern(self) -> None:
+        attribute = field(1, b"other") + field(2, field(1, b"v")) + field(1, b"http.z")
+        batch = decoded(self, [with_attribute(attribute)], attributes=PATTERNS[:2])
+        assert matching(batch, batch.attributes[PATTERNS[1]]) == [{"http.z": "v"}]
 
     @pytest.mark.parametrize("limit", [0, 1 << 20], ids=["interned afresh", "interned once"])
     def test_patterns_are_read_batch_after_batch(self, limit: int) -> None:
