@@ -14,6 +14,7 @@ from tailrace.schemas.rebucketing import rebucketed
 from tailrace.schemas.records import Outbox
 from tailrace.schemas.sums import Ints, Layout, Rollup, decode, encode, merged
 from tailrace.tables.interval_source import IDLE_MS, IntervalSource, RollupTopic
+from tailrace.tables.series_keys import SeriesKeys, whole
 from tailrace.tables.store import PartitionStore
 
 __all__ = ["IDLE_MS", "IntervalSums", "RollupTopic", "give_up"]
@@ -35,7 +36,8 @@ class IntervalSums:
     """The open interval of one source. *prefix* is this table's in *store*, one byte.
 
     *place*: the hash of a key that decides its partition. *closed* is told what an interval had
-    when that closes. `generation` changes when slots lose their meaning; a memo of slots is then
+    when that closes. *split*: how much of a key is a beginning that it shares with others, which is
+    kept once. `generation` changes when slots lose their meaning; a memo of slots is then
     worthless.
     """
 
@@ -48,6 +50,7 @@ class IntervalSums:
         source: str,
         place: Callable[[bytes], int] = zlib.crc32,
         closed: Callable[[Rollup], None] | None = None,
+        split: Callable[[bytes], int] = whole,
     ) -> None:
         self.layout = layout
         self.generation = 0
@@ -62,15 +65,16 @@ class IntervalSums:
         self._stored_parts = 0
         self._is_changed = False
         self._tell_closed = closed
+        self._split = split
         self._forget()
 
     def _forget(self) -> None:
         self.generation += 1
-        self._slots: dict[bytes, int] = {}
-        self._keys: list[bytes] = []
-        self._places: list[int] = []
+        self._keys = SeriesKeys(self._split)
         self._rows = self._held.empty(64)
         self._is_open = np.zeros(64, np.bool_)
+        self._places = np.zeros(64, np.int32)
+        self._key_bytes = np.zeros(64, np.int32)
 
     def restore(self, now: int) -> None:
         """Read the open interval, at stream time *now* (ms)."""
@@ -116,14 +120,16 @@ class IntervalSums:
 
     def slot(self, key: bytes) -> int:
         """Return the slot of the series *key*, which may be new."""
-        slot = self._slots.get(key)
+        slot = self._keys.find(key)
         if slot is None:
-            slot = self._slots[key] = len(self._keys)
-            self._keys.append(key)
-            self._places.append(self._place(key) % self._topic.partitions)
+            slot = self._keys.add(key)
             if slot == len(self._rows):
                 self._rows = np.concatenate([self._rows, self._held.empty(slot)])
                 self._is_open = np.concatenate([self._is_open, np.zeros(slot, np.bool_)])
+                self._places = np.concatenate([self._places, np.zeros(slot, np.int32)])
+                self._key_bytes = np.concatenate([self._key_bytes, np.zeros(slot, np.int32)])
+            self._places[slot] = self._place(key) % self._topic.partitions
+            self._key_bytes[slot] = len(key)
         return slot
 
     def add(self, slots: Ints, rows: Ints) -> None:
@@ -175,7 +181,7 @@ class IntervalSums:
         slots = np.array(in_order, np.int64)
         if self._tell_closed is not None and len(slots):
             self._tell_closed(self._rollup(slots, start))
-        places = np.array([self._places[slot] for slot in in_order], np.int64)
+        places = self._places[slots]
         records = {}
         for partition in np.unique(places).tolist():
             # What a part exceeds half of a record by is less than the other half.
@@ -188,7 +194,7 @@ class IntervalSums:
         """Yield *slots*, as many at a time as fit into *room*, or one more."""
         if not len(slots):
             return
-        sizes = np.array([len(self._keys[slot]) for slot in slots.tolist()], np.int64)
+        sizes = self._key_bytes[slots].astype(np.int64)
         ends = np.cumsum(sizes + 4 + 8 * self.layout.width)
         if ends[-1] <= room:
             yield slots

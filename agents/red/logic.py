@@ -13,7 +13,14 @@ from tailrace.agents.red.settings import RedSettings
 from tailrace.schemas.definitions import Definitions
 from tailrace.schemas.definitions.latency_bounds import with_thresholds
 from tailrace.schemas.records import Arrivals, Outbox, Totals
-from tailrace.schemas.series import CALLS, EVENTS, RED, red_layout, service_place
+from tailrace.schemas.series import (
+    CALLS,
+    EVENTS,
+    RED,
+    end_of_resource,
+    red_layout,
+    service_place,
+)
 from tailrace.schemas.spans import SpanBatch
 from tailrace.tables.interval_contents import IntervalContents
 from tailrace.tables.interval_sums import IntervalSums, RollupTopic, give_up
@@ -40,7 +47,13 @@ class RedLogic:
             family: Family(
                 SeriesIds(settings, family, labels),
                 IntervalSums(
-                    store, _PREFIXES[family], settings.layout(family), topic, source, service_place
+                    store,
+                    _PREFIXES[family],
+                    settings.layout(family),
+                    topic,
+                    source,
+                    service_place,
+                    split=end_of_resource,
                 ),
             )
             for family, labels in settings.families.items()
