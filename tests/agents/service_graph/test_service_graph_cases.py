@@ -10,14 +10,15 @@ import pytest
 
 from tailrace.agents.service_graph.edges import KEY_BYTES, EdgeSums, edges_of
 from tailrace.agents.service_graph.settings import ServiceGraphSettings
+from tailrace.agents.service_graph.unpaired import EXPIRED, UnpairedSums, number_of
 from tailrace.schemas.half_edges import Prototype
 from tailrace.schemas.records import Outbox
-from tailrace.schemas.series import edge_layout
+from tailrace.schemas.series import edge_layout, unpaired_layout
 from tailrace.schemas.sums import decode
 from tailrace.schemas.watermarks import Watermark
 from tailrace.streams.batch import Batch
 from tailrace.streams.task import Task
-from tailrace.tables.half_edge_rows import Prototypes
+from tailrace.tables.half_edge_rows import Halves, Prototypes
 from tailrace.tables.half_edges import Calls
 from tailrace.tables.interval_sums import IntervalSums
 from tailrace.tables.store import MemoryDisk, PartitionStore
@@ -27,6 +28,7 @@ from tests.agents.service_graph.graph_task import (
     builder,
     counted,
     edges,
+    unpaired,
     watermarks,
 )
 from tests.agents.service_graph.traffic import (
@@ -336,6 +338,25 @@ def test_calls_are_of_what_their_numbers_mean_when_they_are_counted() -> None:
     found = counted(outbox.topics).items()
     pairs = {edge[1:3]: calls for (_, edge, what), calls in found if what == "client bucket 1"}
     assert pairs == {("foo", "bar"): 2, ("bar", "baz"): 8}
+
+
+def test_halves_that_lack_a_side_are_of_what_their_numbers_mean_when_they_are_counted() -> None:
+    prototypes = Prototypes()
+    for service, weight in (("foo", 2), ("bar", 1)):
+        prototypes.number(Prototype(service, "", weight=weight))
+    store = PartitionStore(MemoryDisk())
+    sums = IntervalSums(store, b"U", unpaired_layout(), ROLLUPS, "service_graph-0")
+    counter, outbox = UnpairedSums(prototypes, sums), Outbox()
+    one = np.array([0])
+    halves = Halves(np.zeros(1, "V24"), one.astype(np.int32), one, one, one.astype(np.uint8))
+    counter.add(halves, np.array([number_of(EXPIRED)]))
+    prototypes.keep(np.array([1]))
+    counter.add(halves, np.array([number_of(EXPIRED)]))
+    sums.roll(INTERVAL_MS, outbox)
+    assert {series[1]: count for (_, series), count in unpaired(outbox.topics).items()} == {
+        "foo": 2,
+        "bar": 1,
+    }
 
 
 def test_totals_say_what_became_of_each_half_edge() -> None:
