@@ -63,7 +63,7 @@ from tests.pages import (
 )
 from tests.streams.clusters import cluster
 
-ENVIRONMENT = {"TAILRACE_TOKEN": "a-token"}
+ENVIRONMENT = {"TAILRACE_TOKEN": "a-token", "LABEL_HASH_KEY": "a-key"}
 
 
 def named(found: list[Block]) -> list[Any]:
