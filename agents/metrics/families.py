@@ -70,11 +70,11 @@ def _wanted(settings: MetricsSettings) -> Iterator[tuple[Family, Manner]]:
         for family in span_families(red, naming):
             yield family, _red_manner(settings, red, red.exemplars)
     if edges is not None:
-        edge_family = tempo.edge_family if naming == "tempo" else instruments.edge_family
+        names = tempo if naming == "tempo" else instruments
         manner = Manner(edges.flush_ms, expiry=edges.expiry, offset_ms=edges.offset_ms)
-        yield edge_family(edges.layout, has_tenants=settings.has_tenants), manner
+        yield names.edge_family(edges.layout, has_tenants=settings.has_tenants), manner
         yield (
-            instruments.unpaired_family(unpaired_layout(), has_tenants=settings.has_tenants),
+            names.unpaired_family(unpaired_layout(), has_tenants=settings.has_tenants),
             manner,
         )
     if settings.matches_flush_ms is not None:

@@ -22,6 +22,8 @@ from tailrace.schemas.series import (
     EVENTS,
     SERVER,
     SERVER_FAILED,
+    UNPAIRED,
+    UnpairedSeries,
     decoded_attributes,
     encoded_attributes,
 )
@@ -74,6 +76,29 @@ def edge_family(layout: Layout, *, has_tenants: bool = False) -> Family:
         lambda key, stream: encoded_attributes(list(edge_attributes(key, has_tenants).items())),
         SECOND,
     )
+
+
+def unpaired_family(layout: Layout, *, has_tenants: bool = False) -> Family:
+    """Spans that lack the other side of their call: an edge of which one side is empty."""
+    return Family(
+        layout,
+        "traces_service_graph",
+        (UNPAIRED,),
+        ((0,),),
+        (Instrument("traces_service_graph_unpaired_spans_total", ((UNPAIRED,),)),),
+        lambda key: b"",
+        lambda key, stream: _unpaired_attributes(key, has_tenants),
+        SECOND,
+    )
+
+
+def _unpaired_attributes(key: bytes, has_tenants: bool) -> bytes:
+    series = UnpairedSeries.of_key(key)
+    sides = {CLIENT: "", SERVER: ""}
+    sides[CLIENT if series.missing == SERVER else SERVER] = series.service
+    tenant = [("tenant", series.tenant)] if has_tenants else []
+    others = [("connection_type", series.connection_type), ("reason", series.reason)]
+    return encoded_attributes([*tenant, *sides.items(), *others])
 
 
 def _labels(dimensions: bytes) -> bytes:

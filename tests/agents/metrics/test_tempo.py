@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 
+import numpy as np
+import pytest
+
 from tailrace.agents.metrics import tempo
 from tailrace.agents.metrics.instruments import edge_family
 from tailrace.schemas.series import (
     RedSeries,
+    UnpairedSeries,
     encoded_attributes,
     encoded_resource,
+    unpaired_layout,
 )
+from tailrace.schemas.sums import Rollup
 from tests.agents.metrics.flushes import (
     EDGE_LAYOUT,
     MS,
@@ -48,6 +54,22 @@ def test_tempo_has_seconds_and_its_own_labels() -> None:
     assert latency.value == (1.5, (0, 0, 0, 1))
     assert latency.bounds == (0.01, 0.1, 1.0)
     assert {point.series.attributes for point in (calls_made, latency)} == {attributes}
+
+
+@pytest.mark.parametrize(
+    ("missing", "client", "server"), [("server", "api", ""), ("client", "", "api")]
+)
+def test_a_span_that_lacks_a_side_is_an_edge_of_tempo_with_an_empty_side(
+    missing: str, client: str, server: str
+) -> None:
+    series = Series(tempo.unpaired_family(unpaired_layout()))
+    key = UnpairedSeries("default", "api", missing, "", "expired").key()
+    series.flush(Rollup(unpaired_layout(), AT_MS, AT_MS + 1000, [key], np.array([[3]])))
+    (point,) = series.flush()
+    assert (point.series.metric, point.value) == ("traces_service_graph_unpaired_spans_total", 3)
+    assert dict(point.series.attributes) == {
+        "client": client, "server": server, "connection_type": "", "reason": "expired",
+    }  # fmt: skip
 
 
 def test_an_edge_of_tempo_is_one_series_with_its_failed_calls() -> None:
