@@ -16,7 +16,7 @@ Laws:
 from __future__ import annotations
 
 from collections import ChainMap, Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from tailrace.agents.sampling.budgets import Budget, named_for
@@ -161,13 +161,19 @@ class Judge:
         times: Sequence[int],
         reasons: Sequence[str],
         by_ms: int,
-    ) -> Iterator[Outcome]:
-        known, may_differ = self._outcomes, self._may_differ
-        for trace, verdict, at, reason in zip(traces, verdicts, times, reasons, strict=True):
-            outcome = known.get((verdict, reason, trace.tenant))
-            if outcome is None:
-                outcome = self._outcome(verdict, reason, trace.tenant)
-            yield self._ended(trace, outcome, at, by_ms) if may_differ else outcome
+    ) -> list[Outcome]:
+        known = self._outcomes
+        outcomes = [
+            known.get((verdict, reason, trace.tenant))
+            or self._outcome(verdict, reason, trace.tenant)
+            for trace, verdict, reason in zip(traces, verdicts, reasons, strict=True)
+        ]
+        if not self._may_differ:
+            return outcomes
+        return [
+            self._ended(trace, outcome, at, by_ms)
+            for trace, outcome, at in zip(traces, outcomes, times, strict=True)
+        ]
 
     @property
     def _may_differ(self) -> bool:

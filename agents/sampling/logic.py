@@ -216,13 +216,21 @@ def _offer(effects: Sequence[Effect], exemplars: Exemplars) -> None:
 def _count(effects: Sequence[Effect], totals: Totals) -> None:
     traces: Counter[Outcome] = Counter()
     spans: Counter[str] = Counter()
+    # Most effects have one of a few outcomes, and telling objects apart costs less than hashing.
+    decided: dict[int, tuple[Outcome, list[int]]] = {}
     for effect in effects:
-        outcome, count = effect.outcome, effect.trace.spans
-        spans["spans_kept" if outcome.is_sampled else "spans_dropped"] += count
+        outcome = effect.outcome
         if type(effect) is Late:
-            spans["late_spans"] += count
+            spans["spans_kept" if outcome.is_sampled else "spans_dropped"] += effect.trace.spans
+            spans["late_spans"] += effect.trace.spans
         else:
-            traces[outcome] += 1
+            known = decided.get(id(outcome))
+            if known is None:
+                known = decided[id(outcome)] = outcome, []
+            known[1].append(effect.trace.spans)
+    for outcome, each in decided.values():
+        spans["spans_kept" if outcome.is_sampled else "spans_dropped"] += sum(each)
+        traces[outcome] += len(each)
     for name, count in spans.items():
         totals.add(name, count)
     for outcome, count in traces.items():
