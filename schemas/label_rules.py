@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from tailrace.schemas.config.metric_labels import NEEDED, MetricLabelsConfig, Template
 from tailrace.schemas.regex import compiled
+from tailrace.schemas.semconv import names
 from tailrace.schemas.strings import AttributeValue, text_of
 
 HASH_DIGITS: Final = 16
@@ -69,7 +70,8 @@ class LabelRules:
 
         It was asked for by its name, so it need not be in `allow`.
         """
-        return not self._drop(name) and not self._hash(name)
+        known = names(name)
+        return not any(map(self._drop, known)) and not any(map(self._hash, known))
 
     def label(self, name: str, value: AttributeValue) -> AttributeValue | Missing:
         """Return what the attribute *name* with *value* is shown as, or MISSING."""
@@ -103,13 +105,20 @@ class LabelRules:
         return rule
 
     def _made(self, name: str) -> _Rule:
-        if self._drop(name):
+        """Old and new names of an attribute are one: what is said of either counts."""
+        known = names(name)
+        if any(map(self._drop, known)):
             return _Rule(False)
-        template = self._templates.get(name)
-        changes = () if template is None else tuple(_changes(template))
-        if self._hash(name):
+        changes = [
+            change
+            for each in known
+            if each in self._templates
+            for change in _changes(self._templates[each])
+        ]
+        if any(map(self._hash, known)):
             return _Rule(True, (*changes, self._hashed))
-        return _Rule(not self._config.allow or name in NEEDED or self._allow(name), changes)
+        is_allowed = not self._config.allow or name in NEEDED or any(map(self._allow, known))
+        return _Rule(is_allowed, tuple(changes))
 
     def _hashed(self, text: str) -> str:
         data = text.encode(errors="surrogatepass")

@@ -245,6 +245,9 @@ WORKER_METRICS = (
                  "worker started.", lambda around: around.engine.records_expired),
     WorkerMetric("key_mismatches", "Records whose key is not the trace ID, since the worker "
                  "started.", lambda around: around.spans.codec.key_mismatches),
+    WorkerMetric("label_failures", "Values that metrics do not show because a rule of "
+                 "metric_labels failed on them, since the worker started.",
+                 lambda around: around.spans.label_failures),
     WorkerMetric("refused_tenants", "Spans that said a tenant that can be none, and count as of "
                  "`default`, since the worker started.",
                  lambda around: around.spans.codec.refused_tenants),

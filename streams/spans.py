@@ -205,6 +205,12 @@ class SpanTasks:
         return SamplingLogic(sampler, self._outputs, keeps, stand, control, exemplars)
 
     @property
+    def label_failures(self) -> int:
+        """Values that metrics do not show because a rule failed on them."""
+        found = (each.rules for each in (self._red, self._graph) if each is not None)
+        return sum(rules.failures for rules in found if rules is not None)
+
+    @property
     def _has_exemplars(self) -> bool:
         """True if spans of kept traces are to stand beside what they are examples of."""
         wants = self._config.span_metrics.exemplars.enabled

@@ -29,6 +29,13 @@ def test_what_is_dropped_is_nowhere() -> None:
     assert found.resource({"enduser.id": "ann", "pod": "a"}) == {"pod": "a"}
 
 
+def test_a_rule_on_the_old_name_of_an_attribute_holds_for_the_new_one() -> None:
+    found = rules(drop=["http.url"], hash=["net.peer.name"])
+    assert isinstance(found.label("url.full", "https://example.org"), Missing)
+    assert found.label("server.address", "db-1") != "db-1"
+    assert not found.may_name("server.address")
+
+
 def test_an_allow_list_leaves_what_tells_every_series_apart() -> None:
     found = rules(allow=["http.route"])
     about = {"service.name": "cart", "span.name": "x", "http.route": "/", "user": "ann"}
