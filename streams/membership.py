@@ -14,10 +14,12 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from tailrace.schemas.config import WorkerConfig
-from tailrace.schemas.config.worker import CAPABILITIES
+from tailrace.schemas.config.worker import CAPABILITIES, OTLP_HTTP, REMOTE_WRITE
 from tailrace.schemas.errors import ConfigError, Problem
 
 _EVERYTHING = "all"
+_APART = {REMOTE_WRITE, OTLP_HTTP}
+"""What needs no stage: each receiver has a group of its own, in which all do the same."""
 
 
 def client_id(config: WorkerConfig) -> str:
@@ -26,7 +28,12 @@ def client_id(config: WorkerConfig) -> str:
 
 
 async def refuse_mixed(config: WorkerConfig, kafka: Mapping[str, Any]) -> None:
-    """Raise ConfigError if the group has a member that runs other capabilities than *config*."""
+    """Raise ConfigError if the group has a member that runs other capabilities than *config*.
+
+    A worker that only sends to receivers joins no group in which it matters.
+    """
+    if config.capabilities <= _APART:
+        return
     admin = AIOKafkaAdminClient(request_timeout_ms=10_000, **kafka)
     await admin.start()
     try:
@@ -60,5 +67,5 @@ def _prefix(config: WorkerConfig) -> str:
 
 
 def _set(config: WorkerConfig) -> str:
-    wanted = set(config.only) or set(CAPABILITIES)
-    return _EVERYTHING if wanted == set(CAPABILITIES) else ",".join(sorted(wanted))
+    wanted = (set(config.only) or set(CAPABILITIES)) - _APART
+    return _EVERYTHING if wanted == set(CAPABILITIES) - _APART else ",".join(sorted(wanted))

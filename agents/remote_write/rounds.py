@@ -100,7 +100,8 @@ def rounds(book: Book, columns: Columns) -> list[Round]:
     samples = samples.of(samples.series >= 0)
     if book.shared and len(samples.series):
         is_shared = np.isin(samples.series, np.fromiter(book.shared, np.int64))
-        samples = _together(book, samples.of(is_shared)).after(samples.of(~is_shared))
+        if is_shared.any():
+            samples = _together(book, samples.of(is_shared)).after(samples.of(~is_shared))
     samples, ranks = _ranked(samples)
     natives = _native_rounds(columns)
     count = max(len(natives), int(ranks.max()) + 1 if len(ranks) else 0)

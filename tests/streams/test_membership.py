@@ -13,7 +13,7 @@ import pytest
 from tailrace.schemas.config import WorkerConfig, parse
 from tailrace.schemas.errors import ConfigError
 from tailrace.streams.broker import EmbeddedBroker
-from tailrace.streams.membership import client_id
+from tailrace.streams.membership import client_id, refuse_mixed
 from tailrace.streams.worker import overridden
 from tailrace_loadtest.processes import Process
 
@@ -87,6 +87,18 @@ def test_all_capabilities_by_name_are_all() -> None:
     named = parse("only: notifier,alerts,service_graph,red,sampling,red")
     assert client_id(named) == client_id(WorkerConfig())
     assert client_id(parse("only: red")) != client_id(WorkerConfig())
+
+
+def test_receivers_make_no_difference_to_the_group_of_the_stages() -> None:
+    receivers = "remote_write: [{url: http://a/write}]\notlp_http: [{endpoint: http://b}]\n"
+    sending = parse(f"{receivers}only: red,remote_write,otlp_http")
+    assert client_id(sending) == client_id(parse("only: red"))
+    assert client_id(parse(receivers)) == client_id(WorkerConfig())
+
+
+async def test_who_only_sends_may_join_any_others() -> None:
+    receivers = "remote_write: [{url: http://a/write}]\nonly: remote_write"
+    await refuse_mixed(parse(receivers), {"bootstrap_servers": "nowhere:1"})
 
 
 def test_what_is_only_to_run_is_said_by_the_command_line_before_the_config() -> None:

@@ -209,6 +209,14 @@ def test_series_that_are_one_in_prometheus_are_added_up(form: str) -> None:
     assert (native.value.schema, native.value.count_int) == (2, 14)
 
 
+def test_series_of_several_streams_may_be_away_while_others_come() -> None:
+    translation, shared = Translation(config()), Message()
+    for pod in "ab":
+        shared.counter(1, resource={**SERVICE, "pod": pod})
+    sent(shared, by=translation)
+    assert sent(one(), by=translation).bodies == sent(one()).bodies
+
+
 def test_the_zero_of_a_stream_is_no_reset_of_a_series_that_others_count() -> None:
     """A pod that comes later begins with zero at a time at which the others stand higher."""
     message, between = Message(), AT - 5_000
@@ -374,7 +382,7 @@ def test_requests_have_so_many_samples_at_the_most_and_their_halves_are_all(form
 
 def one() -> Message:
     message = Message()
-    message.counter(1)
+    message.counter(1, alone="yes")
     return message
 
 
