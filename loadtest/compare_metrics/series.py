@@ -43,22 +43,23 @@ class Track:
 
     times: list[float] = field(default_factory=list)
     values: list[Value | None] = field(default_factory=list)
-    begins: list[bool] = field(default_factory=list)
 
     def add(self, at: float, point: Point) -> None:
-        """Note *point*; one of the same flush is added to the one before."""
-        value = None if point.value.get("is_stale") else _compared(point.value)
+        """Note *point*; one of the same flush is added to the one before.
+
+        The zero with which a series begins says nothing yet.
+        """
+        said = point.value
+        is_beginning = point.start == point.time and not said.get("value", said.get("count"))
+        value = None if said.get("is_stale") or is_beginning else _compared(said)
         if self.times and self.times[-1] == at:
             before = self.values[-1]
             if before is not None and value is not None:
                 value = _sum_of(before, value)
-            else:
-                self.begins[-1] = point.start == point.time
-            self.values[-1] = value
+            self.values[-1] = before if value is None else value
             return
         self.times.append(at)
         self.values.append(value)
-        self.begins.append(point.start == point.time)
 
     def at(self, time: float, *, exactly: bool) -> Value | None:
         """What holds at *time*, or what is said just then."""
@@ -71,10 +72,6 @@ class Track:
         """What held last, up to *time*."""
         said = self.values[: bisect_right(self.times, time)]
         return next((each for each in reversed(said) if each is not None), None)
-
-    def begins_at(self, time: float) -> bool:
-        """Whether what is said at *time* is only that it begins then."""
-        return time in self.times and self.begins[self.times.index(time)]
 
 
 @dataclass(frozen=True)
@@ -148,9 +145,7 @@ def _of_series(
         before = theirs
         if ours is not None or theirs is None:
             last_words = _last_words(scenario)
-        if are_equal(theirs, ours) or (theirs is None and other.begins_at(time)):
-            continue
-        if is_zero:
+        if are_equal(theirs, ours) or is_zero:
             continue
         if ours is None and last_words and are_equal(theirs, other.last(time)):
             last_words -= 1
