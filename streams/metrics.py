@@ -38,6 +38,15 @@ class Metrics(Collector):
         return text
 
     def collect(self) -> Iterator[Metric]:
+        yield from self._of_tasks()
+        for counter in WORKER_METRICS:
+            family = declared(counter).empty()
+            family.add_metric((), counter.read(self._around))
+            yield family
+        yield from self._around.engine.distributions.collect()
+        yield from self._of_receivers()
+
+    def _of_tasks(self) -> Iterator[Metric]:
         engine = self._around.engine
         runners = [runner for runner in engine.runners.values() if runner.running]
         for metric in TASK_METRICS:
@@ -51,11 +60,9 @@ class Metrics(Collector):
                 for labels, value in split.read(engine, runner).items():
                     family.add_metric((*_labels(runner), *labels), value)
             yield family
-        for counter in WORKER_METRICS:
-            family = declared(counter).empty()
-            family.add_metric((), counter.read(self._around))
-            yield family
-        yield from engine.distributions.collect()
+
+    def _of_receivers(self) -> Iterator[Metric]:
+        """Yield what is told of those who are sent notifications, and of those who are metrics."""
         lanes = self._around.sender.statuses()
         for gauge in LANE_METRICS:
             family = declared(gauge).empty()

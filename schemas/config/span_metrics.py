@@ -16,6 +16,7 @@ from tailrace.schemas.config.scalars import Duration, Flag, Texts, Whole, at_lea
 from tailrace.schemas.config.section import Remark, Section
 from tailrace.schemas.config.wording import show
 from tailrace.schemas.durations import MILLISECOND, SECOND, Nanos
+from tailrace.schemas.prometheus.naming import label_name
 
 CUMULATIVE: Final = "AGGREGATION_TEMPORALITY_CUMULATIVE"
 DELTA: Final = "AGGREGATION_TEMPORALITY_DELTA"
@@ -148,9 +149,11 @@ class SpanMetricsConfig(Section):
     ] = CUMULATIVE
 
     def contradictions(self) -> Iterator[Remark]:
-        seen: dict[str, str] = {self.namespace: "namespace"}
+        seen: dict[str, str] = {label_name(self.namespace): "namespace"}
         for index, each in enumerate(self.roll_ups):
-            first = seen.setdefault(each.namespace, f"roll_ups[{index}].namespace")
+            # Names that differ in dots alone are one name in Prometheus.
+            name = label_name(each.namespace)
+            first = seen.setdefault(name, f"roll_ups[{index}].namespace")
             if first != f"roll_ups[{index}].namespace":
                 yield (
                     ("roll_ups", index, "namespace"),
