@@ -24,6 +24,7 @@ from tests.streams.interleavings import Log, interleaved
 from tests.streams.memory_log import MemoryLog
 
 PARTITIONS = 2
+TENANCY = TenancyConfig(resource_attribute="tenant.id")
 LONG_AFTER_MS = END_MS + 10**6
 """When all that the spans' partitions told has been joined or has expired."""
 
@@ -33,7 +34,7 @@ def spans_builder(settings: ServiceGraphSettings, number: int) -> Build:
 
     def build(store: PartitionStore) -> Task[SpanBatch]:
         logic = ServiceGraphLogic(settings, store, ROLLUPS, f"service_graph-{number}")
-        codec = Codec(settings, 32 << 20, TenancyConfig())
+        codec = Codec(settings, 32 << 20, TENANCY)
         return Task(TaskId("spans", number), store, codec, {agent.NAME: logic}, no_letter)
 
     return build

@@ -195,6 +195,15 @@ def test_a_consumer_that_links_to_others_is_told_of_by_these_alone_where_it_has_
     assert lacking(other) == {("mail", "client", "link_expired"): 1}
 
 
+def test_links_to_spans_of_another_tenant_lead_nowhere() -> None:
+    acme, beta = ({"tenant.id": name} for name in ("acme", "beta"))
+    assert ("shop", "mail", "messaging_system") not in both(
+        SENT.but(resource=acme), TAKEN.but(resource=beta)
+    )
+    _, found = stages(Sent(0, (SENT.but(resource=acme), TAKEN.but(resource=acme))))
+    assert {edge[:3] for _, edge, _ in counted(found)} == {("acme", "shop", "mail")}
+
+
 def test_others_than_producers_and_consumers_are_met_by_no_link() -> None:
     assert both(SENT.but(kind=CLIENT), TAKEN.but(kind=SERVER)) == {
         ("shop", "unknown", "virtual_node"): 1,
