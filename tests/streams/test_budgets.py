@@ -122,7 +122,7 @@ HISTORIES = st.lists(
 KINDS = [(LIMITED, BURST), (SHARED, PARTITIONS), (FAIR, BURST + PARTITIONS * len(TEAMS))]
 
 
-@settings(max_examples=75, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(HISTORIES, st.sampled_from(KINDS))
 def test_whatever_happens_the_partitions_together_keep_to_the_budget(
     history: list[tuple[Any, ...]], kind: tuple[Any, int]

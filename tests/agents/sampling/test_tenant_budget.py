@@ -278,3 +278,13 @@ def test_while_parts_move_the_cluster_keeps_no_more_than_its_budget() -> None:
     total = sum(rates(members, 2, 60).values())
     assert total <= 100 + 100 / 58
     assert total > 80
+
+
+def test_a_part_that_becomes_smaller_holds_less_for_everybody() -> None:
+    budget = TenantBudget(TenantBudgetSettings(10, 80, {}))
+    for tenant in NAMES:
+        budget.take(tenant, 1, BEGIN_MS, nothing)
+    later = BEGIN_MS + 60_000
+    budget.allot(1, 4, later)
+    passed = sum(budget.take(tenant, 1, later, nothing) for tenant in NAMES for _ in range(80))
+    assert passed == 80 // 4
