@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from tailrace_loadtest.compare_metrics import connectors, golden, ours
+from tailrace_loadtest.compare_metrics import connectors, folders, golden, ours
 from tailrace_loadtest.compare_metrics.comparison import unknown
 from tailrace_loadtest.compare_metrics.differences import as_counted_here
 from tailrace_loadtest.compare_metrics.draws import scenarios as drawn
@@ -43,6 +43,10 @@ def main(
         Path | None,
         typer.Option(help="Where to write what comes of the scenario of each key, for tests."),
     ] = None,
+    shown: Annotated[
+        Path | None,
+        typer.Option("--folders", help="Where folders have spans: write what is shown of them."),
+    ] = None,
 ) -> None:
     """Give random spans and configs to a collector's connectors and to `simulate`; compare them."""
     try:
@@ -52,6 +56,9 @@ def main(
         raise typer.Exit(3) from None
     if keys is not None:
         _write_keys(program, keys)
+        return
+    if shown is not None:
+        folders.write(program, shown)
         return
     chosen = drawn(Random(seed), count, traces)
     report = compared(program, chosen)

@@ -15,7 +15,7 @@ import yaml
 from tailrace.schemas.config import parse
 from tailrace.schemas.config.service_graph import ServiceGraphConfig
 from tailrace.schemas.config.span_metrics import SpanMetricsConfig
-from tailrace_loadtest.compare_metrics import connectors, golden, ours, traffic
+from tailrace_loadtest.compare_metrics import connectors, folders, golden, ours, traffic
 from tailrace_loadtest.compare_metrics.came import arrivals_of, spans_of
 from tailrace_loadtest.compare_metrics.connectors import Answer
 from tailrace_loadtest.compare_metrics.differences import KNOWN, WRITTEN, as_counted_here
@@ -26,6 +26,7 @@ from tailrace_loadtest.compare_metrics.scenario import BEGIN_NS, Scenario, Seen,
 from tailrace_loadtest.compare_metrics.scenarios_graph import GRAPH
 from tailrace_loadtest.compare_metrics.scenarios_red import RED
 from tailrace_loadtest.compare_metrics.series import Difference, differences
+from tailrace_loadtest.files import json_line
 from tailrace_loadtest.go_modules import NoProgram
 
 MIGRATING = Path(__file__).parents[2] / "docs" / "migrating.md"
@@ -310,6 +311,22 @@ done < "$CONNECTORS_IN" > "$CONNECTORS_OUT"
     bad = Scenario("bad", {"span_metrics": {"namespace": "bad"}}, [], 60)
     found = connectors.answers(program, [good, bad, good])
     assert [each.error for each in found] == ["", "panic: no", ""]
+
+
+def test_what_is_shown_of_a_folder_is_written_without_help(tmp_path: Path) -> None:
+    program = tmp_path / "connectors.test"
+    program.write_text(
+        """#!/bin/sh
+printf '%s' '{"flushes": [], "exposition": "# HELP a\\n# TYPE a counter\\na 1"}' > $CONNECTORS_OUT
+"""
+    )
+    program.chmod(0o755)
+    folder = tmp_path / "equal" / "one"
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text("span_metrics: {}\n")
+    (folder / "input.jsonl").write_bytes(json_line(arrival(0.5, Seen()).value))
+    folders.write(program, tmp_path)
+    assert (folder / "collector.prom").read_text() == "# TYPE a counter\na 1\n"
 
 
 def test_without_go_it_is_said_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
