@@ -19,6 +19,7 @@ from aiokafka.structs import TopicPartition
 from tailrace.schemas import topics
 from tailrace.schemas.definitions import Definitions
 from tailrace.streams.batch import Batch
+from tailrace.streams.checkpoint_turns import may_begin
 from tailrace.streams.distributions import Distributions
 from tailrace.streams.ledger import InputBehind, KafkaLedger, Ledger, LedgerNames
 from tailrace.streams.runner import Runner
@@ -260,9 +261,12 @@ class Engine:
         """Commit early, and hold the partition back, when too much waits to be written."""
         limit = self.settings.checkpoint_bytes
         if runner.running and runner.task.between_batches and self.unwritten_bytes > limit:
-            runner.checkpoint_soon()
+            runners = (runner, *self.runners.values())
+            if may_begin(runner, runners):
+                runner.checkpoint_soon()
             if self.unwritten_bytes > 2 * limit:
-                await runner.checkpoint_done()
+                writing = (each for each in runners if each.checkpointing_bytes)
+                await next(writing, runner).checkpoint_done()
         await asyncio.sleep(0)
 
     @property
@@ -302,7 +306,8 @@ class Engine:
             except Exception as error:
                 runner.failed(error)
                 continue
-            if now - runner.last_checkpoint_at >= self._checkpoint_after_s(runner):
+            is_due = now - runner.last_checkpoint_at >= self._checkpoint_after_s(runner)
+            if is_due and may_begin(runner, self.runners.values()):
                 runner.checkpoint_soon()
         if now - self._watched_at >= _WATCH_S:
             self._watched_at = now

@@ -119,6 +119,8 @@ class Runner:
         self._attempted: dict[str, int] = {}
         """How far in each topic a batch has been tried since the task was built."""
         self._in_flight_bytes = 0
+        self.checkpointing_bytes = 0
+        """About how much the checkpoint that is under way writes; 0 if there is none."""
         self._takeover: asyncio.Task[None] | None = None
         self._checkpoint: asyncio.Task[None] | None = None
         self._recovery: asyncio.Task[None] | None = None
@@ -234,6 +236,7 @@ class Runner:
         if self._checkpoint is None and self.running and self.task.between_batches:
             self.last_checkpoint_at = self._monotonic()
             if self.task.has_news:
+                self.checkpointing_bytes = self.task.unwritten_bytes
                 self._checkpoint = asyncio.create_task(self._commit(self.task))
                 self._checkpoint.add_done_callback(self._checkpoint_ended)
 
@@ -246,7 +249,7 @@ class Runner:
         """Make room for the next one, even if this one was cancelled before its first step."""
         if self._checkpoint is checkpoint:
             self._checkpoint = None
-            self._in_flight_bytes = 0
+            self._in_flight_bytes = self.checkpointing_bytes = 0
 
     async def _commit(self, task: Task[Any]) -> None:
         if self._task is not task:
