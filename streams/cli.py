@@ -191,6 +191,22 @@ def check(
         raise typer.Exit(1)
 
 
+Arrivals = Annotated[
+    str,
+    typer.Option(
+        help="When messages come: at-once; event: at their latest span end; or a file with a"
+        " JSON array of seconds from the start, one for each message."
+    ),
+]
+Against = Annotated[
+    Path | None,
+    typer.Option(
+        help="Another config, or policies as `tailrace apply` takes them: what does each keep"
+        " of the same data, and why?"
+    ),
+]
+
+
 @app.command()
 def simulate(
     inputs: Annotated[
@@ -199,13 +215,7 @@ def simulate(
     ],
     out: Annotated[Path, typer.Option(file_okay=False, help="Directory for the results.")],
     config: ConfigFile = None,
-    arrivals: Annotated[
-        str,
-        typer.Option(
-            help="When messages come: at-once; event: at their latest span end; or a file with a"
-            " JSON array of seconds from the start, one for each message."
-        ),
-    ] = "at-once",
+    arrivals: Arrivals = "at-once",
     definitions: Annotated[
         list[Path] | None,
         typer.Option(
@@ -214,13 +224,7 @@ def simulate(
             help="Alerts, SLOs and policies of tail sampling, as `tailrace apply` takes them.",
         ),
     ] = None,
-    against: Annotated[
-        Path | None,
-        typer.Option(
-            help="Another config, or policies as `tailrace apply` takes them: what does each keep"
-            " of the same data, and why?"
-        ),
-    ] = None,
+    against: Against = None,
     flushes: Annotated[
         bool,
         typer.Option("--flushes", help="Write all that goes to the topic of metrics, too."),
@@ -246,17 +250,17 @@ def simulate(
     loaded = load(config)
     _warn(loaded.warnings)
     told = simulation.defined(loaded, definitions or ())
-    if against is not None:
-        from tailrace.streams import comparison
-
-        other = comparison.side(against, loaded, definitions or ())
-        _warn(() if other.config is loaded else other.config.warnings)
-        own = comparison.Side("the defaults" if config is None else config.name, loaded, told)
-        found = comparison.compare([own, other], inputs, arrivals, out)
-        typer.echo(json.dumps(found, indent=2)) if as_json else comparison.show(found)
+    if against is None:
+        summary = simulation.simulate(loaded, inputs, arrivals, out, told, flushes=flushes)
+        typer.echo(json.dumps(asdict(summary)) if as_json else summary.text(out))
         return
-    summary = simulation.simulate(loaded, inputs, arrivals, out, told, flushes=flushes)
-    typer.echo(json.dumps(asdict(summary)) if as_json else summary.text(out))
+    from tailrace.streams import comparison
+
+    other = comparison.side(against, loaded, definitions or ())
+    _warn(() if other.config is loaded else other.config.warnings)
+    own = comparison.Side("the defaults" if config is None else config.name, loaded, told)
+    found = comparison.compare([own, other], inputs, arrivals, out)
+    typer.echo(json.dumps(found, indent=2)) if as_json else comparison.show(found)
 
 
 def _warn(warnings: Iterable[object]) -> None:

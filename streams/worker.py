@@ -6,7 +6,8 @@ import asyncio
 import gc
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -93,18 +94,12 @@ async def work(config: WorkerConfig) -> None:
     server = await web.serve(config.web, engine, metrics, state)
     _calm_collector()
     try:
-        await exports.start()
-        if whole.stages:
-            await run(app, engine, stop)
-        else:
-            await _only_send(exports, engine, stop)
-    except (*FATAL, Stalled) as error:
-        raise EnvironmentFailed(str(error), "") from error
-    except KafkaError as error:
-        raise EnvironmentFailed(
-            f"Kafka failed: {type(error).__name__}: {error}",
-            "See whether the brokers answer, then start the worker again; nothing is lost.",
-        ) from error
+        with _for_people():
+            await exports.start()
+            if whole.stages:
+                await run(app, engine, stop)
+            else:
+                await _only_send(exports, engine, stop)
     finally:
         await server.cleanup()
         await exports.stop()
@@ -118,6 +113,20 @@ async def work(config: WorkerConfig) -> None:
             task.cancel()
     if interrupted.is_set():
         raise KeyboardInterrupt
+
+
+@contextmanager
+def _for_people() -> Iterator[None]:
+    """Let what no second try mends end the worker, with words for whoever runs it."""
+    try:
+        yield
+    except (*FATAL, Stalled) as error:
+        raise EnvironmentFailed(str(error), "") from error
+    except KafkaError as error:
+        raise EnvironmentFailed(
+            f"Kafka failed: {type(error).__name__}: {error}",
+            "See whether the brokers answer, then start the worker again; nothing is lost.",
+        ) from error
 
 
 async def _followed(config: WorkerConfig, kafka: Mapping[str, Any]) -> Follower:
