@@ -24,14 +24,14 @@ from tailrace.schemas.strings import AttributeValue, text_of
 HASH_DIGITS: Final = 16
 ID: Final = "{id}"
 _BREAKS: Final = re.compile(r"([/\s?&=:,;|()\[\]]+)")
-_UUID: Final = re.compile(
-    r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
-)
-_DIGITS: Final = re.compile(r"[0-9]+(?:[-._][0-9]+)*")
-_HEX: Final = re.compile(r"(?:0x)?(?=[0-9a-fA-F]*[0-9])[0-9a-fA-F]{8,}")
-_EMAIL: Final = re.compile(r"[^@]+@[^@]+\.[^@]+")
-_TOKEN: Final = re.compile(r"(?=[^0-9]*[0-9])(?=[^a-zA-Z]*[a-zA-Z])[A-Za-z0-9_\-+.]{20,}={0,2}")
-_ID_SHAPES: Final = (_DIGITS, _UUID, _HEX, _EMAIL, _TOKEN)
+_UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_DIGITS: Final = re.compile(r"[0-9]++(?:[-._][0-9]++)*+")
+_HEX: Final = re.compile(r"(?:0x)?[0-9a-fA-F]{8,}+")
+_TOKEN: Final = re.compile(r"[A-Za-z0-9_\-+.]{20,}+={0,2}")
+_LONGEST_WORD: Final = 1024
+"""A longer word is no identifier that anybody wrote by purpose; it is one all the same."""
+_KNOWN_NAMES: Final = 20_000
+"""With more names of attributes the rules for them are worked out again."""
 
 _Change = Callable[[str], str]
 
@@ -101,6 +101,8 @@ class LabelRules:
     def _rule(self, name: str) -> _Rule:
         rule = self._known.get(name)
         if rule is None:
+            if len(self._known) >= _KNOWN_NAMES:
+                self._known.clear()  # names come from users, and never end
             rule = self._known[name] = self._made(name)
         return rule
 
@@ -138,10 +140,29 @@ def with_ids(text: str) -> str:
     Words stand between slashes, blanks and the like. Identifiers are numbers, UUIDs, eight hex
     digits or more, mail addresses, and long words with letters and digits.
     """
-    words = _BREAKS.split(text)
-    return "".join(
-        ID if any(shape.fullmatch(word) for shape in _ID_SHAPES) else word for word in words
+    return "".join(ID if _is_id(word) else word for word in _BREAKS.split(text))
+
+
+def _is_id(word: str) -> bool:
+    """Return whether *word* looks like an identifier, in time linear in its length."""
+    if len(word) > _LONGEST_WORD:
+        return True
+    has_digits = any(each.isdigit() for each in word)
+    if not has_digits:
+        return _is_mail_address(word)
+    return bool(
+        _DIGITS.fullmatch(word)
+        or _UUID.fullmatch(word)
+        or _HEX.fullmatch(word)
+        or (_TOKEN.fullmatch(word) and any(each.isalpha() for each in word))
+        or _is_mail_address(word)
     )
+
+
+def _is_mail_address(word: str) -> bool:
+    name, at, domain = word.partition("@")
+    host, dot, top = domain.rpartition(".")
+    return bool(name and at and host and dot and top) and "@" not in domain
 
 
 def _changes(template: Template) -> list[_Change]:
