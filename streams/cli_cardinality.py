@@ -52,7 +52,7 @@ def cardinality(
     if not reports:
         console.print("No series were written at the last two flushes.")
     for report in reports:
-        console.print(_headline(report))
+        console.print(_headline(report), markup=False, highlight=False)
         console.print(_table(report, top))
     if unreadable:
         console.print(f"{unreadable:,} records are no OTLP metrics, and were left out.")

@@ -35,6 +35,8 @@ _ALWAYS: Final = (SERVICE, TENANT, "span.kind", "status.code", OVERFLOW)
 """Labels with few values by nature, or by which limits are counted."""
 _TOP: Final = 10
 _WATCHED: Final = 4 * _TOP
+_LONGEST_TOLD: Final = 200
+"""Characters of a refused value that are told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +156,7 @@ class SeriesAdmission:
         text = text_of(shown)
         if text in values or len(values) - (OTHER in values) < most:
             return shown
-        self._blamed.setdefault((service, name), _Refused()).add(text)
+        self._blamed.setdefault((service, name), _Refused()).add(text[:_LONGEST_TOLD])
         return OTHER
 
     def _within(self, series: RedSeries, service: Service, alive: _Alive) -> bytes | None:
@@ -197,6 +199,8 @@ class SeriesAdmission:
             self._count_label(alive, name, text_of(value), change)
         if not alive.series:
             del self._services[service]
+            for blamed in [each for each in self._blamed if each[0] == service]:
+                del self._blamed[blamed]
 
     def _count_label(self, alive: _Alive, name: str, text: str, change: int) -> None:
         if name in self._limits.learned:
@@ -224,7 +228,8 @@ class SeriesAdmission:
 
 
 def _is_overflow(labels: Attributes) -> bool:
-    return any(name == OVERFLOW for name, _ in labels)
+    """Return whether a series stands for others: users may call a label of theirs the same."""
+    return [pair for pair in labels if pair[0] != TENANT] == [(OVERFLOW, True)]
 
 
 def _service(resource: bytes, labels: Attributes) -> Service:

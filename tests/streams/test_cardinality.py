@@ -77,14 +77,15 @@ async def test_the_command_says_which_label_is_to_blame(
     broker: EmbeddedBroker, tmp_path: Path
 ) -> None:
     config = config_on(broker)
-    await send(broker, config, [(0, written(*[{"user": f"u{each}"} for each in range(30)]), 1)])
+    users = [{"user": f"[/u{each}]"} for each in range(30)]
+    await send(broker, config, [(0, written(*users, service="[/x] web"), 1)])
     path = tmp_path / "tailrace.json"
     path.write_text(json.dumps({"output": {"metrics": config.output.metrics}}))
     arguments = ["cardinality", "-c", str(path), "--bootstrap", broker.bootstrap]
     invoke = CliRunner().invoke
     said = await asyncio.to_thread(invoke, app, [*arguments, "--top", "1"])
     assert said.exit_code == 0, said.output
-    assert "calls: 30 series" in said.output
+    assert "calls: 30 series; most of [/x] web 30" in said.output
     assert "user" in said.output
     as_json = await asyncio.to_thread(invoke, app, [*arguments, "--json"])
     [metric] = json.loads(as_json.output)

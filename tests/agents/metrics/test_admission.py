@@ -102,6 +102,26 @@ def test_who_is_to_blame_is_told_with_tenant_label_and_top_values() -> None:
     assert blame.top == (("bob", 3), ("cyd", 1))
 
 
+def test_who_is_gone_is_blamed_for_nothing() -> None:
+    alive = Alive(Limits(labels={"user": 1}))
+    for user in ("ann", "bob" * 1000):
+        alive.add(key("cart", user=user))
+    [blame] = alive.admission.blamed
+    assert len(blame.top[0][0]) == 200
+    for each in list(alive.keys):
+        alive.remove(each)
+    assert not alive.admission.blamed
+
+
+def test_a_label_of_a_user_that_is_called_as_the_overflow_is_no_way_round_a_limit() -> None:
+    alive = Alive(Limits(service_series=2))
+    for number in range(5):
+        labels = [("otel.metric.overflow", True), ("user", f"u{number}")]
+        resource = encoded_resource({"service.name": "cart", "pod": "a"})
+        alive.add(RedSeries(resource, encoded_attributes(labels)).key())
+    assert len(alive.keys) == 3
+
+
 def test_kinds_and_statuses_are_not_limited() -> None:
     alive = Alive(Limits(values=1))
     for kind in ("SPAN_KIND_SERVER", "SPAN_KIND_CLIENT"):
