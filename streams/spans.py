@@ -202,6 +202,8 @@ class SpanTasks:
         )
         stand = Policies(self._standing, self._built)
         exemplars = self._exemplars(store) if self._has_exemplars else None
+        if exemplars is None and store.get(_EXEMPLARS) is not None:
+            store.delete(_EXEMPLARS)  # of another config; it would be told much too late
         return SamplingLogic(sampler, self._outputs, keeps, stand, control, exemplars)
 
     @property

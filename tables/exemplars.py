@@ -1,7 +1,7 @@
 """Exemplars: spans of kept traces, on their way to the series that counted them.
 
 The sampler offers what it keeps, when it has decided; a few traces of each interval are taken, the
-first of each policy, because one error tells more than a second trace by chance. Laws:
+first of each policy of each tenant, because one error tells more than a second trace by chance. Laws:
 
 - Only spans of traces that were kept are exemplars.
 - What is taken, and in which order, is a function of the decisions with their times; never of how
@@ -27,7 +27,7 @@ from tailrace.tables.interval_source import RollupTopic
 from tailrace.tables.store import PartitionStore
 
 TRACES: Final = 8
-"""Of an interval, one of each policy; all of them are decoded once more, which costs."""
+"""Of an interval, one of each tenant and policy; all of them are decoded once more, which costs."""
 TRACE_BYTES: Final = 64 << 10
 """A larger trace is no example."""
 A_SERIES: Final = 2
@@ -75,7 +75,7 @@ class Exemplars:
         self._topic = topic
         self._describe = describe
         self._place = place
-        # By the number of the interval, and the policy.
+        # By the number of the interval, and the tenant with the policy.
         self._taken: dict[int, dict[str, _Taken]] = {}
         self._stored = b""
 
@@ -85,8 +85,9 @@ class Exemplars:
         *raw* are its fragments.
         """
         taken = self._taken.setdefault(at_ms // self._topic.interval_ms, {})
-        if policy not in taken and len(taken) < TRACES and sum(map(len, raw)) <= TRACE_BYTES:
-            taken[policy] = _Taken(tenant, raw)
+        whose = f"{tenant}\0{policy}"
+        if whose not in taken and len(taken) < TRACES and sum(map(len, raw)) <= TRACE_BYTES:
+            taken[whose] = _Taken(tenant, raw)
 
     def tell(self, now_ms: int, outbox: Outbox) -> None:
         """Send what was taken in intervals that are over at *now_ms*, in order."""

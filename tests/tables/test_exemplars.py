@@ -94,6 +94,14 @@ def test_one_trace_of_each_policy_is_taken_in_an_interval() -> None:
     ]
 
 
+def test_a_policy_of_one_tenant_is_in_no_others_way() -> None:
+    partition = Partition()
+    for tenant, raw in (("acme", b"a"), ("beta", b"b"), ("acme", b"c")):
+        partition.exemplars.offer("errors", 1000, tenant, [raw])
+    partition.exemplars.tell(2000, partition.outbox)
+    assert [key for _, key, _ in partition.told] == [b"a", b"b"]
+
+
 def test_there_is_room_for_so_many_traces_an_interval() -> None:
     partition = Partition()
     for number in range(TRACES + 3):
