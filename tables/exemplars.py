@@ -1,7 +1,8 @@
 """Exemplars: spans of kept traces, on their way to the series that counted them.
 
 The sampler offers what it keeps, when it has decided; a few traces of each interval are taken, the
-first of each policy of each tenant, because one error tells more than a second trace by chance. Laws:
+first of each policy of each tenant, because one error tells more than a second trace by chance.
+Laws:
 
 - Only spans of traces that were kept are exemplars.
 - What is taken, and in which order, is a function of the decisions with their times; never of how
