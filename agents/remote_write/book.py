@@ -111,7 +111,14 @@ class Book:
         return self._infos[key]
 
     def metric(self, target: bytes, scope: bytes, kind: naming.Kind, metric: Any) -> Metric:
-        """Return what *metric* of a resource and a scope is; ValueError if it can have no name."""
+        """Return what *metric* of a resource and a scope is; ValueError if it can have no name.
+
+        UnicodeError, which is one, if what it says of itself is no UTF-8.
+        """
+        if not all(
+            isinstance(each, str) for each in (metric.name, metric.unit, metric.description)
+        ):
+            raise UnicodeError("its name, unit or description is no UTF-8")  # read as bytes, then
         key = target, scope, kind, metric.name, metric.unit
         known = self._metrics.get(key)
         if known is None:

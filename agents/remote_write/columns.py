@@ -46,7 +46,21 @@ class Columns:
         self._infos: dict[int, tuple[Stream, int, bool]] = {}
 
     def read(self, request: Any) -> None:
-        """Add all points of *request*; what cannot be is counted in `refused`."""
+        """Add all points of *request*; what cannot be is counted in `refused`.
+
+        None of them if an exception says that it cannot be read.
+        """
+        columns = self.series, self.values, self.points, self.natives
+        lengths, refused = [len(each) for each in columns], self.refused.copy()
+        try:
+            self._read(request)
+        except Exception:
+            for column, length in zip(columns, lengths, strict=True):
+                del column[length:]  # type: ignore[attr-defined]  # of arrays and a list
+            self.refused = refused
+            raise
+
+    def _read(self, request: Any) -> None:
         for block in request.resource_metrics:
             resource, times = b"".join(block.resource), [0, 0]
             for scope_block in block.scope_metrics:
@@ -96,6 +110,9 @@ class Columns:
             return
         try:
             known = self._book.metric(resource, scope, kind, metric)
+        except UnicodeError:
+            self.refused["malformed"] += len(body.data_points)
+            return
         except ValueError:
             self.refused["no_name"] += len(body.data_points)
             return

@@ -44,7 +44,10 @@ class Translation:
         return Book(self._form, self._relabel, self._config.external_labels, utf8=is_utf8)
 
     def translate(self, records: Sequence[Record]) -> Translated:
-        """Return the requests of *records*, which belong together, in rounds."""
+        """Return the requests of *records*, which belong together, in rounds.
+
+        A record that cannot be read is a dead letter, whatever is wrong: the next would be its end.
+        """
         columns = Columns(self._book, exemplars=self._config.send_exemplars)
         letters: list[DeadLetter] = []
         for row, record in enumerate(records):
@@ -52,7 +55,7 @@ class Translation:
             refused = columns.refused.copy()
             try:
                 columns.read(parse_columns(value))
-            except ValueError:
+            except Exception:
                 letters.append(DeadLetter(row, MALFORMED, value, whole=True))
                 continue
             letters += (
