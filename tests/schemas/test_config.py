@@ -73,6 +73,7 @@ tail_sampling:
   keep_linked: 1m
   routes: [{topic: interesting, policies: slow}, {topic: random, kept: by_chance}]
   dry_run: true
+  tenant_budgets: {spans_per_second: 500, burst_capacity: 900, weights: {acme: 2.5}}
   policies_file: policies.yaml
   rules: [{name: rest, sampler: {type: deterministic, sample_rate: 10}}]
   policies:
@@ -109,7 +110,7 @@ span_metrics:
   metrics_expiration: 1h
   series_expiration: 5m
   aggregation_cardinality_limit: 100
-  aggregation_temporality: AGGREGATION_TEMPORALITY_DELTA
+  aggregation_temporality: AGGREGATION_TEMPORALITY_CUMULATIVE
 service_graph:
   enabled: false
   store: {ttl: 10s, max_items: 1e4}
@@ -118,6 +119,20 @@ service_graph:
   virtual_node_peer_attributes: [server.address]
   database_name_attributes: [db.namespace]
   metrics_flush_interval: 30s
+  links: {enabled: false, wait: 45s, max_items: 9}
+  exponential_histogram_max_size: 0
+  virtual_node_extra_label: true
+  metrics_timestamp_offset: 2s
+  series_expiration: 1h
+metric_labels:
+  allow: [region]
+  drop: [user.*]
+  hash: [session.id]
+  hash_key: "${TOKEN}"
+  templates: [{attribute: http.route, replace: [{regex: "a+", with: b}], ids: true}]
+  learn: [url.path]
+  limits: {series: 10, values: 20, labels: {http.route: 30}}
+naming: tempo
 slos: [{name: pay, objective: 99.9, sli: {availability: {of: {service: pay}}}}]
 alerts: [{name: errors, where: {status: error}, when: "> 5", labels: {owner: us}}]
 notify:
@@ -145,6 +160,7 @@ def test_every_key_has_its_effect() -> None:
     }
     dumped = config.model_dump(by_alias=True)
     assert dumped.pop("web")["token"].get_secret_value() == "s3cret"
+    assert dumped["metric_labels"].pop("hash_key").get_secret_value() == "s3cret"
     for name in ("alerts", "slos"):
         dumped.pop(name)
     for name in ("contact_points", "policies", "silences"):
@@ -224,6 +240,11 @@ def test_every_key_has_its_effect() -> None:
                 {"topic": "random", "policies": (), "kept": "by_chance"},
             ),
             "dry_run": True,
+            "tenant_budgets": {
+                "spans_per_second": 500,
+                "burst_capacity": 900,
+                "weights": {"acme": 2.5},
+            },
             "policies_file": Path("policies.yaml"),
         },
         "span_metrics": {
@@ -255,7 +276,7 @@ def test_every_key_has_its_effect() -> None:
             "metrics_expiration": 3600 * SECOND,
             "series_expiration": 300 * SECOND,
             "aggregation_cardinality_limit": 100,
-            "aggregation_temporality": "AGGREGATION_TEMPORALITY_DELTA",
+            "aggregation_temporality": "AGGREGATION_TEMPORALITY_CUMULATIVE",
         },
         "tenancy": {"resource_attribute": "tenant.id", "header": "x-tenant"},
         "service_graph": {
@@ -266,7 +287,27 @@ def test_every_key_has_its_effect() -> None:
             "virtual_node_peer_attributes": ("server.address",),
             "database_name_attributes": ("db.namespace",),
             "metrics_flush_interval": 30 * SECOND,
+            "links": {"enabled": False, "wait": 45 * SECOND, "max_items": 9},
+            "exponential_histogram_max_size": 0,
+            "virtual_node_extra_label": True,
+            "metrics_timestamp_offset": 2 * SECOND,
+            "series_expiration": 3600 * SECOND,
         },
+        "metric_labels": {
+            "allow": ("region",),
+            "drop": ("user.*",),
+            "hash": ("session.id",),
+            "templates": (
+                {
+                    "attribute": "http.route",
+                    "replace": ({"regex": "a+", "with": "b"},),
+                    "ids": True,
+                },
+            ),
+            "learn": ("url.path",),
+            "limits": {"series": 10, "values": 20, "labels": {"http.route": 30}},
+        },
+        "naming": "tempo",
         "notify": {
             "allow_targets": ("hooks.example.com",),
             "allow_secrets": ("env:HOOK_*",),
