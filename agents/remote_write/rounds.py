@@ -43,7 +43,10 @@ class _Samples(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """Samples of different series, and histograms of others. `last`: its latest time, in ms."""
+    """Samples of different series, and histograms of others. `last`: its latest time, in ms.
+
+    `exemplars`: of the series that are in no later round.
+    """
 
     samples: _Samples
     natives: Sequence[tuple[int, int, int, Native]]
@@ -106,18 +109,31 @@ def rounds(book: Book, columns: Columns) -> list[Round]:
     natives = _native_rounds(columns)
     count = max(len(natives), int(ranks.max()) + 1 if len(ranks) else 0)
     found = []
-    for number in range(count):
+    exemplars: dict[int, Sequence[Exemplar]] = dict(columns.exemplars)
+    for number in reversed(range(count)):
         mine = samples if count == 1 else samples.of(ranks == number)
         theirs = natives[number] if number < len(natives) else []
-        is_last = number == count - 1
+        told = _exemplars_of(mine, theirs, exemplars)
         times = [
             *(at for _, at, _, _ in theirs),
             *([int(mine.times.max())] if len(mine.times) else []),
         ]
-        found.append(
-            Round(mine, theirs, columns.exemplars if is_last else {}, max(times, default=0))
-        )
-    return found
+        found.append(Round(mine, theirs, told, max(times, default=0)))
+    return found[::-1]
+
+
+def _exemplars_of(
+    samples: _Samples,
+    natives: Sequence[tuple[int, int, int, Native]],
+    exemplars: dict[int, Sequence[Exemplar]],
+) -> Mapping[int, Sequence[Exemplar]]:
+    """Take from *exemplars* those of the series of a round; rounds are asked from the last on."""
+    if not exemplars:
+        return {}
+    ours = np.fromiter(exemplars, np.int64)
+    numbers = set(ours[np.isin(ours, samples.series)].tolist())
+    numbers.update(number for number, *_ in natives if number in exemplars)
+    return {number: exemplars.pop(number) for number in sorted(numbers)}
 
 
 def _samples(columns: Columns) -> _Samples:
