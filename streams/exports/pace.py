@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
+
+_MOST_STEPS: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +23,11 @@ class Backoff:
 
     def wait_s(self, attempts: int, draw: float) -> float:
         """Return the wait after so many *attempts*; *draw* is in [0, 1)."""
-        grown = self.shortest_s * self.factor ** min(attempts - 1, 60)
+        grown = self.shortest_s
+        for _ in range(min(attempts - 1, _MOST_STEPS)):
+            if grown >= self.longest_s:  # what is beyond it may be too large for a number
+                break
+            grown *= self.factor
         return min(self.longest_s, grown) * (1 - self.spread * draw)
 
 

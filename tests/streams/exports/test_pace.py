@@ -23,3 +23,8 @@ def test_a_gate_is_closed_for_all_until_the_latest_time_that_was_asked_for() -> 
     assert gate.wait_s == 1
     now += 2
     assert gate.wait_s == 0
+
+
+def test_a_wait_that_grows_fast_stays_at_the_longest_for_ever() -> None:
+    backoff = Backoff(5.0, 30.0, 200_000)
+    assert [backoff.wait_s(attempts, 0.0) for attempts in (1, 2, 61, 10**6)] == [5, 30, 30, 30]
