@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 import structlog
@@ -26,8 +26,6 @@ from tailrace.streams.exports.pace import Backoff, Gate
 log = structlog.get_logger()
 
 Judge: TypeAlias = Callable[[Reply, Request], Verdict]
-_SPLITS: Final = 64
-"""How often what was refused is halved to find what is bad in it, at the most."""
 _TELL_EVERY_S: Final = 10.0
 _TELL_AFTER: Final = 5
 """Attempts after which what is tried again is logged, once."""
@@ -43,11 +41,6 @@ class RefusedRequest:
 
     request: Request
     words: str
-
-
-@dataclass(slots=True)
-class _Splits:
-    left: int = field(default=_SPLITS)
 
 
 class Sender:
@@ -103,14 +96,16 @@ class Sender:
     async def _deliver(self, request: Request, refused: list[RefusedRequest]) -> None:
         self._figures.underway += 1
         try:
-            await self._settle(request, refused, _Splits())
+            refused += await self._settle(request)
         finally:
             self._figures.underway -= 1
             self._shards.release()
 
-    async def _settle(
-        self, request: Request, refused: list[RefusedRequest], splits: _Splits
-    ) -> None:
+    async def _settle(self, request: Request) -> list[RefusedRequest]:
+        """Return what of *request* is refused: nothing that the receiver would take by itself.
+
+        What is refused is halved until it is taken or cannot be; what is bad all through is whole.
+        """
         counts = self._figures.counts
         verdict = await self._persist(request)
         if isinstance(verdict, Taken):
@@ -118,16 +113,16 @@ class Sender:
             if verdict.rejected:
                 counts["rejected"] += verdict.rejected
                 self._tell(verdict.words)
-            return
-        parts = request.halves() if verdict.may_split and splits.left else None
+            return []
+        parts = request.halves() if verdict.may_split else None
         if parts is None:
             counts["refused"] += request.samples
             self._tell(verdict.words)
-            refused.append(RefusedRequest(request, verdict.words))
-            return
-        splits.left -= 1
-        for part in parts:
-            await self._settle(part, refused, splits)
+            return [RefusedRequest(request, verdict.words)]
+        found = [each for part in parts for each in await self._settle(part)]
+        if [id(each.request) for each in found] == [*map(id, parts)]:
+            return [RefusedRequest(request, found[0].words)]
+        return found
 
     def _tell(self, words: str) -> None:
         """Log that samples are lost to a receiver, now and then."""
