@@ -81,7 +81,8 @@ class Book:
         self._metrics: dict[tuple[Any, ...], Metric] = {}
         self._numbers: dict[Pairs, int] = {}
         self._owners: list[int] = []
-        self._streams = 0
+        self.streams = 0
+        """How many there are, with those whose series are all left out."""
         self._infos: dict[tuple[str, str], Stream] = {}
         self.series: list[Series] = []
         self.shared: set[int] = set()
@@ -154,7 +155,7 @@ class Book:
     def _stream(
         self, series: Iterable[tuple[str, dict[str, str]]], metadata: Metadata, is_gauge: bool
     ) -> Stream:
-        number, self._streams = self._streams, self._streams + 1
+        number, self.streams = self.streams, self.streams + 1
         found = array("q")
         for name, labels in series:
             pairs = self._final(name, labels)

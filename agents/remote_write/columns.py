@@ -43,6 +43,8 @@ class Columns:
         """Series, stream, time, start and histogram."""
         self.exemplars: dict[int, list[Exemplar]] = {}
         self.refused: Counter[str] = Counter()
+        self.met = 0
+        """Points that were read, also of what is left out: no fewer than the streams in use."""
         self._infos: dict[int, tuple[Stream, int, bool]] = {}
 
     def read(self, request: Any) -> None:
@@ -128,6 +130,7 @@ class Columns:
             if refused:
                 self.refused[refused] += 1
                 continue
+            self.met += 1
             times[0] = max(times[0], at)
             times[1] |= not is_stale
 

@@ -122,6 +122,15 @@ def rounds(book: Book, columns: Columns) -> list[Round]:
     return found[::-1]
 
 
+def distinct(found: Sequence[Round]) -> int:
+    """Return of how many series the rounds *found* are."""
+    if not found:
+        return 0
+    series = [each.samples.series for each in found]
+    natives = {number for each in found for number, *_ in each.natives}
+    return len(np.unique(np.concatenate(series))) + len(natives)
+
+
 def _exemplars_of(
     samples: _Samples,
     natives: Sequence[tuple[int, int, int, Native]],

@@ -13,7 +13,7 @@ import cramjam
 from tailrace.agents.remote_write.book import Book
 from tailrace.agents.remote_write.columns import Columns
 from tailrace.agents.remote_write.relabelling import Relabelling
-from tailrace.agents.remote_write.rounds import Round, rounds
+from tailrace.agents.remote_write.rounds import Round, distinct, rounds
 from tailrace.schemas.config.remote_write import WRITE_2, RemoteWriteConfig
 from tailrace.schemas.exports import Request, Translated
 from tailrace.schemas.otlp.metric_columns import parse_columns
@@ -21,7 +21,7 @@ from tailrace.schemas.prometheus.remote_write import Batch, Format1, Format2
 from tailrace.schemas.records import DeadLetter, Record
 
 _SPARE: Final = 100_000
-"""Series that are remembered beside twice those in use."""
+"""Series and streams that are remembered beside twice those in use."""
 MALFORMED: Final = "malformed"
 
 
@@ -35,13 +35,14 @@ class Translation:
     def __init__(self, config: RemoteWriteConfig) -> None:
         self._config = config
         self.message = config.protobuf_message
-        self._form: Format1 | Format2 = Format2() if self.message == WRITE_2 else Format1()
         self._relabel = Relabelling(config.write_relabel_configs)
-        self._book = self._new_book()
+        self._begin()
 
-    def _new_book(self) -> Book:
+    def _begin(self) -> None:
+        """Know nothing: neither series nor the texts that they are made of."""
         is_utf8 = self._config.translation_strategy == "NoUTF8EscapingWithSuffixes"
-        return Book(self._form, self._relabel, self._config.external_labels, utf8=is_utf8)
+        self._form: Format1 | Format2 = Format2() if self.message == WRITE_2 else Format1()
+        self._book = Book(self._form, self._relabel, self._config.external_labels, utf8=is_utf8)
 
     def translate(self, records: Sequence[Record]) -> Translated:
         """Return the requests of *records*, which belong together, in rounds.
@@ -65,13 +66,14 @@ class Translation:
         found = rounds(self._book, columns)
         made = [partial(self._requests, self._book, each) for each in found]
         refused = Counter({reason: count for reason, count in columns.refused.items() if count})
-        self._forget(sum(map(len, found[-1:])))
+        self._forget(distinct(found), columns.met)
         return Translated(made, letters, refused, max((each.last for each in found), default=0))
 
-    def _forget(self, in_use: int) -> None:
-        """Begin a new book when most series of this one have ended."""
-        if len(self._book.series) > 2 * in_use + _SPARE:
-            self._book = self._new_book()
+    def _forget(self, series: int, streams: int) -> None:
+        """Begin anew when most of what is known has ended: all but *series* and *streams*."""
+        known = self._book
+        if len(known.series) > 2 * series + _SPARE or known.streams > 2 * streams + _SPARE:
+            self._begin()
 
     def _requests(self, book: Book, round_: Round) -> Iterator[Request]:
         wants_metadata = self.message != WRITE_2 and self._config.metadata_config.send
