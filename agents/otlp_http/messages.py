@@ -35,7 +35,8 @@ _MALFORMED: Final = "malformed"
 _LEVEL: Final = 1
 """Of compression: the smallest, which is fast; more saves little of protobuf."""
 _PROTOBUF: Final = "application/x-protobuf"
-_NOT_OF_THE_MESSAGE: Final = frozenset((401, 403, 407, 408, 425, 429))
+_NOT_OF_THE_MESSAGE: Final = frozenset((401, 403, 404, 405, 407, 408, 425, 429))
+"""What is wrong is where we ask, who we are, or the moment."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,8 @@ _WRITTEN: Final = (
     "x-prometheus-remote-write-samples-written",
     "x-prometheus-remote-write-histograms-written",
 )
-_NOT_OF_THE_SAMPLES: Final = frozenset((401, 403, 407, 408, 425, 429))
-"""What is wrong is who we are, or the moment: the samples are good."""
+_NOT_OF_THE_SAMPLES: Final = frozenset((401, 403, 404, 405, 407, 408, 425, 429))
+"""What is wrong is where we ask, who we are, or the moment: the samples are good."""
 _MAY_SPLIT: Final = frozenset((400, 409, 413, 422))
 """Some sample is bad, or all together are too large."""
 UNKNOWN_FORMAT: Final = 415

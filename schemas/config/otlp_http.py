@@ -7,6 +7,7 @@ some time, and a request has been tried for long enough; here Kafka keeps what w
 import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Final, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field
 
@@ -19,6 +20,8 @@ _RESERVED: Final = (
     "content-encoding", "content-length", "content-type", "host", "user-agent",
 )  # fmt: skip
 _CONNECTION: Final = "is not known here; remove it"
+_METRICS: Final = "/v1/metrics"
+"""Where metrics go, below an endpoint."""
 
 
 class ExporterTlsConfig(Section):
@@ -110,12 +113,19 @@ class OtlpHttpConfig(Section):
     def contradictions(self) -> Iterator[Remark]:
         if self.endpoint is None and self.metrics_endpoint is None:
             yield (), "needs endpoint or metrics_endpoint"
+        path = urlsplit(self.endpoint or "").path.rstrip("/")
+        if self.metrics_endpoint is None and path.endswith(_METRICS):
+            yield (
+                ("endpoint",),
+                f"ends in {_METRICS}, which would be put behind it once more; write it as "
+                f"metrics_endpoint",
+            )
         yield from ambiguous(self, _RESERVED)
 
     @property
     def url(self) -> str:
         """Where metrics go."""
-        return self.metrics_endpoint or f"{(self.endpoint or '').rstrip('/')}/v1/metrics"
+        return self.metrics_endpoint or f"{(self.endpoint or '').rstrip('/')}{_METRICS}"
 
     @property
     def receiver(self) -> str:

@@ -144,9 +144,10 @@ def named_once(value: tuple[Any, ...]) -> tuple[Any, ...]:
     """What was sent is known by a receiver's name, so each has one of its own."""
     first: dict[str, int] = {}
     for index, each in enumerate(value):
-        if first.setdefault(each.receiver, index) != index:
-            raise ValueError(
-                f"has {show(each.receiver)} twice, at [{first[each.receiver]}] and [{index}]; "
-                f"give each its own name"
-            )
+        before = first.setdefault(each.receiver, index)
+        if before != index:
+            places = f"twice, at [{before}] and [{index}]"
+            if not each.name and not value[before].name and each.url == value[before].url:
+                raise ValueError(f"has the same url {places}; give one a name")
+            raise ValueError(f"has {show(each.receiver)} {places}; give each its own name")
     return value

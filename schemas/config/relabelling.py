@@ -33,6 +33,7 @@ _REFERENCE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 
 
 def _expression(pattern: str) -> str:
+    regex(pattern)  # first as it is written, so that messages show it so
     regex(anchored(pattern))
     return pattern
 

@@ -7,6 +7,7 @@ replaces it.
 import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Final, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field
 
@@ -147,6 +148,10 @@ class RemoteWriteConfig(Section):
         yield from ambiguous(self, _RESERVED)
         if "__name__" in self.external_labels:
             yield ("external_labels", "__name__"), "is the name of a metric; remove it"
+
+    def cautions(self) -> Iterator[Remark]:
+        if urlsplit(self.url).path in ("", "/"):
+            yield ("url",), "has no path; Prometheus takes samples at /api/v1/write"
 
     @property
     def receiver(self) -> str:

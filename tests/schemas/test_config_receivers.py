@@ -31,6 +31,24 @@ WRONG = {
         "remote_write: [{url: http://a/x, name: a}, {url: http://b/x, name: a}]",
         'remote_write has "a" twice, at [0] and [1]; give each its own name',
     ),
+    "one receiver without a name twice": (
+        "remote_write: [{url: http://a/x}, {url: http://b/x}, {url: http://a/x}]",
+        "remote_write has the same url twice, at [0] and [2]; give one a name",
+    ),
+    "one endpoint twice, spelled in two ways": (
+        "otlp_http: [{endpoint: http://a/}, {metrics_endpoint: http://a/v1/metrics}]",
+        "otlp_http has the same url twice, at [0] and [1]; give one a name",
+    ),
+    "a rule whose expression is none": (
+        WRITE.format("write_relabel_configs: [{action: drop, regex: 'a('}]"),
+        'remote_write[0].write_relabel_configs[0].regex is "a(", which is not an RE2 expression: '
+        "missing ): a(",
+    ),
+    "where metrics go as the endpoint": (
+        "otlp_http: [{endpoint: https://collector:4318/v1/metrics/}]",
+        "otlp_http[0].endpoint ends in /v1/metrics, which would be put behind it once more; write "
+        "it as metrics_endpoint",
+    ),
     "two ways to say who we are": (
         WRITE.format("sigv4: {region: eu}, authorization: {credentials_file: /x}"),
         "remote_write[0] has authorization and sigv4; a receiver takes us for one, so give one",
@@ -120,6 +138,20 @@ def test_a_receiver_without_a_name_is_known_by_where_it_is() -> None:
     )
     assert len(one.receiver) == 6
     assert one.receiver != other.receiver
+
+
+def test_an_endpoint_that_is_not_used_may_be_any() -> None:
+    whole = "https://collector:4318/v1/metrics"
+    text = f"otlp_http: [{{endpoint: '{whole}', metrics_endpoint: '{whole}'}}]"
+    assert parse(text, "test.yaml", {}).otlp_http[0].url == whole
+
+
+@pytest.mark.parametrize("url", ["http://prometheus:9090", "http://prometheus:9090/"])
+def test_a_receiver_of_remote_write_without_a_path_is_warned_of(url: str) -> None:
+    [warning] = parse(f"remote_write: [{{url: '{url}'}}]", "test.yaml", {}).warnings
+    assert str(warning) == (
+        "remote_write[0].url has no path; Prometheus takes samples at /api/v1/write"
+    )
 
 
 def test_a_receiver_whose_certificate_nobody_checks_is_warned_of() -> None:

@@ -34,7 +34,9 @@ CASES: dict[str, tuple[int, dict[str, str], str, Any]] = {
         Refused("the receiver answered 400: no", True),
     ),
     "too large": (413, {}, WRITE_2, Refused("the receiver answered 413: no", True)),
-    "nowhere": (404, {}, WRITE_1, Refused("the receiver answered 404: no")),
+    "nowhere": (404, {}, WRITE_1, Again("the receiver answered 404: no")),
+    "not this way": (405, {}, WRITE_1, Again("the receiver answered 405: no")),
+    "never": (410, {}, WRITE_1, Refused("the receiver answered 410: no")),
 }  # fmt: skip
 
 

@@ -100,6 +100,8 @@ async def test_what_is_refused_is_a_dead_letter_as_it_came(life: Life) -> None:
             id="down",
         ),
         pytest.param(Reply(403, {}, b""), Again("the receiver answered 403"), id="not you"),
+        pytest.param(Reply(404, {}, b""), Again("the receiver answered 404"), id="nowhere"),
+        pytest.param(Reply(405, {}, b""), Again("the receiver answered 405"), id="not this way"),
         pytest.param(Reply(413, {}, b""), Refused("the receiver answered 413"), id="too large"),
     ],
 )
