@@ -1,7 +1,7 @@
 """`metric_labels`: what may be a label of a metric, as what, and how many values it may have."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Annotated, ClassVar, Final
 
@@ -9,10 +9,13 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from tailrace.schemas.config.scalars import Flag, Secret, Texts, Whole, listed, regex
 from tailrace.schemas.config.section import Remark, Section
+from tailrace.schemas.config.wording import show
 
 NEEDED: Final = ("service.name", "span.name", "span.kind", "status.code")
 """What tells series apart before anybody asks for more; never left out by `allow`."""
 _SERVICE: Final = "service.name"
+Asked = tuple[tuple[str | int, ...], str]
+"""Where in the config an attribute is asked for, and its name."""
 _GROUP: Final = re.compile(r"\\\\|\\([0-9])")
 
 
@@ -124,3 +127,22 @@ class MetricLabelsConfig(Section):
                 ("hash_key",),
                 "is not set; who knows what values there may be can find out which hash is whose",
             )
+        asked: list[Asked] = [
+            (("templates", index, "attribute"), each.attribute)
+            for index, each in enumerate(self.templates)
+        ]
+        asked += ((("limits", "labels", name), name) for name in self.limits.labels or ())
+        yield from self.hidden(asked)
+
+    def hidden(self, asked: Iterable[Asked]) -> Iterator[Remark]:
+        """Tell of the attributes *asked* for elsewhere, each at its path, that are no labels."""
+        if not self.allow and not self.drop:
+            return
+        from tailrace.schemas.label_rules import LabelRules  # needs this module
+
+        rules = LabelRules(self)
+        for path, name in asked:
+            if not rules.shows(name):
+                # `may_name` asks `drop`, and not `allow`.
+                why = "allow does not name" if rules.may_name(name) else "drop leaves out"
+                yield path, f"does nothing: metric_labels.{why} {show(name)}"

@@ -225,6 +225,20 @@ class SpanMetricsConfig(Section):
         return *self.dimensions, *self.events.dimensions
 
     @property
+    def named_dimensions(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        """The attributes that are asked for by name, with the paths where they are."""
+        lists: Mapping[tuple[str, ...], Dimensions] = {
+            ("dimensions",): self.dimensions,
+            ("calls_dimensions",): self.calls_dimensions,
+            ("histogram", "dimensions"): self.histogram.dimensions,
+            ("events", "dimensions"): self.events.dimensions,
+        }
+        for path, dimensions in lists.items():
+            for index, each in enumerate(dimensions):
+                if each.name:
+                    yield (*path, index, "name"), each.name
+
+    @property
     def is_delta(self) -> bool:
         """True if points tell what came since the last flush."""
         return self.aggregation_temporality == DELTA

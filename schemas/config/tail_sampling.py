@@ -53,6 +53,8 @@ RULE_PREFIX = f"{RULES}/"
 """Before the name of a rule where decisions name a policy."""
 TENANT_BUDGET = "tenant_budget"
 """What decisions name as the policy of traces that were not kept because of it."""
+_SMALL_BURST_SPANS = 100
+"""Ordinary traces may have more spans than a smaller burst."""
 OWN_POLICIES = ("alert", "forced", "linked")
 """What decisions name as the policy of traces that none of the config's sampled."""
 
@@ -212,6 +214,8 @@ class TailSamplingConfig(PolicySet):
                     )
 
     def cautions(self) -> Iterator[Remark]:
+        if self.tenant_budgets is not None:
+            yield from self._budget_cautions(self.tenant_budgets)
         if self.policies_file is None:
             yield from super().cautions()
         elif self.policies or self.rules:
@@ -228,6 +232,21 @@ class TailSamplingConfig(PolicySet):
                 ("sampling_strategy",),
                 "is span-ingest and there is a drop policy, so no trace is ever sampled; "
                 "the collector does the same",
+            )
+
+    def _budget_cautions(self, budgets: TenantBudgetsConfig) -> Iterator[Remark]:
+        for index, each in enumerate(self.policies):
+            if each.name == TENANT_BUDGET:
+                yield (
+                    ("policies", index, "name"),
+                    f'is "{TENANT_BUDGET}", as decisions name what tenant_budgets has no room for; '
+                    f"name the policy otherwise",
+                )
+        if budgets.burst < _SMALL_BURST_SPANS:
+            of = "" if budgets.burst_capacity else "twice spans_per_second, "
+            yield (
+                ("tenant_budgets", "burst_capacity"),
+                f"is {of}{budgets.burst}, so no trace of more spans is ever kept by policies",
             )
 
 

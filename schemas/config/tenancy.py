@@ -1,13 +1,16 @@
 """Where it stands whose a span is."""
 
+from collections.abc import Iterable, Iterator
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from tailrace.schemas.config.section import Section
+from tailrace.schemas.config.section import Remark, Section
 from tailrace.schemas.config.wording import show
 
 _OURS = "tailrace."
+TENANT = "tenant"
+"""The label of metrics that says it."""
 
 
 def _foreign(name: str) -> str:
@@ -34,3 +37,28 @@ class TenancyConfig(Section):
 
 
 ONE_TENANT = TenancyConfig()
+
+
+def unseen(tenants: Iterable[tuple[tuple[str | int, ...], str]]) -> Iterator[Remark]:
+    """Tell of *tenants*, each at its path, that are none where nothing says whose a span is."""
+    from tailrace.schemas.definitions.definition import DEFAULT_TENANT  # needs this package
+
+    for path, tenant in tenants:
+        if tenant != DEFAULT_TENANT:
+            yield (
+                path,
+                f"is {show(tenant)}, of which there are no spans as long as tenancy does not say "
+                f"whose they are",
+            )
+
+
+def idle_weights(tenancy: TenancyConfig, tenants: Iterable[str]) -> Iterator[Remark]:
+    """What can hardly be meant of weights of *tenants*."""
+    from tailrace.schemas.tenants import is_tenant  # needs this module
+
+    if not tenancy.is_on:
+        yield (), "does nothing as long as tenancy does not say whose spans are; remove it"
+        return
+    for tenant in tenants:
+        if not is_tenant(tenant):
+            yield (tenant,), f"is of {show(tenant)}, which no tenant is called; name another"

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from tailrace.schemas import topics
 from tailrace.schemas.config.definitions import Alerts, NotifyConfig, Slos
-from tailrace.schemas.config.metric_labels import MetricLabelsConfig
+from tailrace.schemas.config.metric_labels import Asked, MetricLabelsConfig
 from tailrace.schemas.config.otlp_http import OtlpHttpConfig
 from tailrace.schemas.config.receivers import named_once
 from tailrace.schemas.config.remote_write import RemoteWriteConfig
@@ -30,8 +30,7 @@ from tailrace.schemas.config.section import NOT_YET, Remark, Section, cautions, 
 from tailrace.schemas.config.service_graph import ServiceGraphConfig
 from tailrace.schemas.config.span_metrics import SpanMetricsConfig
 from tailrace.schemas.config.tail_sampling import DEFAULT_TAIL_SAMPLING, TailSamplingConfig
-from tailrace.schemas.config.tenancy import TenancyConfig
-from tailrace.schemas.config.wording import show
+from tailrace.schemas.config.tenancy import TENANT, TenancyConfig, idle_weights, unseen
 from tailrace.schemas.durations import MILLISECOND, SECOND, spell
 from tailrace.schemas.errors import Problem
 
@@ -247,21 +246,36 @@ class WorkerConfig(Section):
                 ("span_metrics", "histogram", "unit"),
                 "does nothing with naming: tempo, which tells durations in seconds; remove it",
             )
+        if red.exemplars.enabled and not {SAMPLING, RED} <= self.capabilities:
+            yield (
+                ("span_metrics", "exemplars", "enabled"),
+                "is true, and there are none where sampling and red do not both run",
+            )
+        yield from self.metric_labels.hidden(self._dimensions())
+        yield from self._tenants()
+
+    def _dimensions(self) -> Iterator[Asked]:
+        for path, name in self.span_metrics.named_dimensions:
+            yield ("span_metrics", *path), name
+        for index, name in enumerate(self.service_graph.dimensions):
+            yield ("service_graph", "dimensions", index), name
+
+    def _tenants(self) -> Iterator[Remark]:
+        budgets = self.tail_sampling.tenant_budgets
+        if budgets is not None and budgets.weights:
+            for rest, text in idle_weights(self.tenancy, budgets.weights):
+                yield ("tail_sampling", "tenant_budgets", "weights", *rest), text
         if not self.tenancy.is_on:
-            yield from self._unseen()
-
-    def _unseen(self) -> Iterator[Remark]:
-        """Definitions of tenants, where nothing says whose a span is."""
-        from tailrace.schemas.definitions.definition import DEFAULT_TENANT  # needs this package
-
-        for section in ("alerts", "slos"):
-            for index, each in enumerate(getattr(self, section)):
-                if each.tenant != DEFAULT_TENANT:
-                    yield (
-                        (section, index, "tenant"),
-                        f"is {show(each.tenant)}, of which there are no spans as long as tenancy "
-                        f"does not say whose they are",
-                    )
+            yield from unseen(
+                ((section, index, "tenant"), each.tenant)
+                for section in ("alerts", "slos")
+                for index, each in enumerate(getattr(self, section))
+            )
+            return
+        for path, name in self.span_metrics.named_dimensions:
+            if name == TENANT:
+                text = f'is "{TENANT}", as tenancy\'s own label, which stands instead; remove it'
+                yield ("span_metrics", *path), text
 
     @property
     def capabilities(self) -> frozenset[str]:

@@ -129,3 +129,95 @@ def test_what_tempos_names_make_idle_is_told() -> None:
     exponential = "{naming: tempo, span_metrics: {histogram: {unit: s, exponential: {}}}}"
     assert parse(exponential).warnings == ()
     assert parse("{span_metrics: {namespace: mine, histogram: {unit: s}}}").warnings == ()
+
+
+SHARED = (
+    "{{tenancy: {{header: x}}, tail_sampling: {{policies: [{{name: {}, type: always_sample}}], "
+)
+SHARED += "tenant_budgets: {{spans_per_second: {}, {}}}}}}}"
+ALONE = "{{tail_sampling: {{policies: [{{name: all, type: always_sample}}], "
+ALONE += "tenant_budgets: {{spans_per_second: 1000, weights: {{a: 3}}}}}}}}"
+BUDGETS = "tail_sampling.tenant_budgets"
+EXEMPLARS = "{{only: [{}], span_metrics: {{exemplars: {{enabled: true}}}}}}"
+LABELS = "{{metric_labels: {{{}}}, span_metrics: {{{}}}}}"
+SHOWN = "span_metrics.exemplars.enabled is true, and there are none where sampling and red do not "
+SHOWN += "both run"
+OWN_LABEL = 'is "tenant", as tenancy\'s own label, which stands instead; remove it'
+HARDLY_MEANT: dict[str, tuple[str, list[str]]] = {
+    "weights where there is one tenant": (
+        ALONE.format(),
+        [f"{BUDGETS}.weights does nothing as long as tenancy does not say whose spans are; "
+         "remove it"],
+    ),
+    "a weight of what can be no tenant": (
+        SHARED.format("all", 1000, "weights: {' a': 3, b: 2}"),
+        [f'{BUDGETS}.weights. a is of " a", which no tenant is called; name another'],
+    ),
+    "weights of tenants": (SHARED.format("all", 1000, "weights: {a: 3}"), []),
+    "a policy that is called as the budget is": (
+        SHARED.format("tenant_budget", 1000, "weights: {}"),
+        ['tail_sampling.policies[0].name is "tenant_budget", as decisions name what '
+         "tenant_budgets has no room for; name the policy otherwise"],
+    ),
+    "a burst into which hardly a trace fits": (
+        SHARED.format("all", 1000, "burst_capacity: 99"),
+        [f"{BUDGETS}.burst_capacity is 99, so no trace of more spans is ever kept by policies"],
+    ),
+    "two seconds into which hardly a trace fits": (
+        SHARED.format("all", 49, "weights: {}"),
+        [f"{BUDGETS}.burst_capacity is twice spans_per_second, 98, so no trace of more spans is "
+         "ever kept by policies"],
+    ),
+    "a burst into which traces fit": (SHARED.format("all", 1, "burst_capacity: 100"), []),
+    "exemplars where no trace is kept": (EXEMPLARS.format("red"), [SHOWN]),
+    "exemplars where nothing is counted": (EXEMPLARS.format("sampling, alerts"), [SHOWN]),
+    "exemplars where both run": (EXEMPLARS.format("sampling, red"), []),
+    "a dropped attribute that is asked for": (
+        LABELS.format(
+            "drop: [http.*], templates: [{attribute: http.route, ids: true}], "
+            "limits: {labels: {http.route: 5, tier: 5}}",
+            "dimensions: [{name: tier}, {name: http.route}], histogram: {dimensions: "
+            "[{name: http.a}]}, calls_dimensions: [{name: http.b}], events: {enabled: true, "
+            "dimensions: [{name: http.c}]}",
+        ),
+        [f'{path} does nothing: metric_labels.drop leaves out "{name}"' for path, name in (
+            ("span_metrics.dimensions[1].name", "http.route"),
+            ("span_metrics.calls_dimensions[0].name", "http.b"),
+            ("span_metrics.histogram.dimensions[0].name", "http.a"),
+            ("span_metrics.events.dimensions[0].name", "http.c"),
+            ("metric_labels.templates[0].attribute", "http.route"),
+            ("metric_labels.limits.labels.http.route", "http.route"),
+        )],
+    ),
+    "a dropped attribute by its old name": (
+        LABELS.format("drop: [http.request.method]", "dimensions: [{name: http.method}]"),
+        ["span_metrics.dimensions[0].name does nothing: metric_labels.drop leaves out "
+         '"http.method"'],
+    ),
+    "an attribute of edges that is not allowed": (
+        "{metric_labels: {allow: [tier]}, service_graph: {dimensions: [tier, zone]}}",
+        ['service_graph.dimensions[1] does nothing: metric_labels.allow does not name "zone"'],
+    ),
+    "attributes that are allowed, hashed, or always there": (
+        LABELS.format(
+            "allow: [tier], hash: [mail], hash_key: k, templates: [{attribute: span.name, "
+            "ids: true}]",
+            "dimensions: [{name: tier}, {name: mail}]",
+        ),
+        [],
+    ),
+    "a dimension that is called as the tenant is": (
+        "{tenancy: {header: x}, span_metrics: {dimensions: [{name: tier}, {name: tenant}]}}",
+        [f"span_metrics.dimensions[1].name {OWN_LABEL}"],
+    ),
+    "a dimension of that name where there is one tenant": (
+        "span_metrics: {dimensions: [{name: tenant}]}",
+        [],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", HARDLY_MEANT.values(), ids=HARDLY_MEANT)
+def test_warned_of(case: tuple[str, list[str]]) -> None:
+    text, warnings = case
+    assert [*map(str, parse(text, "test.yaml", {}).warnings)] == warnings
