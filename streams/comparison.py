@@ -22,6 +22,7 @@ from rich.table import Table
 from tailrace.schemas.config import WorkerConfig, load
 from tailrace.schemas.config.source import read_text
 from tailrace.schemas.definitions import Definitions
+from tailrace.schemas.definitions.definition import DEFAULT_TENANT
 from tailrace.schemas.otlp.decoder import Decoder
 from tailrace.schemas.spans import STATUS_ERROR
 from tailrace.streams.recordings import RecordedMessage, recorded
@@ -114,8 +115,19 @@ def compare(
         lines = (place / "decisions.jsonl").read_bytes().splitlines()
         kept[-1].take(map(orjson.loads, lines), simulation.written)
     found = compared(kept[0], kept[1], _failed(records))
+    found["warnings"] = [warning for side in sides for warning in unseen(side)]
     (out / "comparison.json").write_bytes(orjson.dumps(found, option=orjson.OPT_INDENT_2))
     return found
+
+
+def unseen(side: Side) -> Iterator[str]:
+    """Tell of definitions of *side* that change nothing, for their tenant has no spans."""
+    tenants = {key.tenant for key in side.definitions.by_key} - {DEFAULT_TENANT}
+    if tenants and not side.config.tenancy.is_on:
+        yield (
+            f"{side.name}: what is of {', '.join(sorted(tenants))} changes nothing, for tenancy "
+            f"does not say whose spans are"
+        )
 
 
 def _failed(records: Sequence[RecordedMessage]) -> set[str]:
@@ -202,6 +214,8 @@ def _examples(of: Kept, only: Sequence[str], failed: set[str]) -> list[dict[str,
 
 def show(found: Mapping[str, Any]) -> None:
     """Print *found*, which `compare` returned, for a person."""
+    for warning in found["warnings"]:
+        Console(stderr=True).print(f"warning: {warning}", soft_wrap=True, markup=False)
     console = Console()
     one, other = found["configs"]
     total, spans = found["traces"], found["spans"]

@@ -6,6 +6,7 @@ import struct
 from pathlib import Path
 
 import orjson
+from click.testing import Result
 from typer.testing import CliRunner
 
 from tailrace.schemas.config import parse
@@ -100,3 +101,19 @@ def test_a_config_is_compared_with_policies_that_are_to_be_applied(tmp_path: Pat
     assert found["configs"] == ["now.yaml", "policies.yaml"]
     kept = {name: [each["traces"] for each in cells] for name, cells in found["by_policy"].items()}
     assert kept == {"errors": [2, 0], "slow": [0, 2]}
+
+
+def test_policies_of_a_tenant_that_is_none_are_warned_of(tmp_path: Path) -> None:
+    (tmp_path / "now.yaml").write_text(ERRORS)
+    (tmp_path / "tenancy.yaml").write_text(ERRORS + "tenancy: {resource_attribute: team}")
+    (tmp_path / "acme.yaml").write_text(APPLIED.replace("name: slow}", "name: slow, tenant: acme}"))
+
+    def run(config: str, *more: str) -> Result:
+        words = ["simulate", "-c", str(tmp_path / config), "--out", str(tmp_path / "out"), *more]
+        words += ["--against", str(tmp_path / "acme.yaml"), str(frames(tmp_path / "in.pb"))]
+        return CliRunner().invoke(app, words, catch_exceptions=False)
+
+    warning = "acme.yaml: what is of acme changes nothing, for tenancy does not say whose spans are"
+    assert run("now.yaml").stderr.splitlines() == [f"warning: {warning}"]
+    assert orjson.loads(run("now.yaml", "--json").stdout)["warnings"] == [warning]
+    assert run("tenancy.yaml").stderr == ""
