@@ -137,9 +137,9 @@ TASK_METRICS = (
                total("metric_points_unasked"), True, _OF_SAMPLES),
     TaskMetric("metric_points_unfit", "Times a point had not what it was asked for: of a counter "
                "its sum, for example.", total("metric_points_unfit"), True, _OF_SAMPLES),
-    TaskMetric("metric_points_refused_tenants", "Points that said a tenant that can be none, and "
-               "count as of `default`.", total("metric_points_refused_tenants"), True,
-               _OF_SAMPLES),
+    TaskMetric("metric_points_refused_tenants", "Points, of metrics that some alert asks for, "
+               "that said a tenant that can be none; they count as of `default`.",
+               total("metric_points_refused_tenants"), True, _OF_SAMPLES),
     TaskMetric("metric_samples_sent", "Samples sent to the windows of alerts.",
                total("metric_samples_sent"), True, _OF_SAMPLES),
     TaskMetric("metric_samples_received", "Samples that came there.", total("metric_samples"),

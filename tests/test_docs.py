@@ -95,8 +95,8 @@ def test_every_refused_config_is_refused_in_the_words_below_it(config: Block, sa
     assert [str(problem) for problem in error.value.problems] == said.text.splitlines()
 
 
-def test_the_whole_file_with_defaults_is_the_default() -> None:
-    text = section("docs/configuration.md", "The whole file, with defaults")
+def test_the_file_with_the_defaults_is_the_default() -> None:
+    text = section("docs/configuration.md", "A file with the defaults")
     found = FENCE.search(text)
     assert found
     assert parse(found[2], environment={}) == WorkerConfig()
