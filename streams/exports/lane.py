@@ -66,6 +66,8 @@ class Lane:
         self._dead_letters = dead_letters
         self._figures = figures
         self._now_ms = now_ms
+        self._done = 0
+        """Rounds of the unit that is sent now that are committed."""
         self._oldest: int | None = None
         """When the record was written that is sent now."""
 
@@ -97,10 +99,10 @@ class Lane:
         translation = self._new_translation()
         async for unit in self._units(position.until):
             self._oldest = unit.records[0].timestamp
-            done = position.rounds if unit.start == position.offset else 0
+            self._done = position.rounds if unit.start == position.offset else 0
             while True:
                 try:
-                    await self._send(translation, unit, done)
+                    await self._send(translation, unit)
                     break
                 except UnknownFormat as unknown:
                     self._unknown_format(str(unknown))
@@ -117,11 +119,11 @@ class Lane:
             for unit in units.add(found.get(partition, ()), end):
                 yield unit
 
-    async def _send(self, translation: Translation, unit: Unit, done: int) -> None:
-        """Send the rounds of *unit* after the first *done*, and commit each."""
+    async def _send(self, translation: Translation, unit: Unit) -> None:
+        """Send the rounds of *unit* that are not done, and commit each; with the first, letters."""
         translated = await asyncio.to_thread(translation.translate, unit.records)
-        rounds = translated.rounds
-        letters = [self._letter(unit, letter) for letter in translated.letters]
+        rounds, done = translated.rounds, self._done
+        letters = [self._letter(unit, each) for each in translated.letters if not done]
         self._figures.counts["dead_letters"] += len(letters)
         for number in range(done, len(rounds)):
             refused = await self._sender.send(rounds[number])
@@ -129,7 +131,7 @@ class Lane:
             is_last = number == len(rounds) - 1
             reached = Position(unit.end) if is_last else Position(unit.start, unit.end, number + 1)
             await self._commit(reached, letters)
-            letters = []
+            self._done, letters = number + 1, []
         if len(rounds) <= done:
             await self._commit(Position(unit.end), letters)
         self._figures.unsupported.update(translated.refused)
