@@ -88,11 +88,9 @@ class Exports:
         figures = Figures(REMOTE_WRITE, config.receiver)
         queue = config.queue_config
         spoken = _Spoken(config)
-        door = Door(
-            config.url, config.tls_config, config.headers,
-            identity(config.basic_auth, config.authorization, config.sigv4),
-            config.remote_timeout / SECOND,
-        )  # fmt: skip
+        timeout_s = config.remote_timeout / SECOND
+        us = identity(config.basic_auth, config.authorization, config.sigv4, timeout_s)
+        door = Door(config.url, config.tls_config, config.headers, us, timeout_s)
         backoff = Backoff(queue.min_backoff / SECOND, queue.max_backoff / SECOND)
         sender = self._sender(door, spoken.judged, backoff, queue.max_shards, figures)
         return self._receiver(figures, sender, spoken.translation, spoken.fall_back)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import SecretStr
 
 from tailrace.schemas.config.receivers import AuthorizationConfig, BasicAuthConfig, SigV4Config
 from tailrace.schemas.errors import ConfigError, Problem
-from tailrace.streams.exports.door import Identify, Unknown
+from tailrace.streams.exports.door import Identify, Unanswered, Unknown
+
+_TIMEOUT_S: Final = 30.0
 
 
 async def nobody(url: str, body: bytes, headers: Mapping[str, str]) -> Mapping[str, str]:
@@ -24,14 +27,18 @@ def identity(
     basic: BasicAuthConfig | None,
     authorization: AuthorizationConfig | None,
     sigv4: SigV4Config | None,
+    timeout_s: float = _TIMEOUT_S,
 ) -> Identify:
-    """Return what says who we are, by the one of them that is given."""
+    """Return what says who we are, by the one of them that is given.
+
+    It raises Unanswered where others do not say it within *timeout_s*.
+    """
     if basic is not None:
         return _by_password(basic)
     if authorization is not None:
         return _by_token(authorization)
     if sigv4 is not None:
-        return _by_signature(sigv4)
+        return _by_signature(sigv4, timeout_s)
     return nobody
 
 
@@ -68,20 +75,28 @@ def _read(file: Path | None) -> str:
         raise Unknown(f"{file} cannot be read: {why}") from None
 
 
-def _by_signature(config: SigV4Config) -> Identify:
-    signer = _Signer(config)
+def _by_signature(config: SigV4Config, timeout_s: float) -> Identify:
+    signer = _Signer(config, timeout_s)
+    # AWS's own client may ask its servers for credentials, and wait: in a thread that nobody else
+    # needs, and only one, so that it asks once for all requests.
+    thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sigv4")
 
     async def identify(url: str, body: bytes, headers: Mapping[str, str]) -> Mapping[str, str]:
-        # AWS's own client may ask its servers for credentials.
-        return await asyncio.to_thread(signer.headers, url, body, headers)
+        signing = asyncio.get_running_loop().run_in_executor(
+            thread, signer.headers, url, body, headers
+        )
+        try:
+            return await asyncio.wait_for(signing, timeout_s)
+        except TimeoutError:
+            raise Unanswered(f"AWS gives no credentials within {timeout_s:g} s") from None
 
     return identify
 
 
 class _Signer:
-    """Signs by AWS's own library, with credentials as that finds and renews them."""
+    """Signs by AWS's own library, with credentials as that finds and renews them; in one thread."""
 
-    def __init__(self, config: SigV4Config) -> None:
+    def __init__(self, config: SigV4Config, timeout_s: float) -> None:
         try:
             from botocore.session import Session
         except ImportError:
@@ -94,6 +109,7 @@ class _Signer:
                 ]
             ) from None
         self._config = config
+        self._timeout_s = timeout_s
         self._session: Any = Session(profile=config.profile)
         self._credentials: Any = None
         region = config.region or self._session.get_config_variable("region")
@@ -139,9 +155,14 @@ class _Signer:
         from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
 
         def client(service: str, **kwargs: Any) -> Any:
-            fips = Config(use_fips_endpoint=self._config.use_fips_sts_endpoint)
+            settings = Config(
+                use_fips_endpoint=self._config.use_fips_sts_endpoint,
+                connect_timeout=self._timeout_s,
+                read_timeout=self._timeout_s,
+                retries={"total_max_attempts": 1},  # the request itself is tried again
+            )
             return self._session.create_client(
-                service, region_name=self._region, config=fips, **kwargs
+                service, region_name=self._region, config=settings, **kwargs
             )
 
         more = {"ExternalId": self._config.external_id} if self._config.external_id else {}

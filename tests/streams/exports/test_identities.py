@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -11,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from tailrace.schemas.config.receivers import AuthorizationConfig, BasicAuthConfig, SigV4Config
-from tailrace.streams.exports.door import Unknown
+from tailrace.streams.exports.door import Unanswered, Unknown
 from tailrace.streams.exports.identities import identity
 from tests.agents.notifier.receivers import receiver
 
@@ -111,6 +112,27 @@ async def test_a_role_is_assumed_before_it_is_signed_for(monkeypatch: pytest.Mon
     for each in found:
         assert each["X-Amz-Security-Token"] == "session"
         assert "Credential=ASIAEXAMPLE/" in each["Authorization"]
+
+
+async def test_a_role_that_nobody_gives_holds_up_nobody_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All requests that wait for it wait in one thread, and ask once; none waits for long."""
+    async with receiver(silent=True) as sts:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_STS", sts.url)
+        config = SigV4Config.model_validate(
+            {
+                "region": "eu-west-1", "access_key": "AKIDEXAMPLE", "secret_key": "secret",
+                "role_arn": "arn:aws:iam::123456789012:role/writer",
+            }
+        )  # fmt: skip
+        identify = identity(None, None, config, 1.0)
+        waiting = [asyncio.create_task(identify(URL, b"samples", HEADERS)) for _ in range(50)]
+        await asyncio.sleep(0.2)
+        await asyncio.wait_for(asyncio.to_thread(lambda: None), 0.5)
+        found = await asyncio.gather(*waiting, return_exceptions=True)
+        assert {type(each) for each in found} <= {Unanswered, Unknown}
+        assert len(sts.received) == 1
 
 
 ASSUMED = """
