@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from tailrace.schemas.definitions.definition import DEFAULT_TENANT
 from tailrace.schemas.half_edges import KEY_BYTES, Ints, Keys, Prototype
 
 _FIRST_CAPACITY = 1024
@@ -23,6 +24,8 @@ class Prototypes:
         """True once there was a weight other than 1."""
         self._numbers: dict[Prototype, int] = {}
         self._prototypes: list[Prototype] = []
+        self._owners: list[bytes] = []
+        self._has_tenants = False  # true once there was one other than `default`
         self._limit = _KEPT_PROTOTYPES
 
     def __len__(self) -> int:
@@ -41,22 +44,41 @@ class Prototypes:
         number = self._numbers.setdefault(prototype, len(self._prototypes))
         if number == len(self._prototypes):
             self._prototypes.append(prototype)
+            self._owners.append(_owner(prototype))
             self.has_weights |= prototype.weight != 1
+            self._has_tenants |= prototype.tenant != DEFAULT_TENANT
         return number
+
+    def owned(self, keys: Keys, numbers: npt.NDArray[np.int32]) -> list[bytes]:
+        """Return *keys* of halves of the prototypes *numbers*, each with its tenant.
+
+        Those of `default` are as they are, and shorter than any other: whatever IDs a tenant
+        writes, its halves have no key of another's.
+        """
+        found: list[bytes] = keys.tolist()
+        if not self._has_tenants:
+            return found
+        owners = self._owners
+        return [key + owners[of] for key, of in zip(found, numbers.tolist(), strict=True)]
 
     def keep(self, used: Ints) -> None:
         """Forget all but *used*, ascending; `used[i]` becomes number i."""
         self.generation += 1
         self._prototypes = [self._prototypes[number] for number in used.tolist()]
+        self._owners = list(map(_owner, self._prototypes))
         self._numbers = {prototype: number for number, prototype in enumerate(self._prototypes)}
         self._limit = max(_KEPT_PROTOTYPES, 2 * len(self._prototypes))
+
+
+def _owner(prototype: Prototype) -> bytes:
+    return b"" if prototype.tenant == DEFAULT_TENANT else prototype.tenant.encode()
 
 
 class Halves(NamedTuple):
     """Halves as they arrive: `times` (ms of stream time) never go back, `durations` are in ns.
 
-    A key is the 16 bytes of the trace ID and the 8 bytes of the client's span ID, these combined
-    with the tenant. That of a half for which no other side will come means nothing.
+    A key is the 16 bytes of the trace ID and the 8 bytes of the client's span ID. That of a half
+    for which no other side will come means nothing.
     """
 
     keys: Keys

@@ -2,6 +2,7 @@
 
 A half that came at t (ms of stream time) expires when stream time passes t + *ttl*. Laws:
 
+- Sides of two tenants never meet: what follows is said of each tenant alone.
 - A server pairs with the client of its key, in whichever order they come, if the earlier one had
   not expired when the later one came. A client pairs with every server under it: with those that
   wait when it comes, and until it expires with those that come. A server pairs with one client.
@@ -99,7 +100,9 @@ class HalfEdges:
         mine = self._append(halves)
         keyed = has_key(halves.states)
         pairs, shared, repeated = self._pairs.meet(
-            halves.keys[keyed].tolist(), mine[keyed].tolist(), int(halves.times[-1])
+            self.prototypes.owned(halves.keys[keyed], halves.prototypes[keyed]),
+            mine[keyed].tolist(),
+            int(halves.times[-1]),
         )
         waiting = int(np.count_nonzero((halves.states & DATABASE) == 0))
         self.pending += waiting - repeated - 2 * pairs + shared
@@ -113,9 +116,10 @@ class HalfEdges:
         first, now = self._rows.next, int(halves.times[-1])
         mine = self._append(halves).tolist()
         serials = range(first, self._rows.next)
+        keys = self.prototypes.owned(halves.keys, halves.prototypes)
         total = Met()
         for serial, key, token, state in zip(
-            serials, halves.keys.tolist(), mine, halves.states.tolist(), strict=True
+            serials, keys, mine, halves.states.tolist(), strict=True
         ):
             if state & DATABASE:
                 continue
@@ -249,7 +253,8 @@ class HalfEdges:
         held = np.flatnonzero(_is_wanted(states) & has_key(states))
         mine = tokens(held + first, states[held])
         has_paired = (states[held] & PAIRED) != 0
-        self._pairs.restore(rows.keys[held].tolist(), mine.tolist(), has_paired.tolist())
+        keys = self.prototypes.owned(rows.keys[held], rows.prototypes[held])
+        self._pairs.restore(keys, mine.tolist(), has_paired.tolist())
 
     def _fill(self, blocks: list[Block], count: int) -> None:
         """Put *blocks* into the rows; halves that are in none have left."""

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from tailrace.agents.service_graph.links import linked_halves, mark_producers
 from tailrace.agents.service_graph.settings import Columns, ServiceGraphSettings
-from tailrace.agents.service_graph.tenants import Owned, Salts
+from tailrace.agents.service_graph.tenants import Owned
 from tailrace.schemas.config.metric_labels import MetricLabelsConfig
 from tailrace.schemas.half_edges import (
     CLIENT,
@@ -88,7 +88,6 @@ class _Numbers(dict[int, int]):
         self._prototypes = prototypes
         self._weighted = _Weighted(prototypes)
         self.owned = Owned(prototypes, strings)
-        self.salts = Salts(strings)
         self._generation = prototypes.generation
         self._strings, self._values = strings, values
         # Interned here, so that they are known by their ids.
@@ -194,13 +193,13 @@ class HalfReader:
         states |= is_database * np.uint8(DATABASE)
         found = self._prototypes_of(batch, rows, service, target, numbers)
         fragments = np.searchsorted(batch.fragment_start, rows, "right") - 1
-        keys = _keys(batch, rows, fragments, is_client, numbers.salts)
+        keys = _keys(batch, rows, fragments, is_client)
         durations = np.maximum(batch.end - batch.start, 0).take(rows)
         halves = Halves(keys, found, durations, _times(batch, times, fragments), states)
         if not self._has_links:
             return Read(halves, None, unnamed)
         mark_producers(states)
-        return Read(halves, linked_halves(batch, rows, halves, numbers.salts), unnamed)
+        return Read(halves, linked_halves(batch, rows, halves), unnamed)
 
     def _prototypes_of(
         self,
@@ -257,16 +256,13 @@ def _keys(
     rows: npt.NDArray[np.intp],
     fragments: npt.NDArray[np.intp],
     is_client: npt.NDArray[np.bool_],
-    salts: Salts,
 ) -> Keys:
-    """Return the keys of halves, each of its tenant; those of roots mean nothing."""
+    """Return the keys of halves; those of roots mean nothing."""
     words = np.empty((len(rows), KEY_BYTES // 8), np.uint64)
     trace_ids = np.frombuffer(b"".join(batch.fragment_trace_id), np.uint64).reshape(-1, 2)
     words[:, :2] = trace_ids.take(fragments, 0)
     span_ids = np.frombuffer(b"".join(batch.span_id), np.uint64)
     words[:, 2] = np.where(is_client, span_ids.take(rows), _parents(batch).take(rows))
-    if len(batch.tenant):
-        words[:, 2] ^= salts.of(batch.tenant.take(rows))
     return words.view(f"V{KEY_BYTES}")[:, 0]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from tailrace.agents.service_graph.tenants import Salts
 from tailrace.schemas.half_edges import (
     CLIENT,
     DATABASE,
@@ -26,9 +25,7 @@ def mark_producers(states: npt.NDArray[np.uint8]) -> None:
     states[(states & (_PRODUCER | DATABASE)) == _PRODUCER] |= LINKED
 
 
-def linked_halves(
-    batch: SpanBatch, rows: npt.NDArray[np.intp], halves: Halves, salts: Salts
-) -> Halves | None:
+def linked_halves(batch: SpanBatch, rows: npt.NDArray[np.intp], halves: Halves) -> Halves | None:
     """Return a half for each producer that a consumer of *halves* links to, None if there is none.
 
     `halves` are of *rows*, ascending; those with links are marked. A link to the span's own parent
@@ -38,7 +35,7 @@ def linked_halves(
     if links is None or not len(links):
         return None
     place = np.minimum(np.searchsorted(rows, links.row), len(rows) - 1)
-    keys = _keys(batch, links, salts)
+    keys = _keys(links)
     wanted = np.flatnonzero((rows[place] == links.row) & (keys != halves.keys[place]))
     wanted = wanted[_is_first(place[wanted], keys[wanted])]
     chosen = place[wanted]
@@ -49,13 +46,11 @@ def linked_halves(
     return halves.part(chosen)._replace(keys=keys[wanted], states=states)
 
 
-def _keys(batch: SpanBatch, links: Links, salts: Salts) -> Keys:
-    """Return the keys of the producers that are linked to, if they are of the span's tenant."""
+def _keys(links: Links) -> Keys:
+    """Return the keys of the producers that are linked to."""
     words = np.empty((len(links), KEY_BYTES // 8), np.uint64)
     words[:, :2] = np.frombuffer(b"".join(links.trace_id), np.uint64).reshape(-1, 2)
     words[:, 2] = np.frombuffer(b"".join(links.span_id), np.uint64)
-    if len(batch.tenant):
-        words[:, 2] ^= salts.of(batch.tenant.take(links.row))
     return words.view(f"V{KEY_BYTES}")[:, 0]
 
 

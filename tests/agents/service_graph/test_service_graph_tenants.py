@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -28,6 +30,7 @@ from tests.streams.deaths import EVENTS, by_topic
 
 KEY = "tenant.id"
 BY_KEY = TenancyConfig(resource_attribute=KEY)
+DEATHS = ["", "checkpoint", "new disk"]
 
 
 def of(span: Span, tenant: str) -> Span:
@@ -87,3 +90,42 @@ def test_the_sides_of_two_tenants_do_not_meet() -> None:
     assert {key[1] for key in met} == {("acme", "api", "cart", "", ())}
     apart = graph(DEFAULTS, [Sent(0, (of(client, "acme"), of(server, "beta")))])
     assert {key[1] for key in apart} == {("acme", "api", "cart", "virtual_node", ())}
+
+
+def of_nobody(span_id: bytes, tenant: str) -> bytes:
+    """The word that once told *tenant*'s keys apart, applied to *span_id*: anybody can do that."""
+    word = hashlib.blake2b(tenant.encode(), digest_size=8).digest()
+    return bytes(a ^ b for a, b in zip(span_id, word[::-1], strict=True))
+
+
+@pytest.mark.parametrize(
+    ("victim", "spy", "span_id"),
+    [
+        pytest.param("acme", "beta", IDS[0], id="the span ID of the other tenant's client"),
+        pytest.param(
+            "acme",
+            "beta",
+            of_nobody(of_nobody(IDS[0], "acme"), "beta"),
+            id="a span ID made for the other tenant's key",
+        ),
+        pytest.param("default", "beta", of_nobody(IDS[0], "beta"), id="one made for no tenant's"),
+        pytest.param("acme", "default", of_nobody(IDS[0], "acme"), id="one made by no tenant"),
+    ],
+)
+@pytest.mark.parametrize("has_limit", [False, True])
+def test_no_span_id_takes_the_server_of_another_tenant(
+    victim: str, spy: str, span_id: bytes, has_limit: bool
+) -> None:
+    drawn = replace(DEFAULTS, max_items=2 if has_limit else None)
+    sent = [
+        Sent(0, (of(Span(CLIENT, "spy", span_id, attributes={"peer.service": "x"}), spy),)),
+        Sent(1, (of(Span(CLIENT, "api", IDS[0]), victim),)),
+        Sent(2, (of(Span(SERVER, "cart", IDS[1], parent=IDS[0]), victim),)),
+    ]
+    build = builder(drawn, tenancy=BY_KEY)
+    expected = {(victim, "api", "cart", "", ()), (spy, "spy", "x", "virtual_node", ())}
+    for log in (
+        deaths.uninterrupted(build, rows(sent), END_MS),
+        by_topic(deaths.interrupted(build, rows(sent), DEATHS, END_MS).committed),
+    ):
+        assert {key[1] for key in counted(log)} == expected
