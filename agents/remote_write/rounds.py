@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -91,10 +91,11 @@ class Round:
         }
 
     def metadata(self, book: Book) -> list[Metadata]:
-        """Return what is said of its metrics, each once."""
+        """Return what is said of its metrics, each once, whatever resources have them."""
         numbers = {*self.samples.series.tolist(), *(number for number, *_ in self.natives)}
-        found = {id(book.series[number].metadata): number for number in numbers}
-        return [book.series[number].metadata for number in sorted(found.values())]
+        # Hashed once a metric of a resource, not once a series.
+        found = {id(each): each for each in (book.series[number].metadata for number in numbers)}
+        return sorted(set(found.values()), key=astuple)
 
 
 def rounds(book: Book, columns: Columns) -> list[Round]:

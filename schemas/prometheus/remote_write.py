@@ -76,7 +76,11 @@ class Batch:
         return len(self.series)
 
     def part(self, first: int, end: int) -> Batch:
-        """Return it with only the series from *first* to before *end*."""
+        """Return it with only the series from *first* to before *end*, and a share of metadata.
+
+        Parts get smaller with that too, and all of them together say all of it.
+        """
+        said, count = len(self.metadata), len(self)
         return Batch(
             self.series[first:end],
             self.values[8 * first : 8 * end],
@@ -84,7 +88,7 @@ class Batch:
             self.starts[first:end],
             {at - first: each for at, each in self.exemplars.items() if first <= at < end},
             self.natives[first:end],
-            self.metadata if first == 0 else (),
+            self.metadata[first * said // count : end * said // count],
         )
 
 

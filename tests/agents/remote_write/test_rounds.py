@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from tailrace.agents.remote_write.translation import Translation
+from tailrace.schemas.exports import Request
 from tests.agents.remote_write.messages import AT, FORMATS, MS, START, Message, config, sent
 
 both = pytest.mark.parametrize("form", FORMATS)
@@ -28,3 +30,30 @@ def test_exemplars_go_with_the_last_sample_of_their_series_though_others_begin(f
         for round_ in found.rounds
     ]
     assert [sorted(each) for each in places] == [["", "/old"], ["/new"]]
+
+
+def of_many_resources() -> Message:
+    message = Message()
+    for pod in range(50):
+        resource = {"service.name": f"cart-{pod}"}
+        for name in ("calls", "errors", "retries"):
+            message.counter(1, resource=resource, name=name)
+    return message
+
+
+def test_what_is_said_of_a_metric_is_said_once_however_many_resources_have_it() -> None:
+    [make] = Translation(config()).translate([of_many_resources().record()]).rounds
+    [request] = make()
+    for name in ("calls", "errors", "retries"):
+        assert request.content.count(f"About {name}.".encode()) == 1
+
+
+def test_the_parts_of_a_request_share_what_is_said_of_its_metrics() -> None:
+    """So that one that is too large gets smaller until there is one sample, or one metric."""
+    [make] = Translation(config()).translate([of_many_resources().record()]).rounds
+    parts: list[Request] = list(make())
+    while halves := [each.halves() for each in parts if each.samples > 1]:
+        parts = [each for each in parts if each.samples == 1]
+        parts += (part for pair in halves if pair for part in pair)
+    said = [each.content.count(b"About ") for each in parts]
+    assert (max(said), sum(said)) == (1, 3)
