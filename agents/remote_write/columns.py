@@ -45,7 +45,7 @@ class Columns:
         self.refused: Counter[str] = Counter()
         self.met = 0
         """Points that were read, also of what is left out: no fewer than the streams in use."""
-        self._infos: dict[int, tuple[Stream, int, bool]] = {}
+        self._infos: dict[int, tuple[Stream, int]] = {}
 
     def read(self, request: Any) -> None:
         """Add all points of *request*; what cannot be is counted in `refused`.
@@ -72,22 +72,25 @@ class Columns:
             self._meet(resource, *times)
 
     def _meet(self, resource: bytes, at: int, lives: int) -> None:
-        """Take note that *resource* had points up to *at*, and whether one had a value."""
-        if not at:
+        """Take note that *resource* had points up to *at*, if one of them had a value."""
+        if not lives:
             return
         try:
             info = self._book.target(resource).info
         except ValueError:
             return
         if info is not None:
-            _, before, lived = self._infos.get(info.number, (info, 0, False))
-            self._infos[info.number] = info, max(at, before), lived or bool(lives)
+            _, before = self._infos.get(info.number, (info, 0))
+            self._infos[info.number] = info, max(at, before)
 
     def finish(self) -> None:
-        """Add a `target_info` for each target that had points; put exemplars in order."""
+        """Add a `target_info` for each target that had values; put exemplars in order.
+
+        None is ever said to have ended: what else of the target lives is in other flushes.
+        """
         self._order_exemplars()
-        for info, at, lives in self._infos.values():
-            self._add(info, at, 0, (1.0 if lives else STALE,))
+        for info, at in self._infos.values():
+            self._add(info, at, 0, (1.0,))
         self._infos = {}
 
     def _order_exemplars(self) -> None:
