@@ -56,6 +56,12 @@ def _series(engine: Engine, runner: Runner) -> Split:
     return {(name,): len(table) for name, _, table in logic.parts}
 
 
+def _foreign(engine: Engine, runner: Runner) -> Split:
+    logic = runner.task.logics[METRICS]
+    assert isinstance(logic, MetricsLogic)
+    return {(name,): table.foreign for name, _, table in logic.parts}
+
+
 def _refused_labels(engine: Engine, runner: Runner) -> Split:
     logic = runner.task.logics[METRICS]
     assert isinstance(logic, MetricsLogic)
@@ -229,6 +235,10 @@ SPLIT_METRICS = (
     SplitMetric("labels_refused", "Times a series was counted under another value of a label, "
                 "which had as many as it may, since the partition was assigned.", ("label",),
                 _refused_labels, True, _OF_METRICS),
+    SplitMetric("rollup_spans_foreign", "Spans, events or calls that partial sums held and no "
+                "series says, because another partition writes those series: the sums, or flush "
+                "periods that were open, are of before an upgrade that moved them. Since the "
+                "partition was assigned.", ("family",), _foreign, True, _OF_METRICS),
     SplitMetric("series", "Series that this worker is the one writer of.", ("family",), _series,
                 False, _OF_METRICS),
     *alert_metrics.SPLIT_METRICS,

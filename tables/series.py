@@ -4,7 +4,9 @@ A flush period ends at a boundary, a multiple of its length in stream time. What
 kept apart until it is closed; then it is added to the cumulative sums. Laws:
 
 - Cumulative sums, open periods and what was given up together are everything that was ever added.
-- What comes for a period that has passed counts in the first one that has not.
+- What comes for a period that has passed counts in the first one that has not; so does what came
+  for one that passed while nobody asked for it.
+- A key of another partition has no series here; what comes for it is given up at once.
 - A key that is new gets the lowest slot that is free; slots and everything else survive a restart,
   so that what is made of a closed period does not depend on where checkpoints fell.
 - A row's streams are what it becomes in the world outside, each named by what of the layout counts
@@ -39,6 +41,9 @@ from tailrace.tables.store import PartitionStore
 
 _NO_EXPIRY = Expiry()
 
+_FOREIGN = -1
+"""The slot of what is of another partition."""
+
 LATEST_MS = NEVER // 1_000_000
 """The last time that nanoseconds can tell; after it there is only the end of time."""
 
@@ -61,7 +66,7 @@ class SeriesTable:
 
     *split*: how much of a key is a beginning that it shares with others; it is kept once.
     *admission*: under which key something new is counted.
-    *is_ours*: false of keys that belong to other partitions, which are dropped when restored.
+    *is_ours*: false of keys that belong to other partitions, whose owners count them.
     """
 
     def __init__(
@@ -82,6 +87,8 @@ class SeriesTable:
         self.period_ms = period_ms
         self.count = 0
         """What the streams have counted, in open periods and of series that are no more, too."""
+        self.foreign = 0
+        """What of it, since the last restart, no series ever said: it was of other partitions."""
         self.keys = SeriesKeys(split)
         """The key of every slot; of a slot that is free, nothing."""
         self._expiry = expiry
@@ -147,13 +154,33 @@ class SeriesTable:
         rows = rebucketed(rollup.rows, rollup.layout, self.layout)
         counts = self._counts(rows)
         self.count += int(counts.sum())
-        slots = self.keys.slots_of(rollup.keys, self._door.slot_of)
+        slots = self.keys.slots_of(rollup.keys, self._slot_of)
         # Of what is late it is news that it came.
         news = np.full(len(slots), max(rollup.end, self._passed))
         part = Part(slots, np.where(counts > 0, rollup.start, NEVER), news, rows)
-        part = united(self.layout, part)
-        self._period(self._passed + self.period_ms if is_late else end).add(part)
+        part = united(self.layout, self._without_foreign(part))
+        if len(part.slots):
+            self._period(self._passed + self.period_ms if is_late else end).add(part)
         return is_late
+
+    def _slot_of(self, key: bytes) -> int:
+        """Return the slot for *key*, which has none."""
+        is_foreign = self._is_ours is not None and not self._is_ours(key)
+        return _FOREIGN if is_foreign else self._door.slot_of(key)
+
+    def _without_foreign(self, part: Part) -> Part:
+        """Return the rows of *part* that have slots here; the others are given up."""
+        is_foreign = part.slots == _FOREIGN
+        if not is_foreign.any():
+            return part
+        self._leave_out(part.cells[is_foreign])
+        return Part(*(each[~is_foreign] for each in part))
+
+    def _leave_out(self, rows: Ints) -> None:
+        """Take note that *rows* are of other partitions, and that no series said them."""
+        left_out = int(self._counts(rows).sum())
+        self._gone += left_out
+        self.foreign += left_out
 
     def due(self, now: int) -> list[int]:
         """Return the boundaries up to *now* to flush: of periods that have news, and the last.
@@ -252,19 +279,26 @@ class SeriesTable:
             total.news[taken] = self._passed
         if not stored.is_as_wanted:
             total.is_dirty[taken // BLOCK] = True
-        for end, block, part in stored.periods():
-            period = self._period(self._boundary(end))
-            period.add(part)
-            if stored.is_as_wanted:
-                period.is_stored(block)
-            else:
-                stored.delete_block(end, block)
+        self._restore_periods()
         if not _are_alike(meta.layout, self.layout):
             self._settle()
         self._drop_foreign()
         self.count = self._gone + int(self._counts(total.cells[:]).sum())
         self.count += sum(int(self._counts(each.cells).sum()) for each in self._open.values())
         self._door.restored()
+
+    def _restore_periods(self) -> None:
+        """Take the open periods; those that passed meanwhile into the first that has not."""
+        for end, block, part in self._stored.periods(self._passed):
+            is_late = end <= self._passed
+            if is_late:  # as when its family was turned off for a while
+                part = part._replace(news=np.maximum(part.news, self._passed))
+            period = self._period(self._boundary(max(end, self._passed + 1)))
+            period.add(part)
+            if self._stored.is_as_wanted and not is_late:
+                period.is_stored(block)
+            else:
+                self._stored.delete_block(end, block)
 
     def _drop_foreign(self) -> None:
         """Forget the series that belong to other partitions, where they begin anew."""
@@ -275,7 +309,7 @@ class SeriesTable:
         if not len(foreign):
             return
         for end, period in self._open.items():
-            self._gone += int(self._counts(period.drop(foreign)).sum())
+            self._leave_out(period.drop(foreign))
             for block in range(period.blocks, period.stored_blocks):
                 self._stored.delete_block(end, block)
         self._forget(foreign)

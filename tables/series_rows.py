@@ -25,6 +25,8 @@ NEVER = int(np.iinfo(np.int64).max)
 """The start of a stream that has not started."""
 
 _VERSION = 2
+_WIDE = 3
+"""The version of rows with more columns than version 2 can number."""
 _HEAD = struct.Struct(">BB")  # version, streams
 _HEAD_1 = struct.Struct(">BIHB")  # version, rows, columns that hold something, bytes of a cell
 
@@ -189,18 +191,25 @@ def packed(part: Part) -> bytes:
     columns[0], columns[1] = part.slots, part.news
     columns[2 : 2 + streams] = np.where(part.starts == NEVER, 0, part.starts + 1).T
     columns[2 + streams :] = part.cells.T
-    return _HEAD.pack(_VERSION, streams) + packed_columns.pack(columns)
+    version = _WIDE if len(columns) > packed_columns.MOST_NARROW else _VERSION
+    return _HEAD.pack(version, streams) + packed_columns.pack(columns)
 
 
 def unpacked(value: bytes, layout: Layout) -> Part:
     """Return what `packed` was given, sums of *layout*; of version 1 nobody knows news, so 0."""
-    if value[0] == 1:
+    if is_of_version_1(value):
         return _of_version_1(value, layout)
-    _, streams = _HEAD.unpack_from(value)
-    columns = packed_columns.unpack(value, 2 + streams + layout.width, _HEAD.size)
+    version, streams = _HEAD.unpack_from(value)
+    count, is_wide = 2 + streams + layout.width, version == _WIDE
+    columns = packed_columns.unpack(value, count, _HEAD.size, is_wide=is_wide)
     starts = columns[2 : 2 + streams].T
     starts = np.where(starts == 0, NEVER, starts - 1)
     return Part(columns[0], starts, columns[1], columns[2 + streams :].T)
+
+
+def is_of_version_1(value: bytes) -> bool:
+    """True of bytes that the first version made of rows, which had other blocks."""
+    return value[0] == 1
 
 
 def _of_version_1(value: bytes, layout: Layout) -> Part:

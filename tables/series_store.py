@@ -11,7 +11,15 @@ import numpy as np
 from tailrace.schemas.sums import Ints
 from tailrace.tables import series_meta
 from tailrace.tables.series_meta import Meta
-from tailrace.tables.series_rows import NEVER, OpenPeriod, Part, Rows, packed, unpacked
+from tailrace.tables.series_rows import (
+    NEVER,
+    OpenPeriod,
+    Part,
+    Rows,
+    is_of_version_1,
+    packed,
+    unpacked,
+)
 from tailrace.tables.store import PartitionStore
 
 _META, _KEYS, _VALUES, _PERIODS = b"m", b"n", b"v", b"p"
@@ -48,14 +56,29 @@ class SeriesStore:
         return [key for _, value in found for key in _unpacked_keys_1(value)]
 
     def values(self) -> Iterator[Part]:
-        """Yield the blocks of cumulative rows."""
-        for _, value in self._store.scan(self._prefix + _VALUES):
-            yield self._part(value)
+        """Yield the blocks of cumulative rows; of what is written anew none stays in the store.
 
-    def periods(self) -> Iterator[tuple[int, int, Part]]:
-        """Yield the blocks of open periods: end, number, rows."""
-        for key, value in list(self._store.scan(self._prefix + _PERIODS)):
-            end, block = struct.unpack_from(">QI", key, len(self._prefix + _PERIODS))
+        Nor does a block of version 1 beside rows of a later one: those are newer, and a block had
+        fewer rows then, so that nothing else was ever written in its place.
+        """
+        gone = []
+        for key, value in self._store.scan(self._prefix + _VALUES):
+            is_leftover = is_of_version_1(value) and self.meta.version != 1
+            if is_leftover or not self.is_as_wanted:
+                gone.append(key)
+            if not is_leftover:
+                yield self._part(value)
+        for key in gone:
+            self._store.delete(key)
+
+    def periods(self, passed: int) -> Iterator[tuple[int, int, Part]]:
+        """Yield the blocks of open periods: end, number, rows; last those that end by *passed*."""
+        at = len(self._prefix + _PERIODS)
+        found = [
+            (*struct.unpack_from(">QI", key, at), value)
+            for key, value in self._store.scan(self._prefix + _PERIODS)
+        ]
+        for end, block, value in sorted(found, key=lambda each: each[0] <= passed):
             part = self._part(value)
             if self.meta.version == 1:
                 part.news[:] = end
