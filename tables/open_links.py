@@ -72,12 +72,17 @@ class OpenLinks:
         self._is_changed = True
 
     def _fitted(self, prototype: Prototype) -> Prototype:
-        """Return *prototype* with its names cut so that a record can hold it."""
-        limit = _NAME_BYTES
-        while limit and encoded_bytes(prototype) > self._topic.record_bytes // 2:
+        """Return *prototype* cut so that a record can hold it.
+
+        Its names are, and if that is not enough it has no dimensions.
+        """
+        limit, room, fitted = _NAME_BYTES, self._topic.record_bytes // 2, prototype
+        while limit and encoded_bytes(fitted) > room:
             limit //= 2
-            prototype = shortened(prototype, limit)
-        return prototype
+            fitted = shortened(fitted, limit)
+        if encoded_bytes(fitted) > room and fitted.dimensions:
+            return self._fitted(prototype._replace(dimensions=()))
+        return fitted
 
     def restore(self, now: int) -> None:
         """Read the open interval."""
@@ -106,7 +111,7 @@ class OpenLinks:
             of_each = places(halves.keys, self._topic.partitions)
             for partition in np.unique(of_each).tolist():
                 mine = halves.part(np.flatnonzero(of_each == partition))
-                # What a part exceeds half of a record by is less than the other half.
+                # The other half of a record is room for what is around them.
                 for part in _parted(mine, self._topic.record_bytes // 2):
                     records.setdefault(partition, []).append(encode_link_halves(part))
             self._parts[kind] = []
@@ -140,16 +145,27 @@ def joined(parts: Sequence[LinkHalves], end: int) -> LinkHalves:
 
 
 def _parted(halves: LinkHalves, room: int) -> Iterator[LinkHalves]:
-    """Yield *halves*, as many at a time as fit into *room*, or one more."""
-    sizes = np.full(len(halves.of), _HALF_BYTES)
-    _, firsts = np.unique(halves.of, return_index=True)
-    sizes[firsts] += [encoded_bytes(halves.prototypes[each]) for each in halves.of[firsts].tolist()]
-    ends = np.cumsum(sizes)
-    if ends[-1] <= room:
-        yield halves
-        return
-    for rows in np.split(np.arange(len(sizes)), np.flatnonzero(np.diff(ends // room)) + 1):
-        yield halves.part(rows)
+    """Yield *halves*, as many at a time as fit into *room*, or one.
+
+    Each part has the prototypes of its halves, so one that many parts use counts in each of them.
+    """
+    sizes = np.array([encoded_bytes(each) + 1 for each in halves.prototypes], np.int64)
+    before, start, most = _uses_before(halves.of), 0, room // _HALF_BYTES + 1
+    while start < len(halves.of):
+        rows = np.arange(start, min(start + most, len(halves.of)))
+        adds = np.where(before[rows] < start, sizes[halves.of[rows]], 0) + _HALF_BYTES
+        count = max(1, int(np.searchsorted(np.cumsum(adds), room, "right")))
+        yield halves.part(rows[:count])
+        start += count
+
+
+def _uses_before(of: Ints) -> Ints:
+    """Return for each of *of* where the same number stood last before, -1 if nowhere."""
+    rows = np.argsort(of, kind="stable")
+    before = np.full(len(of), -1, np.int64)
+    is_again = of[rows[1:]] == of[rows[:-1]]
+    before[rows[1:][is_again]] = rows[:-1][is_again]
+    return before
 
 
 def order(halves: LinkHalves) -> Ints:

@@ -85,6 +85,46 @@ def test_what_came_is_sent_once_and_in_order_whoever_sends_it(
     assert Counter(each[:2] for each in told(records)) == expected
 
 
+def various(prototypes: Prototypes, count: int, dimension: tuple[str, str]) -> Halves:
+    """Halves by turns of *count* prototypes, each of which has *dimension*."""
+    of = [prototypes.number(Prototype(f"service {n}", "", (dimension,))) for n in range(count)]
+    numbers = np.array([*of, *of, *of], np.int32)
+    keys = np.arange(3 * len(numbers), dtype=np.int64).view(f"V{KEY_BYTES}")
+    nothing = np.zeros(len(numbers), np.int64)
+    return Halves(keys, numbers, nothing, nothing, np.full(len(numbers), 8, np.uint8))
+
+
+def test_a_record_has_room_for_every_prototype_that_its_halves_use() -> None:
+    topic = RollupTopic("rollups", 1, 20_000, 1000)
+    links, prototypes = OpenLinks(PartitionStore(MemoryDisk()), b"L", topic), Prototypes()
+    coming = various(prototypes, 200, ("pod", "x" * 300))
+    links.add(Kind.ALONE, coming, prototypes)
+    (values,) = links.take(0).values()
+    assert max(map(len, values)) <= topic.record_bytes
+    assert min(map(len, values[:-1])) > topic.record_bytes // 3
+    keys = [bytes(key) for each in values for key in decode_link_halves(each).keys.tolist()]
+    assert keys == coming.keys.tolist()
+
+
+def test_what_is_stored_is_no_larger_than_a_value_may_be() -> None:
+    topic = RollupTopic("rollups", 1, 1 << 20, 1000)
+    store, prototypes = PartitionStore(MemoryDisk()), Prototypes()
+    links = OpenLinks(store, b"L", topic)
+    links.add(Kind.ALONE, various(prototypes, 2500, ("pod", "x" * 300)), prototypes)
+    links.seal()
+    assert max(len(value or b"") for value in store.begin_checkpoint().values()) < 600 << 10
+
+
+def test_dimensions_that_no_record_holds_are_left_out() -> None:
+    links, prototypes = OpenLinks(PartitionStore(MemoryDisk()), b"L", TOPIC), Prototypes()
+    links.add(Kind.MET, various(prototypes, 1, ("n" * 3000, "x")), prototypes)
+    values = [value for each in links.take(0).values() for value in each]
+    assert max(map(len, values)) <= TOPIC.record_bytes
+    assert {service for _, _, service in told(list(map(decode_link_halves, values)))} == {
+        "service 0"
+    }
+
+
 def test_what_was_sent_is_in_no_checkpoint() -> None:
     store = PartitionStore(MemoryDisk())
     links, prototypes = OpenLinks(store, b"L", TOPIC), Prototypes()
