@@ -21,6 +21,7 @@ from tailrace.schemas.otlp.attributes import plain_value
 from tailrace.schemas.otlp.wire import framed
 from tailrace.schemas.prometheus import naming
 from tailrace.schemas.prometheus.remote_write import Format1, Format2, Metadata, Pairs, Series
+from tailrace.schemas.series import TENANT
 from tailrace.schemas.strings import AttributeValue
 
 LEFT_OUT: Final = -1
@@ -29,18 +30,19 @@ _TYPES: Final[Mapping[naming.Kind, Any]] = {"up_down_counter": "gauge"}
 
 
 class Stream(NamedTuple):
-    """A stream: its number, and those of its series."""
+    """A stream: its number, those of its series, and the `target_info` that tells of it."""
 
     number: int
     series: array[int]
+    info: Stream | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What all streams of a resource have in common."""
+    """What all streams of a resource have in common. `info`: labels of its `target_info`."""
 
     labels: Mapping[str, str]
-    info: Stream | None
+    info: Mapping[str, str] | None
 
 
 @dataclass(slots=True)
@@ -83,7 +85,7 @@ class Book:
         self._owners: list[int] = []
         self.streams = 0
         """How many there are, with those whose series are all left out."""
-        self._infos: dict[tuple[str, str], Stream] = {}
+        self._infos: dict[tuple[str, str, str], Stream] = {}
         self.series: list[Series] = []
         self.shared: set[int] = set()
         self.gauges: set[int] = set()
@@ -95,17 +97,20 @@ class Book:
         known = self._targets.get(encoded)
         if known is None:
             resource = _attributes(_parsed(Resource, encoded))
-            labels = naming.target(resource)
-            known = self._targets[encoded] = Target(labels, self._info(resource))
+            info = naming.target_info(resource, utf8=self._utf8)
+            told = None if info is None else dict(info)
+            known = self._targets[encoded] = Target(naming.target(resource), told)
         return known
 
-    def _info(self, resource: Mapping[str, AttributeValue]) -> Stream | None:
-        """Return the stream of `target_info`: the first of a job and instance tells of all."""
-        labels = naming.target_info(resource, utf8=self._utf8)
-        if labels is None:
+    def _info(self, target: Target, tenant: str) -> Stream | None:
+        """Return the stream of `target_info`: the first of a job and instance tells of all.
+
+        Where streams are told apart by *tenant*, so is this: no tenant is told of another's.
+        """
+        if target.info is None:
             return None
-        told = dict(labels)
-        key = told["job"], told["instance"]
+        told = {**target.info, TENANT: tenant} if tenant else dict(target.info)
+        key = told["job"], told["instance"], tenant
         if key not in self._infos:
             metadata = Metadata(naming.TARGET_INFO, "gauge", naming.TARGET_INFO_HELP)
             self._infos[key] = self._stream([(naming.TARGET_INFO, told)], metadata, False)
@@ -149,7 +154,9 @@ class Book:
         common = self.labels(metric, encoded)
         series = [(f"{metric.name}{suffix}", {**common, **more}) for suffix, more in names]
         is_gauge = metric.kind in ("gauge", "summary")
-        made = metric.streams[key] = self._stream(series, metric.metadata, is_gauge)
+        info = self._info(metric.target, common.get(TENANT, ""))
+        stream = self._stream(series, metric.metadata, is_gauge)
+        made = metric.streams[key] = stream._replace(info=info)
         return made
 
     def _stream(

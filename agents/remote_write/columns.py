@@ -64,24 +64,11 @@ class Columns:
 
     def _read(self, request: Any) -> None:
         for block in request.resource_metrics:
-            resource, times = b"".join(block.resource), [0, 0]
+            resource = b"".join(block.resource)
             for scope_block in block.scope_metrics:
                 scope = b"".join(scope_block.scope)
                 for metric in scope_block.metrics:
-                    self._read_metric(resource, scope, metric, times)
-            self._meet(resource, *times)
-
-    def _meet(self, resource: bytes, at: int, lives: int) -> None:
-        """Take note that *resource* had points up to *at*, if one of them had a value."""
-        if not lives:
-            return
-        try:
-            info = self._book.target(resource).info
-        except ValueError:
-            return
-        if info is not None:
-            _, before = self._infos.get(info.number, (info, 0))
-            self._infos[info.number] = info, max(at, before)
+                    self._read_metric(resource, scope, metric)
 
     def finish(self) -> None:
         """Add a `target_info` for each target that had values; put exemplars in order.
@@ -105,7 +92,7 @@ class Columns:
             if kept:
                 newest[number] = kept[-1].at
 
-    def _read_metric(self, resource: bytes, scope: bytes, metric: Any, times: list[int]) -> None:
+    def _read_metric(self, resource: bytes, scope: bytes, metric: Any) -> None:
         data = _data(metric)
         if data is None:
             return
@@ -127,22 +114,29 @@ class Columns:
             start = point.start_time_unix_nano // _MS_NS
             is_stale = bool(point.flags & NO_VALUE)
             try:
-                refused = read(self, known, point, at, start, is_stale)
+                told = read(self, known, point, at, start, is_stale)
             except ValueError:
-                refused = "malformed"
-            if refused:
-                self.refused[refused] += 1
+                told = "malformed"
+            if isinstance(told, str):
+                self.refused[told] += 1
                 continue
             self.met += 1
-            times[0] = max(times[0], at)
-            times[1] |= not is_stale
+            if told.info is not None and not is_stale:
+                self._meet(told.info, at)
+
+    def _meet(self, info: Stream, at: int) -> None:
+        """Take note that the target of *info* had a value at *at*."""
+        _, before = self._infos.get(info.number, (info, 0))
+        self._infos[info.number] = info, max(at, before)
 
     def _add(self, stream: Stream, at: int, start: int, values: Sequence[float]) -> None:
         self.series.extend(stream.series)
         self.values.extend(values)
         self.points.extend((stream.number, at, start, len(stream.series)))
 
-    def _read_number(self, metric: Metric, point: Any, at: int, start: int, is_stale: bool) -> str:
+    def _read_number(
+        self, metric: Metric, point: Any, at: int, start: int, is_stale: bool
+    ) -> Stream | str:
         key = b"".join(point.attributes)
         stream = metric.streams.get(key) or self._book.made(
             metric, key, point.attributes, (("", {}),)
@@ -158,11 +152,11 @@ class Columns:
         self._add(stream, at, start if metric.kind == "counter" else 0, (value,))
         if point.exemplars and metric.kind == "counter":
             self._exemplify(stream, (), point)
-        return ""
+        return stream
 
     def _read_histogram(
         self, metric: Metric, point: Any, at: int, start: int, is_stale: bool
-    ) -> str:
+    ) -> Stream | str:
         attributes = b"".join(point.attributes)
         bounds = point.explicit_bounds
         counts: Sequence[int] = point.bucket_counts
@@ -182,15 +176,17 @@ class Columns:
             stream = self._book.made(metric, key, point.attributes, names)
         if is_stale:
             self._add(stream, at, start, (STALE,) * len(stream.series))
-            return ""
+            return stream
         self._add(stream, at, start, (*accumulate(counts), point.sum, point.count))
         if not point.HasField("sum"):
             self.series[-2] = LEFT_OUT
         if point.exemplars:
             self._exemplify(stream, bounds, point)
-        return ""
+        return stream
 
-    def _read_native(self, metric: Metric, point: Any, at: int, start: int, is_stale: bool) -> str:
+    def _read_native(
+        self, metric: Metric, point: Any, at: int, start: int, is_stale: bool
+    ) -> Stream | str:
         if point.scale < SMALLEST_SCALE:
             return "scale_too_small"
         key = b"".join(point.attributes)
@@ -199,7 +195,7 @@ class Columns:
         )
         [number] = stream.series
         if number < 0:
-            return ""
+            return stream
         native = Native(
             point.scale,
             0 if is_stale else point.count,
@@ -212,9 +208,11 @@ class Columns:
         self.natives.append((number, stream, at, start, native))
         if point.exemplars:
             self._exemplify(stream, (), point)
-        return ""
+        return stream
 
-    def _read_summary(self, metric: Metric, point: Any, at: int, start: int, is_stale: bool) -> str:
+    def _read_summary(
+        self, metric: Metric, point: Any, at: int, start: int, is_stale: bool
+    ) -> Stream | str:
         quantiles = [each.quantile for each in point.quantile_values]
         key = array("d", quantiles).tobytes() + _SEPARATOR + b"".join(point.attributes)
         names: list[Named] = [("", {"quantile": naming.go_text(each)}) for each in quantiles]
@@ -224,7 +222,7 @@ class Columns:
         values = [each.value for each in point.quantile_values]
         told = (STALE,) * len(stream.series) if is_stale else (*values, point.sum, point.count)
         self._add(stream, at, start, told)
-        return ""
+        return stream
 
     def _exemplify(self, stream: Stream, bounds: Sequence[float], point: Any) -> None:
         if self._wants_exemplars:

@@ -31,3 +31,25 @@ def test_a_target_of_which_one_stream_ends_is_not_said_to_have_ended(form: str) 
     assert infos(sent(message, to=config(form))) == []
     message.counter(5, resource=TARGET, name="living")
     assert infos(sent(message, to=config(form))) == [({}, AT, 1)]
+
+
+@both
+def test_tenants_are_told_each_of_their_own_target(form: str) -> None:
+    """And of none that has the same job and instance by chance, or to look into it."""
+    message = Message()
+    for tenant in ("acme", "globex"):
+        message.counter(1, resource={**TARGET, "owner": f"{tenant} only"}, tenant=tenant)
+    message.counter(1, resource=TARGET)
+    assert infos(sent(message, to=config(form))) == [
+        ({"tenant": "acme", "owner": "acme only"}, AT, 1),
+        ({"tenant": "globex", "owner": "globex only"}, AT, 1),
+        ({}, AT, 1),
+    ]
+
+
+def test_a_target_is_told_of_at_the_time_of_its_last_value_of_any_kind() -> None:
+    message = Message()
+    message.gauge(1.0, at=AT - 1000, resource=TARGET)
+    message.exponential(3, 0, [1], at=AT, resource=TARGET)
+    message.histogram([0, 0, 0, 0], 0, at=AT + 1000, resource=TARGET, flags=STALE_FLAG)
+    assert infos(sent(message)) == [({}, AT, 1)]
