@@ -77,7 +77,7 @@ class Book:
     ) -> None:
         self._form = form
         self._relabel = relabel
-        self._external = external
+        self._external = {key: value for key, value in external.items() if value}
         self._utf8 = utf8
         self._targets: dict[bytes, Target] = {}
         self._metrics: dict[tuple[Any, ...], Metric] = {}
@@ -172,9 +172,9 @@ class Book:
         return Stream(number, found)
 
     def _final(self, name: str, labels: Mapping[str, str]) -> Pairs | None:
-        """Return the labels as the receiver sees them, or None."""
-        whole = {**self._external, **labels, "__name__": name}
-        whole = {key: value for key, value in whole.items() if value}
+        """Return the labels as the receiver sees them, or None; an empty one is none."""
+        own = {key: value for key, value in labels.items() if value}
+        whole = {**self._external, **own, "__name__": name}
         if self._relabel:
             changed = self._relabel(whole)
             if not changed:
