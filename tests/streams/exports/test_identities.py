@@ -126,10 +126,10 @@ async def test_a_role_that_nobody_gives_holds_up_nobody_else(
                 "role_arn": "arn:aws:iam::123456789012:role/writer",
             }
         )  # fmt: skip
-        identify = identity(None, None, config, 1.0)
+        identify = identity(None, None, config, 3.0)
         waiting = [asyncio.create_task(identify(URL, b"samples", HEADERS)) for _ in range(50)]
         await asyncio.sleep(0.2)
-        await asyncio.wait_for(asyncio.to_thread(lambda: None), 0.5)
+        await asyncio.wait_for(asyncio.to_thread(lambda: None), 1.5)
         found = await asyncio.gather(*waiting, return_exceptions=True)
         assert {type(each) for each in found} <= {Unanswered, Unknown}
         assert len(sts.received) == 1
