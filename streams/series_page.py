@@ -2,13 +2,16 @@
 
 A worker may have hundreds of thousands of them. Their text is made and sent piece by piece, with
 everything else that the worker does in between; one scrape after the other, for the text of several
-at once would only take longer for each.
+at once would only take longer for each. So whoever does not read what it asked for is dropped, for
+the sake of those that wait for their turn.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
 
 from aiohttp import web
 
@@ -22,26 +25,66 @@ from tailrace.streams.metrics import CONTENT_TYPE
 _SENT_BYTES = 64 << 10
 
 
-def series_page(engine: Engine) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    """Return what answers with the series of *engine*."""
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a scraper may let us wait: at a time, and in all, for what it has yet to read."""
+
+    pause_s: float = 5.0
+    all_s: float = 60.0
+
+
+_PATIENCE: Final = Patience()
+
+
+def series_page(
+    engine: Engine, patience: Patience = _PATIENCE
+) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """Return what answers with the series of *engine*, to those that read it with *patience*."""
     turn = asyncio.Lock()
 
     async def answer(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": CONTENT_TYPE})
         await response.prepare(request)
-        async with turn:
-            waiting = bytearray()
-            for piece in openmetrics(_series(engine)):
-                waiting += piece
-                if len(waiting) >= _SENT_BYTES:
-                    await response.write(bytes(waiting))
-                    waiting.clear()
-                await asyncio.sleep(0)
-            await response.write(bytes(waiting))
+        reader = _Reader(response, patience)
+        try:
+            async with turn:
+                await _tell(engine, reader)
+        except TimeoutError:
+            if request.transport is not None:
+                request.transport.abort()
+            return response
         await response.write_eof()
         return response
 
     return answer
+
+
+async def _tell(engine: Engine, reader: _Reader) -> None:
+    waiting = bytearray()
+    for piece in openmetrics(_series(engine)):
+        waiting += piece
+        if len(waiting) >= _SENT_BYTES:
+            await reader.write(bytes(waiting))
+            waiting.clear()
+        await asyncio.sleep(0)
+    await reader.write(bytes(waiting))
+
+
+class _Reader:
+    """Who reads *response*, or is given up with a TimeoutError."""
+
+    def __init__(self, response: web.StreamResponse, patience: Patience) -> None:
+        self._response = response
+        self._pause_s = patience.pause_s
+        self._left_s = patience.all_s
+
+    async def write(self, text: bytes) -> None:
+        """Send *text*, except for what is on its way when this returns."""
+        now = asyncio.get_running_loop().time
+        began = now()
+        async with asyncio.timeout(min(self._pause_s, self._left_s)):
+            await self._response.write(text)
+        self._left_s -= now() - began
 
 
 def _series(engine: Engine) -> Iterable[FamilySeries]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
@@ -15,11 +17,13 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from tailrace.agents.metrics.agent import NAME as METRICS
 from tailrace.agents.metrics.logic import MetricsLogic
 from tailrace.streams.engine import Engine
-from tailrace.streams.series_page import series_page
+from tailrace.streams.series_page import Patience, series_page
 from tests.agents.metrics.flushes import MS, RED_LAYOUT, RED_MS, red_key, rollup
 from tests.agents.metrics.owners import Row, Worker
 
 BEGIN_MS = 1_700_000_000_000 // RED_MS * RED_MS
+
+PATIENCE = Patience()
 
 
 def partition(*services: str) -> MetricsLogic:
@@ -34,12 +38,22 @@ def runner(logic: MetricsLogic, *, running: bool = True) -> Any:
     return SimpleNamespace(running=running, task=SimpleNamespace(logics={METRICS: logic}))
 
 
+def narrow(host: str, port: int, family: socket.AddressFamily) -> socket.socket:
+    """A socket that keeps little for those that do not read."""
+    found = socket.socket(family, socket.SOCK_STREAM)
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 512 << 10)
+    found.bind((host, port))
+    return found
+
+
 @asynccontextmanager
-async def serving(*runners: Any) -> AsyncIterator[TestClient[Any, Any]]:
+async def serving(
+    *runners: Any, patience: Patience = PATIENCE
+) -> AsyncIterator[TestClient[Any, Any]]:
     engine = cast("Engine", SimpleNamespace(runners=dict(enumerate(runners))))
     app = web.Application()
-    app.add_routes([web.get("/metrics/series", series_page(engine))])
-    async with TestClient(TestServer(app)) as client:
+    app.add_routes([web.get("/metrics/series", series_page(engine, patience))])
+    async with TestClient(TestServer(app, socket_factory=narrow)) as client:
         yield client
 
 
@@ -83,3 +97,50 @@ async def test_other_work_goes_on_during_a_scrape() -> None:
         working.cancel()
     assert all(len(each) == len(services) for each in found)
     assert turns >= 2 * 3000 // 128
+
+
+class SlowScraper:
+    """Reads a little, and then little more until it is told to hurry."""
+
+    def __init__(self, client: TestClient[Any, Any], pause_s: float) -> None:
+        self.began, self.hurry = asyncio.Event(), asyncio.Event()
+        self._to = client.host, client.port
+        self._pause_s = pause_s
+
+    async def read(self) -> bytes:
+        """Return what came until the connection was at its end."""
+        loop = asyncio.get_running_loop()
+        found = b""
+        with socket.socket() as mine, suppress(ConnectionResetError):
+            mine.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 << 10)
+            mine.setblocking(False)
+            await loop.sock_connect(mine, self._to)
+            request = b"GET /metrics/series HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+            await loop.sock_sendall(mine, request)
+            while more := await loop.sock_recv(mine, 1024):
+                found += more
+                self.began.set()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self.hurry.wait(), self._pause_s)
+        return found
+
+
+@pytest.mark.parametrize(
+    ("patience", "pause_s"),
+    [
+        pytest.param(Patience(pause_s=1), 60, id="it reads nothing"),
+        pytest.param(Patience(pause_s=5, all_s=2), 0.05, id="it reads slowly"),
+    ],
+)
+async def test_whoever_does_not_read_is_dropped_and_the_next_has_its_turn(
+    patience: Patience, pause_s: float
+) -> None:
+    services = [f"service-{number}" for number in range(3000)]
+    async with serving(runner(partition(*services)), patience=patience) as client:
+        scraper = SlowScraper(client, pause_s)
+        slow = asyncio.create_task(scraper.read())
+        await scraper.began.wait()
+        async with asyncio.timeout(20):
+            assert len(await calls(client)) == len(services)
+            scraper.hurry.set()
+            assert b"# EOF" not in await slow
