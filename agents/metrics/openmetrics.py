@@ -3,7 +3,8 @@
 As of the last flush, with the exemplars that it showed; what has expired is not there. Series that
 have equal labels in Prometheus are added up, as in `prometheus`. Pieces are small, some of them
 empty, so that whoever writes them out can do other things in between; between two pieces series
-may change, but never within one.
+may change, but never within one. A slot that went to another series meanwhile is left out: its
+labels are those of a series that is no more.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from tailrace.schemas.prometheus.naming import (
 )
 from tailrace.schemas.series import decoded_attributes
 from tailrace.schemas.sums import SECOND_NS, Ints, Layout
+from tailrace.tables.series_keys import SeriesKeys
 from tailrace.tables.series_rows import NEVER
 
 _PIECE: Final = 128
@@ -40,7 +42,16 @@ _NOBODYS: Final = {"instance": "", "job": ""}
 is the worker's, and it would be another one when it moves."""
 _INFO: Final = TARGET_INFO.removesuffix("_info")
 
-Texts = dict[str, list[tuple[FamilySeries, int]]]
+
+class _Member(NamedTuple):
+    """A slot as it was when its labels were read; of its key, which is long, the hash."""
+
+    series: FamilySeries
+    slot: int
+    key_hash: int
+
+
+Texts = dict[str, list[_Member]]
 """Of each text of labels, the slots that have it."""
 
 
@@ -78,6 +89,7 @@ def _gathered(
         for number, of in enumerate(family.streams):
             for place in np.flatnonzero((starts[:, list(of)] != NEVER).any(1)).tolist():
                 key = table.keys[first + place]
+                member = _Member(series, first + place, hash(key))
                 encoded = family.resource(key)
                 if encoded not in targets:
                     resource = dict(decoded_attributes(encoded))
@@ -85,7 +97,7 @@ def _gathered(
                 attributes = decoded_attributes(family.attributes(key, number))
                 named = labels(attributes, family.scope, targets[encoded].labels)
                 text = _text({**_NOBODYS, **dict(named)}.items())
-                texts[number].setdefault(text, []).append((series, first + place))
+                texts[number].setdefault(text, []).append(member)
         yield b""
 
 
@@ -121,14 +133,15 @@ class _Piece:
         instrument: Instrument,
         family: Family,
         number: int,
-        told: Sequence[tuple[str, list[tuple[FamilySeries, int]]]],
+        told: Sequence[tuple[str, list[_Member]]],
     ) -> None:
         self._unit_ns = instrument.unit_ns or family.unit_ns
-        self._layout = told[0][1][0][0].table.layout
-        members: dict[int, tuple[FamilySeries, list[tuple[int, int]]]] = {}
+        self._layout = told[0][1][0].series.table.layout
+        members: dict[int, tuple[FamilySeries, list[tuple[int, int, int]]]] = {}
         for place, (_, of_text) in enumerate(told):
-            for series, slot in of_text:
-                members.setdefault(id(series), (series, []))[1].append((place, slot))
+            for series, slot, key_hash in of_text:
+                found = members.setdefault(id(series), (series, []))[1]
+                found.append((place, slot, key_hash))
         width = 1 if not instrument.is_histogram else 3 + len(self._layout.bounds)
         self._cells: Ints = np.zeros((len(told), width), np.int64)
         self._starts = np.full(len(told), NEVER)
@@ -136,7 +149,8 @@ class _Piece:
         streams = list(family.streams[number])
         for series, found in members.values():
             if series.table.layout == self._layout:  # it may be about to go over to another
-                self._add(series, np.array(found), instrument, instrument.parts[number], streams)
+                still = _still_there(series.table.keys, found)
+                self._add(series, still, instrument, instrument.parts[number], streams)
         self._told = [
             (place, text) for place, (text, _) in enumerate(told) if self._starts[place] != NEVER
         ]
@@ -151,9 +165,8 @@ class _Piece:
     ) -> None:
         """Add the slots `found[:, 1]` of *series* to the places `found[:, 0]`."""
         table = series.table
-        found = found[found[:, 1] < len(table.keys)]
         starts = table.starts[found[:, 1]][:, streams].min(1)
-        is_there = starts != NEVER  # or it was given up meanwhile
+        is_there = starts != NEVER
         places, slots = found[is_there].T
         np.minimum.at(self._starts, places, starts[is_there])
         numbers = _numbers(instrument, self._layout, table.rows[slots], parts)
@@ -204,6 +217,13 @@ class _Piece:
         seconds, nanoseconds = divmod(exemplar.time_ns, SECOND_NS)
         value = exemplar.value_ns / self._unit_ns
         return f" # {{{ids}}} {value} {seconds}.{nanoseconds:09}"
+
+
+def _still_there(keys: SeriesKeys, found: Iterable[tuple[int, int, int]]) -> Ints:
+    """Return the places and slots of *found* where the series is that their labels are of."""
+    count = len(keys)
+    still = [(at, slot) for at, slot, known in found if slot < count and hash(keys[slot]) == known]
+    return np.array(still, np.int64).reshape(-1, 2)
 
 
 def _time(exemplar: Exemplar) -> int:

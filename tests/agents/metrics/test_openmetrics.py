@@ -156,6 +156,26 @@ def test_what_is_given_up_during_a_scrape_breaks_nothing() -> None:
     assert list(text_string_to_metric_families(b"".join(pieces).decode())) == []
 
 
+def test_a_slot_that_another_series_got_during_a_scrape_is_not_told_under_the_old_labels() -> None:
+    series = kept(expiry=Expiry(series_ms=FLUSH_MS))
+    stays = {red_key("api", "stays"): {"duration": [MS]}}
+    flushed(series, {red_key("api", "old"): {"duration": [MS]}, **stays})
+    pieces = openmetrics([series])
+    assert next(pieces) == b""
+    flushed(series, stays, 2 * FLUSH_MS)
+    flushed(series, stays, 3 * FLUSH_MS)
+    new = {red_key("api", "new"): {"duration": [MS] * 777}}
+    flushed(series, {**new, **stays}, 4 * FLUSH_MS)
+    assert series.table.keys.find(red_key("api", "new")) == 0
+    told = {
+        (sample.labels["span_name"], sample.value)
+        for family in text_string_to_metric_families(b"".join(pieces).decode())
+        for sample in family.samples
+        if sample.name in (f"{CALLS}_total", f"{TOOK}_count")
+    }
+    assert told == {("stays", 4)}
+
+
 def test_exponential_histograms_tell_their_sum_and_count() -> None:
     family = red_family(red_layout((), 4, MS), "", "ms")
     found = samples(flushed(kept(family), {red_key(): {"duration": [0, 3 * MS]}}))
