@@ -6,7 +6,10 @@ from typing import Final, Protocol
 
 from tailrace.tables.series_keys import SeriesKeys
 
-_KEPT = 100_000
+_KEPT_BYTES: Final = 16 << 20
+"""About how many bytes of keys are remembered."""
+_ENTRY_BYTES: Final = 200
+"""About what a key costs besides its own bytes."""
 
 
 class Admission(Protocol):
@@ -51,13 +54,14 @@ EVERYBODY: Final = Everybody()
 class Doorkeeper:
     """Gives keys that have no slot of *keys* the one that *admission* wants for them.
 
-    It remembers what it was told until there are other series.
+    It remembers what it was told until there are other series, or too many bytes of keys.
     """
 
     def __init__(self, keys: SeriesKeys, admission: Admission) -> None:
         self._keys = keys
         self._admission = admission
         self._elsewhere: dict[bytes, int] = {}
+        self._bytes = 0
         self.new: set[int] = set()
         """Slots that were given; whoever reads it empties it."""
 
@@ -77,15 +81,24 @@ class Doorkeeper:
             slot = self._keys.add(admitted)
             self.new.add(slot)
             self._admission.met(admitted)
-            self._elsewhere.clear()
+            self._forget()
         if admitted != key:
-            if len(self._elsewhere) >= _KEPT:
-                self._elsewhere.clear()
-            self._elsewhere[key] = slot
+            self._remember(key, slot)
         return slot
+
+    def _remember(self, key: bytes, slot: int) -> None:
+        cost = len(key) + _ENTRY_BYTES
+        if self._bytes + cost > _KEPT_BYTES:
+            self._forget()
+        self._elsewhere[key] = slot
+        self._bytes += cost
+
+    def _forget(self) -> None:
+        self._elsewhere.clear()
+        self._bytes = 0
 
     def gone(self, keys: list[bytes]) -> None:
         """Tell that the series of *keys* are no more."""
-        self._elsewhere.clear()
+        self._forget()
         for key in keys:
             self._admission.gone(key)

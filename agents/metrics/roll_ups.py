@@ -8,6 +8,7 @@ series of its services are.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 import numpy as np
@@ -23,13 +24,16 @@ from tailrace.schemas.series import (
     decoded_attributes,
     encoded_attributes,
     encoded_resource,
+    end_of_resource,
 )
 from tailrace.schemas.sums import Rollup, summed
 
 PREFIX: Final = b"R"
 """What the tables of all roll-ups begin with in the store."""
-_MEMO: Final = 200_000
-"""With more series the memo is forgotten, and made anew."""
+_MEMO_BYTES: Final = 16 << 20
+"""About what a memo may hold; with more it is forgotten, and made anew."""
+_ENTRY_BYTES: Final = 200
+"""About what an entry costs besides its own bytes."""
 _ALWAYS: Final = (SERVICE, TENANT)
 
 
@@ -44,32 +48,68 @@ class RollUp:
 
     def __init__(self, series: FamilySeries, dimensions: tuple[str, ...]) -> None:
         self.series = series
-        self._dimensions = frozenset((*_ALWAYS, *dimensions))
-        self._memo: dict[bytes, bytes] = {}
+        self._beginnings = _Memo(_beginning)
+        self._ends = _Memo(_end_of(frozenset((*_ALWAYS, *dimensions))))
 
     def add(self, rollup: Rollup) -> None:
         """Count *rollup*."""
-        slots: dict[bytes, int] = {}
-        keys = (slots.setdefault(self._key(key), len(slots)) for key in rollup.keys)
-        places = np.fromiter(keys, np.int64, len(rollup.keys))
+        slots: dict[tuple[bytes, bytes], int] = {}
+        pairs = self._rolled_up(rollup.keys)
+        numbers = (slots.setdefault(pair, len(slots)) for pair in pairs)
+        places = np.fromiter(numbers, np.int64, len(rollup.keys))
         rows = summed(rollup.layout, places, len(slots), rollup.rows)
-        self.series.table.add(rollup._replace(keys=list(slots), rows=rows))
+        keys = [beginning + end for beginning, end in slots]
+        self.series.table.add(rollup._replace(keys=keys, rows=rows))
 
-    def _key(self, key: bytes) -> bytes:
-        found = self._memo.get(key)
-        if found is None:
-            if len(self._memo) >= _MEMO:
-                self._memo.clear()
-            found = self._memo[key] = self._rolled_up(RedSeries.of_key(key))
-        return found
+    def _rolled_up(self, keys: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
+        """Yield of each of *keys* the key in the roll-up: its beginning, and its end."""
+        resource: bytes | None = None
+        end, beginning = 0, b""
+        for key in keys:
+            # Keys of a resource mostly follow each other; how long it is comes first in them.
+            if resource is None or not key.startswith(resource):
+                end = end_of_resource(key)
+                resource = key[:end]
+                beginning = self._beginnings[resource]
+            yield beginning, self._ends[key[end:]]
 
-    def _rolled_up(self, series: RedSeries) -> bytes:
-        resource = {
-            name: value
-            for name, value in decoded_attributes(series.resource)
-            if name in (SERVICE, NAMESPACE)
-        }
-        labels = [
-            pair for pair in decoded_attributes(series.dimensions) if pair[0] in self._dimensions
-        ]
-        return RedSeries(encoded_resource(resource), encoded_attributes(labels)).key()
+
+class _Memo(dict[bytes, bytes]):
+    """What *work_out* makes of bytes; equal results are one object.
+
+    A roll-up has one of resources and one of labels: there are far fewer of both than series.
+    """
+
+    def __init__(self, work_out: Callable[[bytes], bytes]) -> None:
+        super().__init__()
+        self._work_out = work_out
+        self._bytes = 0
+        self._results: dict[bytes, bytes] = {}
+
+    def __missing__(self, encoded: bytes) -> bytes:
+        result = self._work_out(encoded)
+        cost = len(encoded) + len(result) + _ENTRY_BYTES
+        if self._bytes + cost > _MEMO_BYTES:
+            self.clear()
+            self._results.clear()
+            self._bytes = 0
+        self._bytes += cost
+        result = self[encoded] = self._results.setdefault(result, result)
+        return result
+
+
+def _beginning(key: bytes) -> bytes:
+    """Return what the keys in a roll-up begin with of series whose own begin with *key*."""
+    pairs = decoded_attributes(RedSeries.of_key(key).resource)
+    kept = {name: value for name, value in pairs if name in (SERVICE, NAMESPACE)}
+    return RedSeries(encoded_resource(kept), b"").key()
+
+
+def _end_of(names: frozenset[str]) -> Callable[[bytes], bytes]:
+    """Return what makes of the dimensions of a series those of its roll-up, by *names*."""
+
+    def end(dimensions: bytes) -> bytes:
+        pairs = decoded_attributes(dimensions)
+        return encoded_attributes([pair for pair in pairs if pair[0] in names])
+
+    return end

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 
+from tailrace.agents.metrics.family_series import Destination, FamilySeries, Manner
+from tailrace.agents.metrics.instruments import red_family
+from tailrace.agents.metrics.roll_ups import PREFIX, RollUp
 from tailrace.agents.metrics.settings import MetricsSettings, RedMetrics, RollUpMetrics
 from tailrace.schemas.series import (
     RedSeries,
@@ -12,6 +17,7 @@ from tailrace.schemas.series import (
     encoded_attributes,
     encoded_resource,
 )
+from tailrace.tables.store import MemoryDisk, PartitionStore
 from tests.agents.metrics.flushes import (
     METRICS,
     MS,
@@ -128,3 +134,36 @@ def test_a_roll_up_by_other_labels_begins_anew() -> None:
     flushed(worker, row(RED_MS, key("api", "1", "GET /", "OK")))
     other = replace(RED, roll_ups=(replace(WEEKLY, dimensions=()),))
     assert list(restarted(worker, replace(ROLLED_UP, red=other), 2 * RED_MS).values()) == [1]
+
+
+def held_after(batches: int, batch: Callable[[int], list[bytes]]) -> int:
+    """How many bytes a roll-up, which has one series, holds after *batches* of keys."""
+    store = PartitionStore(MemoryDisk())
+    family = red_family(RED_LAYOUT, "weekly", "ms")
+    series = FamilySeries("red", family, store, PREFIX, Manner(RED_MS), Destination("m", "e", 9999))
+    roll_up = RollUp(series, ())
+    tracemalloc.start()
+    for number in range(batches):
+        durations = {each: {"duration": [MS]} for each in batch(number)}
+        roll_up.add(rollup(RED_LAYOUT, BEGIN_MS, durations))
+        del durations
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(series.table) == 1
+    assert series.table.count == sum(len(batch(number)) for number in range(batches))
+    return held
+
+
+def test_what_a_roll_up_remembers_is_of_resources_and_of_labels_not_of_all_pairs() -> None:
+    def batch(pod: int) -> list[bytes]:
+        return [key("api", f"pod-{pod}", f"GET /{route}", "OK") for route in range(100)]
+
+    assert held_after(100, batch) < 250_000
+
+
+def test_what_a_roll_up_remembers_is_limited_in_bytes() -> None:
+    def batch(number: int) -> list[bytes]:
+        routes = [f"{number}/{each}/".ljust(8000, "-") for each in range(50)]
+        return [key("api", "1", route, "OK") for route in routes]
+
+    assert held_after(60, batch) < 18 << 20
