@@ -14,6 +14,7 @@ from tailrace.agents.metrics.settings import FOR_EVER
 from tailrace.schemas.exemplars import Exemplar, ExemplarBatch
 from tailrace.schemas.records import Outbox, Output, Totals
 from tailrace.schemas.series import EDGES
+from tailrace.schemas.sums import Layout
 from tailrace.schemas.topics import FLUSH_HEADER
 from tailrace.tables.series import Closed, SeriesTable
 from tailrace.tables.series_admission import EVERYBODY
@@ -93,12 +94,21 @@ class FamilySeries:
             is_delta=manner.is_delta,
             offset_ms=manner.offset_ms,
         )
+        self._prepared: Layout | None = None
 
     def restore(self, now: int) -> None:
         """Read what the store has, at stream time *now* (ms)."""
         self.table.restore(now)
         self._exemplars.restore()
-        self._writer.prepare()
+
+    def prepare(self) -> None:
+        """Encode what the next flush can have ready, once the layout is known that it will have.
+
+        Before the first one there is most to encode, and after a change of the layout.
+        """
+        if self._prepared != self.table.layout:
+            self._writer.prepare()
+            self._prepared = self.table.layout
 
     def seal(self) -> None:
         """Put into the store what changed since the last time."""
