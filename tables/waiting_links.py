@@ -4,6 +4,8 @@
   on nothing but what they are: who wrote faster decides nothing.
 - Those of an interval that has passed come out with the first one that has not.
 - What waits is as it was after a restart.
+- What waits longer than a checkpoint takes no memory but a few words a record: who is late keeps
+  the others' halves on the disk.
 
 In the store, after the prefix: the interval's end and the offset of the record (u64 each, big
 endian), and its value.
@@ -26,11 +28,12 @@ class WaitingLinks:
     def __init__(self, store: PartitionStore, prefix: bytes) -> None:
         self._store = store
         self._prefix = prefix
-        self._records: dict[int, list[tuple[bytes, LinkHalves]]] = {}
+        self._count = 0
+        self._records: dict[int, list[tuple[bytes, int]]] = {}  # keys, and how many halves each has
 
     def __len__(self) -> int:
         """How many halves wait."""
-        return sum(len(each.of) for held in self._records.values() for _, each in held)
+        return self._count
 
     @property
     def first_ms(self) -> int | None:
@@ -41,13 +44,17 @@ class WaitingLinks:
         """Read what the store has."""
         for key, value in self._store.scan(self._prefix):
             end, _ = _KEY.unpack_from(key, len(self._prefix))
-            self._records.setdefault(end, []).append((key, decode_link_halves(value)))
+            self._remember(end, key, len(decode_link_halves(value).of))
 
     def add(self, halves: LinkHalves, end: int, offset: int) -> None:
         """Let *halves*, of a record at *offset*, wait for the *end* of an interval (ms)."""
         key = self._prefix + _KEY.pack(end, offset)
         self._store.put(key, encode_link_halves(halves))
-        self._records.setdefault(end, []).append((key, halves))
+        self._remember(end, key, len(halves.of))
+
+    def _remember(self, end: int, key: bytes, count: int) -> None:
+        self._records.setdefault(end, []).append((key, count))
+        self._count += count
 
     def take(self, end: int) -> LinkHalves | None:
         """Return those that waited for *end* or before, None if there are none."""
@@ -55,7 +62,13 @@ class WaitingLinks:
         held = [record for each in ends for record in self._records.pop(each)]
         if not held:
             return None
-        for key, _ in held:
+        whole = joined([self._read(key) for key, _ in held], end)
+        for key, count in held:
             self._store.delete(key)
-        whole = joined([halves for _, halves in held], end)
+            self._count -= count
         return whole.part(order(whole))
+
+    def _read(self, key: bytes) -> LinkHalves:
+        value = self._store.get(key)
+        assert value is not None, "what waits is in the store"
+        return decode_link_halves(value)
