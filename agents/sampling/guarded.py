@@ -3,6 +3,7 @@
 Laws:
 
 - A vote that cannot be given is an ERROR, and the policy is where it was before that vote.
+- A policy that cannot say with what chance it votes for a trace never does: it is an ERROR there.
 - All other votes are those that the policy gives without such traces.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tailrace.agents.sampling.chances import NOWHERE, Box
 from tailrace.agents.sampling.facts import Trace
 from tailrace.agents.sampling.votes import ERROR, Policy, Vote
 
@@ -30,6 +32,14 @@ def votes_of(
         if policy.is_stateful:
             policy.load(before)
         return [_vote(policy, trace, when) for trace, when in zip(traces, at, strict=True)]
+
+
+def chance_of(policy: Policy, trace: Trace) -> Box | None:
+    """The draws with which *policy* votes for *trace*; None: nobody knows."""
+    try:
+        return policy.chance(trace)
+    except Exception:
+        return NOWHERE
 
 
 def _vote(policy: Policy, trace: Trace, at: int) -> Vote:

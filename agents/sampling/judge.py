@@ -22,6 +22,7 @@ from typing import Final
 from tailrace.agents.sampling.budgets import Budget, named_for
 from tailrace.agents.sampling.control import Control
 from tailrace.agents.sampling.facts import Trace
+from tailrace.agents.sampling.guarded import votes_of
 from tailrace.agents.sampling.links import LINKED
 from tailrace.agents.sampling.policy_states import PolicyStates
 from tailrace.agents.sampling.rules.rules import Rules
@@ -226,7 +227,7 @@ class Judge:
         seats = self.bench(message.tenant).panel.seats
         dropping = (seat.policy for seat in seats if seat.policy.may_drop)
         if verdict.decision == "sampled" and any(
-            policy.vote(message, at) is not ERROR for policy in dropping
+            ERROR not in votes_of(policy, [message], [at]) for policy in dropping
         ):
             return None
         return self._ended(trace, self._outcome(verdict, "ingest", trace.tenant), at, by_ms=1)

@@ -25,7 +25,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 from tailrace.agents.sampling.budgets import Budget
 from tailrace.agents.sampling.chances import EVERYWHERE, Box, chance
 from tailrace.agents.sampling.facts import Trace
-from tailrace.agents.sampling.guarded import votes_of
+from tailrace.agents.sampling.guarded import chance_of, votes_of
 from tailrace.agents.sampling.votes import (
     DROPPED,
     ERROR,
@@ -108,10 +108,11 @@ class Panel:
             if share is None and not self.sample_on_first_match:
                 return None
         kept = [EVERYWHERE] if share == 1.0 else self._boxes(trace, share)
-        dropped = [policy.chance(trace) for policy in self._dropping]
+        dropped = [chance_of(policy, trace) for policy in self._dropping]
         if kept is None or None in dropped:
             return None
-        return self._chance(tuple(kept), tuple(each for each in dropped if each is not None))
+        known = self._chance(tuple(kept), tuple(each for each in dropped if each is not None))
+        return known or None  # of what is kept, 0 is the chance that a defect left unknown
 
     def allot(self, numerator: int, denominator: int, at: int) -> None:
         """From *at* on, all policies spend only so much of the cluster's budgets."""
@@ -135,13 +136,13 @@ class Panel:
         enough.
         """
         if not self.sample_on_first_match:
-            drawn = (policy.chance(trace) for policy in self._drawing)
+            drawn = (chance_of(policy, trace) for policy in self._drawing)
             return None if share is None else [each for each in drawn if each is not None]
         stateless = [policy for policy in self._keeping if not policy.is_stateful]
-        if share is None and not any(each.vote(trace, 0) is SAMPLED for each in stateless):
+        if share is None and not any(SAMPLED in votes_of(each, [trace], [0]) for each in stateless):
             return None
         answering = [policy for policy in self._keeping if isinstance(policy, Answering)]
-        known = (policy.chance(trace) for policy in (*stateless, *answering))
+        known = (chance_of(policy, trace) for policy in (*stateless, *answering))
         return [each for each in known if each is not None]
 
     def _chance(self, kept: tuple[Box, ...], dropped: tuple[Box, ...]) -> float | None:

@@ -11,15 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailrace.agents.sampling.facts import Facts, Trace
+from tailrace.agents.sampling.judge import Judge
 from tailrace.agents.sampling.panels import Panel, decide, decide_many
+from tailrace.agents.sampling.policies import SamplingPolicies, build_policies
 from tailrace.agents.sampling.policies.always_sample import Always
 from tailrace.agents.sampling.policies.conjunction import Conjunction
+from tailrace.agents.sampling.policies.drop import Drop
 from tailrace.agents.sampling.policies.limited import Limited
 from tailrace.agents.sampling.policies.token_buckets import TokenBucket
 from tailrace.agents.sampling.rules.keys import Keys
 from tailrace.agents.sampling.rules.rules import Rules, build_rules
-from tailrace.agents.sampling.votes import ERROR, SAMPLED, Certain, Policy, Vote
+from tailrace.agents.sampling.standing import StandingPolicies
+from tailrace.agents.sampling.votes import ERROR, SAMPLED, Certain, Policy, Verdict, Vote
 from tailrace.schemas.config.tail_sampling import PolicySet
+from tailrace.tables.store import MemoryDisk, PartitionStore
 from tests.agents.sampling.policies.spans import SeenTrace
 from tests.agents.sampling.rules.test_rules import Seen
 
@@ -108,3 +113,57 @@ def _rules() -> Rules:
     sampler = {"type": "ema_dynamic", "goal_sample_rate": 2, "fields": ["name"]}
     policies = PolicySet.model_validate({"rules": [{"name": "rest", "sampler": sampler}]})
     return build_rules(policies.rules, Facts(), Keys())
+
+
+def half() -> Policy:
+    config = {
+        "name": "half",
+        "type": "probabilistic",
+        "probabilistic": {"sampling_percentage": 50},
+    }
+    [seat] = build_policies(PolicySet.model_validate({"policies": [config]}).policies).panel.seats
+    return seat.policy
+
+
+BROKEN: tuple[str, Policy] = ("broken", Broken())
+DROPS: tuple[str, Policy] = ("drops", Drop([Broken(), half()]))
+CHANCES = {
+    "of a policy that drops": ([DROPS, ("all", Always())], Verdict("sampled", "all", 1.0, 1.0)),
+    "before a rate limit": ([BROKEN, ("rate", limited())], Verdict("sampled", "rate", None, None)),
+    "beside one that draws": ([("half", half()), BROKEN], Verdict("sampled", "half", 0.5, 0.5)),
+}
+
+
+@pytest.mark.parametrize(("policies", "expected"), CHANCES.values(), ids=CHANCES)
+def test_a_defect_takes_no_part_in_the_chance_of_what_others_sample(
+    policies: list[tuple[str, Policy]], expected: Verdict
+) -> None:
+    panel = Panel(policies, sample_on_first_match=True)
+    seen = (SeenTrace(bytes([number]) * 16, spans=13) for number in range(256))
+    drawn = next(each for each in seen if half().vote(each, 0) is SAMPLED)
+    assert decide(panel, drawn, 0) == expected
+    assert decide_many(panel, [drawn], [0]) == [expected]
+
+
+def test_a_message_is_kept_where_the_policy_that_drops_has_a_defect() -> None:
+    panel = Panel([("drops", Drop([Broken()])), ("all", Always())], sample_on_first_match=True)
+    policies = StandingPolicies(SamplingPolicies(panel, Facts()))
+    judge = Judge(policies, PartitionStore(MemoryDisk()))
+    [message] = traces([13])
+    outcome = judge.alone(message, message, 1)
+    assert outcome is not None
+    assert (outcome.decision, outcome.policy) == ("sampled", "all")
+
+
+def test_what_a_defect_left_of_a_chance_is_not_told_as_none_at_all() -> None:
+    """One whose chance alone is broken samples a trace: nobody knows how often it would."""
+
+    class Unsure(Always):
+        share = 0.5
+
+        def chance(self, trace: Trace) -> None:
+            raise ValueError(trace)
+
+    [trace] = traces([1])
+    verdict = decide(Panel([("unsure", Unsure())]), trace, 0)
+    assert verdict == Verdict("sampled", "unsure", 0.5, None)
