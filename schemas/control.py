@@ -10,21 +10,26 @@ raises ValueError.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import orjson
 
 WHOLE: Final = 1_000_000
 """Parts of a budget add up to this."""
-MAX_NUMBERS: Final = 40_000
-"""Parts in one allocation: budgets times partitions. They take 8 bytes each, or less."""
 MAX_BYTES: Final = 512 << 10
 """Of a record of the topic."""
+NAMED_BYTES: Final = 384 << 10
+"""Of what a record says of budgets by their names; the rest is for what is around it."""
+PART_BYTES: Final = 8
+"""A part takes so many in a record, or less."""
+AMOUNT_BYTES: Final = 20
+"""What is asked of a budget takes so many in a record, or less."""
 MAX_LINKS: Final = 100
 """Trace IDs in one record."""
 
 _VERSION = 1
+_AROUND_BYTES = len(":[],")
 _TRACE_ID_BYTES = 16
 
 
@@ -79,6 +84,17 @@ def encode(record: ControlRecord) -> bytes:
     if isinstance(record, Keep):
         body["trace_ids"] = [each.hex() for each in record.trace_ids]
     return orjson.dumps({"version": _VERSION, "kind": kind, **body}, option=orjson.OPT_SORT_KEYS)
+
+
+def fitting(names: Iterable[str], bytes_each: int) -> list[str]:
+    """Return the first of *names*, as many as a record has room for with *bytes_each* of each."""
+    room, found = NAMED_BYTES, []
+    for name in names:
+        room -= len(orjson.dumps(name)) + bytes_each + _AROUND_BYTES
+        if room < 0:
+            break
+        found.append(name)
+    return found
 
 
 def decode(value: bytes) -> ControlRecord:

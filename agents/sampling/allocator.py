@@ -6,6 +6,8 @@ One task in the cluster has it, and its state is that task's. Laws:
 - The parts of a budget add up to the whole, exactly.
 - A partition's part of the budget of all tenants is by what its tenants get of it in the cluster if
   it is divided fairly, so that one that asks for much draws none of it to where it asks.
+- What it remembers is bounded, and what it says fits into a record: of more budgets than there is
+  room for, those of which least is asked have equal parts. What nobody asks for is forgotten.
 - A new allocation is made only when all partitions hold the last one and none has to give up
   anything any more; the parts of before are then out of the world.
 """
@@ -15,10 +17,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from tailrace.agents.sampling.budgets import TENANTS, tenant_of
+from tailrace.agents.sampling.budgets import TENANTS, most_asked, tenant_of
 from tailrace.agents.sampling.shares import REPORT_EVERY_S, equal_part
 from tailrace.agents.sampling.tenant_budget import TenantBudgetSettings, fair_shares
-from tailrace.schemas.control import MAX_NUMBERS, WHOLE, Allocation, Report
+from tailrace.schemas.control import PART_BYTES, WHOLE, Allocation, Report
 
 ALLOT_EVERY_S: Final = 10
 """Of stream time, between two allocations."""
@@ -73,11 +75,21 @@ class Allocator:
 
     def _average(self, report: Report) -> None:
         """Count half of before and half of now; who is asked for nothing at all says so once."""
-        for name in report.asked.keys() - self._demand.keys():
+        new = report.asked.keys() - self._demand.keys()
+        for name in new:
             self._demand[name] = [0] * self._partitions
         for name, amounts in self._demand.items():
             before, now = amounts[report.partition], report.asked.get(name, 0)
-            amounts[report.partition] = (before + now + 1) // 2 if report.asked else 0
+            # Rounded up only while it is asked for: else 1 would stay for ever.
+            amounts[report.partition] = (before + now + (now > 0)) // 2 if report.asked else 0
+        self._demand = {name: each for name, each in self._demand.items() if any(each)}
+        if new:
+            self._demand = {name: self._demand[name] for name in self._told_of(self._demand)}
+
+    def _told_of(self, demand: Mapping[str, Sequence[int]]) -> list[str]:
+        """Return of which budgets of *demand* an allocation can tell."""
+        totals = {name: sum(amounts) for name, amounts in demand.items()}
+        return most_asked(totals, PART_BYTES * self._partitions)
 
     def _next(self) -> Allocation | None:
         stands = self._stands
@@ -98,13 +110,10 @@ class Allocator:
 
     def _wanted(self) -> dict[str, list[int]]:
         """Return parts for all that is asked for, and as many budgets as fit into a record."""
-        asked = {name: each for name, each in self._demand.items() if any(each)}
-        self._demand = asked
-        names = sorted(asked, key=lambda name: (name != TENANTS, -sum(asked[name]), name))
-        wanted = asked
+        asked = wanted = self._demand
         if TENANTS in asked and self._tenant_budget is not None:
             wanted = asked | {TENANTS: self._fair(self._tenant_budget, asked)}
-        return {name: allotted(wanted[name]) for name in names[: MAX_NUMBERS // self._partitions]}
+        return {name: allotted(wanted[name]) for name in self._told_of(asked)}
 
     def _fair(self, budget: TenantBudgetSettings, asked: Mapping[str, Sequence[int]]) -> list[int]:
         """Return what each partition needs if each tenant has its share, where it asks for it."""
@@ -149,7 +158,7 @@ class Allocator:
             return
         self._stands = Allocation(number, partitions, parts, since)
         self._holders = dict(state["holders"])
-        self._demand = {name: list(each) for name, each in state["demand"].items()}
+        self._demand = {name: list(each) for name, each in state["demand"].items() if any(each)}
         self._heard = list(state["heard"])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
+from tailrace.schemas.control import fitting
 from tailrace.schemas.definitions.definition import DEFAULT_TENANT
 
 _MARK, TENANTS = "\t", "\n"
@@ -38,6 +39,23 @@ def named_for(tenant: str, name: str) -> str:
     if tenant != DEFAULT_TENANT:
         return f"{_MARK}{tenant}{_MARK}{name}"
     return f"{_MARK}{_MARK}{name}" if name.startswith((_MARK, TENANTS)) else name
+
+
+def shown(name: str) -> str:
+    """Return the budget *name*, as all partitions call it, in a form to be read."""
+    if not name.startswith(_MARK):
+        return name
+    tenant, _, own = name.removeprefix(_MARK).partition(_MARK)
+    return f"{tenant}/{own}" if tenant else own
+
+
+def most_asked(asked: Mapping[str, int], bytes_each: int) -> list[str]:
+    """Return the budgets of which most is *asked*, as many as a record has room for.
+
+    That of all tenants comes first.
+    """
+    order = sorted(asked, key=lambda name: (name != TENANTS, -asked[name], name))
+    return fitting(order, bytes_each)
 
 
 def named_tenant(tenant: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Final
 import orjson
 
 from tailrace.agents.sampling.allocator import Allocator
-from tailrace.agents.sampling.budgets import TENANTS, tenant_of
+from tailrace.agents.sampling.budgets import TENANTS, shown, tenant_of
 from tailrace.agents.sampling.links import Links
 from tailrace.agents.sampling.shares import Budgets, Shares
 from tailrace.agents.sampling.tenant_budget import TenantBudgetSettings
@@ -63,9 +63,12 @@ class Control:
 
     @property
     def parts(self) -> Mapping[str, float]:
-        """Which part of each budget is this partition's, of those that were ever divided."""
+        """Which part of each budget is this partition's, of those that were ever divided.
+
+        By names to be read: of a tenant's own policies, `tenant/budget`.
+        """
         return {
-            TENANT_BUDGET if name == TENANTS else name: part / WHOLE
+            TENANT_BUDGET if name == TENANTS else shown(name): part / WHOLE
             for name, part in self._shares.parts.items()
             if tenant_of(name) is None
         }

@@ -16,8 +16,8 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
-from tailrace.agents.sampling.budgets import Budget
-from tailrace.schemas.control import WHOLE, Allocation, Report
+from tailrace.agents.sampling.budgets import Budget, most_asked
+from tailrace.schemas.control import AMOUNT_BYTES, WHOLE, Allocation, Report
 
 REPORT_EVERY_S: Final = 5
 _SECOND_MS = 1000
@@ -90,7 +90,8 @@ class Shares:
     def _report(self, at: int, asked: dict[str, int]) -> None:
         """Tell of the interval that ends; when nothing was asked twice, no more until it is."""
         news = {name: _grown(self._asked.get(name, 0), now) for name, now in asked.items()}
-        news = {name: amount for name, amount in sorted(news.items()) if amount}
+        news = {name: amount for name, amount in news.items() if amount}
+        news = {name: news[name] for name in sorted(most_asked(news, AMOUNT_BYTES))}
         self._asked = asked
         self._second = self._report_ms // _SECOND_MS
         if news or self._said:

@@ -8,7 +8,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailrace.agents.sampling.allocator import FLOOR, Allocator, allotted
-from tailrace.schemas.control import MAX_NUMBERS, WHOLE, Allocation, Report, decode, encode
+from tailrace.agents.sampling.budgets import TENANTS, named_tenant
+from tailrace.agents.sampling.shares import Shares
+from tailrace.agents.sampling.tenant_budget import TenantBudgetSettings
+from tailrace.schemas.control import (
+    MAX_BYTES,
+    NAMED_BYTES,
+    PART_BYTES,
+    WHOLE,
+    Allocation,
+    Report,
+    decode,
+    encode,
+)
+from tailrace.schemas.tenants import LONGEST_TENANT
+from tests.agents.sampling.control_cluster import Spending
 
 DEMANDS = st.lists(st.integers(0, 10**12), min_size=1, max_size=200)
 
@@ -102,7 +116,7 @@ def test_a_report_that_is_heard_again_counts_once() -> None:
 
 
 def test_policies_that_a_record_has_no_room_for_stay_equal() -> None:
-    partitions = MAX_NUMBERS // 2
+    partitions = NAMED_BYTES // PART_BYTES // 2 - 10
     allocator = Allocator(partitions)
     allocation = allocator.hear(Report(0, partitions, 10, {"a": 5, "b": 9, "c": 7}, 0, 0))
     assert allocation is not None
@@ -118,3 +132,69 @@ def test_who_is_asked_for_nothing_any_more_gives_way() -> None:
     moved = allocator.hear(report(1, 20, holds=1, since=11, rate=10))
     assert moved is not None
     assert moved.parts["rate"] == [50_000, 950_000]
+
+
+def test_what_nobody_asks_for_any_more_is_forgotten_though_other_things_are_asked_for() -> None:
+    allocator = Allocator(2)
+    allocator.hear(report(0, 5, rate=100, gone=1_000_000))
+    allocator.hear(report(1, 5, rate=100, gone=1))
+    for second in range(10, 200, 5):
+        for partition in range(2):
+            allocator.hear(report(partition, second, rate=100))
+    assert allocator.state()["demand"].keys() == {"rate"}
+
+
+def test_a_budget_of_which_little_is_asked_is_not_forgotten() -> None:
+    allocator = Allocator(2)
+    for second in range(5, 200, 5):
+        allocator.hear(report(0, second, rate=1))
+    assert allocator.state()["demand"] == {"rate": [1, 0]}
+
+
+def test_tenants_that_are_gone_draw_no_part_to_where_they_were() -> None:
+    """Of 2,000 tenants each asked once in the second partition; in the first, one asks for much."""
+    allocator, last = Allocator(2, TenantBudgetSettings(1000, 2000, {})), None
+    for second in range(5, 600, 5):
+        first = {TENANTS: 5000, named_tenant("shop"): 5000}
+        others = {TENANTS: 50, named_tenant("small"): 50}
+        for n in range(second * 20, min(2000, second * 20 + 100)):
+            others[named_tenant(f"once {n}")] = 1
+        for partition, asked in enumerate((first, others)):
+            holds = (0, 0) if last is None else (last.number, second)
+            last = allocator.hear(Report(partition, 2, second, asked, *holds)) or last
+    assert last is not None
+    assert last.parts[TENANTS][0] > 9 * WHOLE // 10
+
+
+@pytest.mark.parametrize("letter", ["x", "ß", "😀", '"'])
+def test_however_many_tenants_come_all_that_is_said_and_remembered_is_bounded(letter: str) -> None:
+    partitions, holds, largest, names = 8, (0, 0), 0, 0
+    allocator = Allocator(partitions, TenantBudgetSettings(1000, 2000, {}))
+    for second in range(5, 150, 5):
+        for partition in range(partitions):
+            asked = {
+                named_tenant(f"{second} {partition} {n}".ljust(LONGEST_TENANT, letter)): 20
+                for n in range(40)
+            }
+            asked |= {TENANTS: 500 * second * partition, "rate": 100, "\n@stays": 70}
+            said = allocator.hear(Report(partition, partitions, second, asked, *holds))
+            names = max(names, len(allocator.state()["demand"]))
+            if said is not None:
+                largest, holds = max(largest, len(encode(said))), (said.number, second)
+                assert {TENANTS, "rate", "\n@stays"} <= said.parts.keys()
+    assert largest < MAX_BYTES * 7 // 8
+    assert names < NAMED_BYTES // (LONGEST_TENANT + partitions * PART_BYTES)
+
+
+def test_a_report_names_what_most_is_asked_of_where_there_is_no_room_for_all() -> None:
+    budgets = {f"\t{n}\t".ljust(LONGEST_TENANT, "ß"): Spending() for n in range(2000)}
+    most = [*budgets][-1]
+    shares = Shares(0, 2)
+    shares.allot(budgets, 0)
+    for budget in budgets.values():
+        budget.asked += 10**15
+    budgets[most].asked += 1
+    shares.reach(0, budgets)
+    [said] = shares.reports
+    assert most in said.asked
+    assert len(encode(said)) < MAX_BYTES * 7 // 8

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tailrace.agents.sampling.budgets import TENANTS, named_for
 from tailrace.agents.sampling.shares import Shares, equal_part
 from tailrace.schemas.control import WHOLE, Allocation, Report
 from tests.agents.sampling.control_cluster import Cluster, Spending
@@ -244,3 +245,13 @@ def test_what_was_given_up_is_not_taken_back_by_a_later_allocation_in_the_same_s
             shares.hear(Allocation(number, 2, parts, 5), 10_000)
     shares.reach(11_000, {})
     assert shares.parts == {"x": 300_000}
+
+
+def test_parts_are_told_by_names_to_be_read() -> None:
+    budgets = {TENANTS: "tenant_budget", "rate": "rate", "both/0": "both/0"}
+    budgets[named_for("acme", "some")] = "acme/some"
+    budgets[named_for("default", "\todd")] = "\todd"
+    cluster = Cluster(2, [*budgets])
+    for _ in range(30):
+        cluster.second([dict.fromkeys(budgets, 100), {}])
+    assert sorted(cluster.partitions[0].control.parts) == sorted(budgets.values())
