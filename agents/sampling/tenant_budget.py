@@ -8,6 +8,7 @@ what one that is full has no room for goes to the others. So, in stream time and
 - In *t* seconds there pass at most rate × t + burst, and once for each tenant the largest of its
   traces that is larger than its part of the burst: such a one passes when the bucket is full, which
   then owes the rest.
+- What one tenant has no room for any more, because its weight falls, goes to the others.
 - A tenant that comes anew has what others have too much of now that they are more.
 
 The budget is the cluster's, of which a partition has its part; and a tenant counts in a partition
@@ -116,8 +117,7 @@ class TenantBudget:
             return
         self._reach(at)
         self._part = (numerator, denominator)
-        self._unclaimed = min(self._unclaimed, self._capacity())
-        self._cut()
+        self._fit()
 
     def state(self) -> dict[str, Any]:
         """Return what `load` needs, as JSON."""
@@ -137,13 +137,14 @@ class TenantBudget:
         numerator, denominator = state["part"]
         self._part = (numerator, denominator)
         self._step, self.asked = state["step"], state["asked"]
-        self._unclaimed = min(state["unclaimed"], self._capacity())
+        self._unclaimed = state["unclaimed"]
         for key, (level, asked, last, part) in state["buckets"].items():
             bucket = self._buckets[key] = Bucket(self._weights.get(key, _TOKEN))
             bucket.level, bucket.asked, bucket.last = level, asked, last
             bucket.part = (part[0], part[1])
             self.budgets[named_tenant(key)] = bucket
-        self._cut()
+        if self._unclaimed + self._held() > self._capacity():
+            self._fit()
 
     def _welcomed(self, key: str, told: Callable[[Mapping[str, Budget]], None]) -> Bucket:
         bucket = self._buckets[key] = Bucket(self._weights.get(key, _TOKEN))
@@ -172,6 +173,14 @@ class TenantBudget:
 
     def _weight(self) -> int:
         return sum(bucket.weight for bucket in self._buckets.values())
+
+    def _held(self) -> int:
+        return sum(max(0, bucket.level) for bucket in self._buckets.values())
+
+    def _fit(self) -> None:
+        """Lose what the whole does not hold."""
+        spare = self._cut()
+        self._unclaimed = min(self._unclaimed + spare, self._capacity() - self._held())
 
     def _cut(self) -> int:
         """Take from every bucket what it does not hold; return how much that is."""
@@ -203,8 +212,10 @@ class TenantBudget:
             self._unclaimed = min(self._capacity(), self._unclaimed + income)
 
     def _pour(self, amount: int) -> None:
-        """Divide *amount*: by weight, but nobody more than it has room for."""
-        self._cut()
+        """Divide *amount*, and what buckets have no room for: by weight, but nobody gets more than
+        it has room for.
+        """
+        amount += self._cut()
         capacity, weight = self._capacity(), self._weight()
         rooms = [
             (capacity * bucket.weight // weight - bucket.level, bucket.weight, key)

@@ -280,6 +280,73 @@ def test_while_parts_move_the_cluster_keeps_no_more_than_its_budget() -> None:
     assert total > 80
 
 
+WEIGHED = st.tuples(st.sampled_from(NAMES), st.integers(0, 4))
+"""Whose weight becomes how many quarters of itself."""
+
+
+def held(budget: TenantBudget) -> int:
+    state = budget.state()
+    return int(sum(level for level, *_ in state["buckets"].values()) + state["unclaimed"])
+
+
+@given(st.integers(1, 80), WEIGHTS, STEPS, st.lists(WEIGHED, min_size=1, max_size=8))
+def test_weights_that_move_take_nothing_from_the_whole(
+    burst: int, weights: dict[str, int], steps: list[Any], moves: list[tuple[str, int]]
+) -> None:
+    budget = TenantBudget(TenantBudgetSettings(1, burst, weights))
+    spent(budget, steps)
+    at = BEGIN_MS + sum(wait for wait, *_ in steps) + STEP_MS
+    budget.take("a", 0, at, nothing)
+    for tenant, quarters in moves:
+        before, at = held(budget), at + STEP_MS
+        moved = budget.budgets.get(named_tenant(tenant))
+        if moved is not None:
+            moved.allot(quarters, 4, at)
+        budget.take("a", 0, at, nothing)
+        assert held(budget) >= before - len(NAMES)  # millionths, which rounding takes
+
+
+def test_what_one_has_too_much_of_when_its_weight_falls_goes_to_another() -> None:
+    budget = TenantBudget(TenantBudgetSettings(10, 1000, {}))
+    for tenant in "ab":
+        budget.take(tenant, 400, BEGIN_MS, nothing)
+    budget.take("a", 0, BEGIN_MS + 20_000, nothing)
+    before = held(budget)
+    budget.budgets[named_tenant("a")].allot(1, 10, BEGIN_MS + 20_000)
+    budget.take("b", 0, BEGIN_MS + 20_010, nothing)
+    assert held(budget) >= before
+
+
+def test_a_restart_loses_nothing_of_what_weights_that_move_left_over() -> None:
+    configured = TenantBudgetSettings(10, 1000, {})
+    budget, again = TenantBudget(configured), TenantBudget(configured)
+    for tenant in "ab":
+        budget.take(tenant, 1, BEGIN_MS, nothing)
+    later = BEGIN_MS + 100_000
+    for tenant in "ab":
+        budget.take(tenant, 1, later - 1000, nothing)
+    budget.budgets[named_tenant("a")].allot(1, 10, later)
+    again.load(orjson.loads(orjson.dumps(budget.state())))
+    for each in (budget, again):
+        each.take("b", 1, later + STEP_MS, nothing)
+    assert again.state() == budget.state()
+
+
+def test_a_budget_that_became_smaller_in_the_config_holds_no_more_than_itself() -> None:
+    budget = TenantBudget(TenantBudgetSettings(10, 1000, {}))
+    for tenant in "ab":
+        budget.take(tenant, 1, BEGIN_MS, nothing)
+    again = TenantBudget(TenantBudgetSettings(10, 100, {}))
+    again.load(orjson.loads(orjson.dumps(budget.state())))
+    assert held(again) <= 100 * MILLION
+
+
+def test_a_trace_of_more_spans_than_the_burst_neither_passes_nor_draws_a_part() -> None:
+    budget = TenantBudget(TenantBudgetSettings(100, 200, {}))
+    assert not any(budget.take("a", 201, BEGIN_MS + 60_000 * n, nothing) for n in range(3))
+    assert {each.asked for each in budget.budgets.values()} == {0}
+
+
 def test_a_part_that_becomes_smaller_holds_less_for_everybody() -> None:
     budget = TenantBudget(TenantBudgetSettings(10, 80, {}))
     for tenant in NAMES:
