@@ -6,9 +6,9 @@ Secrets come from the environment, as in `${NAME}`, or from files, which are rea
 import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, SecretStr
 
 from tailrace.schemas.config.scalars import Directory, Flag, Secret
 from tailrace.schemas.config.section import Remark, Section
@@ -16,6 +16,7 @@ from tailrace.schemas.config.wording import show
 
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 def _url(value: str) -> str:
@@ -24,7 +25,16 @@ def _url(value: str) -> str:
         raise ValueError("is no URL of a receiver; write it as https://host/path")
     if split.username or split.password:
         raise ValueError("has a user in it; say it as basic_auth, where no log shows it")
+    if not _has_port_or_none(split):
+        raise ValueError("has a port that is no number from 1 to 65535; write it as host:port")
     return value
+
+
+def _has_port_or_none(split: SplitResult) -> bool:
+    try:
+        return split.port != 0
+    except ValueError:
+        return False
 
 
 def _name(value: str) -> str:
@@ -42,9 +52,23 @@ def _header(value: str) -> str:
     return value
 
 
+def _sendable(value: str) -> str:
+    """Refuse what no header may hold; the message never shows *value*, which may be a secret."""
+    if _CONTROL.search(value):
+        raise ValueError("has a line break or another control character in it; remove that")
+    return value
+
+
+def _sendable_secret(value: SecretStr) -> SecretStr:
+    _sendable(value.get_secret_value())
+    return value
+
+
+SentText = Annotated[str, AfterValidator(_sendable)]
+SentSecret = Annotated[Secret, AfterValidator(_sendable_secret)]
 Url = Annotated[str, AfterValidator(_url)]
 ReceiverName = Annotated[str, AfterValidator(_name)]
-Headers = dict[Annotated[str, AfterValidator(_header)], str]
+Headers = dict[Annotated[str, AfterValidator(_header)], SentText]
 
 
 class TlsConfig(Section):
@@ -75,9 +99,9 @@ class BasicAuthConfig(Section):
 
     secrets: ClassVar[frozenset[str]] = frozenset({"password"})
 
-    username: str | None = None
+    username: SentText | None = None
     username_file: Directory | None = None
-    password: Secret | None = None
+    password: SentSecret | None = None
     password_file: Directory | None = None
 
     def contradictions(self) -> Iterator[Remark]:
@@ -93,7 +117,7 @@ class AuthorizationConfig(Section):
     secrets: ClassVar[frozenset[str]] = frozenset({"credentials"})
 
     type: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")] = "Bearer"
-    credentials: Secret | None = None
+    credentials: SentSecret | None = None
     credentials_file: Directory | None = None
 
     def contradictions(self) -> Iterator[Remark]:
@@ -109,8 +133,8 @@ class SigV4Config(Section):
     secrets: ClassVar[frozenset[str]] = frozenset({"access_key", "secret_key"})
 
     region: str | None = None
-    access_key: Secret | None = None
-    secret_key: Secret | None = None
+    access_key: SentSecret | None = None
+    secret_key: SentSecret | None = None
     profile: str | None = None
     role_arn: str | None = None
     external_id: str | None = None

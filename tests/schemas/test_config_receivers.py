@@ -108,6 +108,52 @@ def test_refused(case: tuple[str, str]) -> None:
     assert str(error.value) == problem
 
 
+PORT = "has a port that is no number from 1 to 65535; write it as host:port"
+
+
+@pytest.mark.parametrize("host", ["h:abc", "h:99999", "h:0", "[::1]:x"])
+def test_a_port_that_is_none_is_refused(host: str) -> None:
+    for text, key in (
+        (f"remote_write: [{{url: 'http://{host}/x'}}]", "remote_write[0].url"),
+        (f"otlp_http: [{{endpoint: 'http://{host}/'}}]", "otlp_http[0].endpoint"),
+    ):
+        with pytest.raises(ConfigError) as error:
+            parse(text, "test.yaml", {})
+        assert str(error.value) == f"{key} {PORT}"
+
+
+@pytest.mark.parametrize("host", ["h", "h:9090", "h:65535", "[::1]:9090", "[::1]"])
+def test_a_port_may_be_there_or_not(host: str) -> None:
+    url = f"http://{host}/x"
+    assert parse(f"remote_write: [{{url: '{url}'}}]", "test.yaml", {}).remote_write[0].url == url
+
+
+UNSENDABLE = {
+    "headers: {X-Scope: %s}": "headers.X-Scope",
+    "authorization: {credentials: %s}": "authorization.credentials",
+    "basic_auth: {username: u, password: %s}": "basic_auth.password",
+    "basic_auth: {username: %s, password: p}": "basic_auth.username",
+    "sigv4: {region: r, access_key: %s, secret_key: s}": "sigv4.access_key",
+    "sigv4: {region: r, access_key: a, secret_key: %s}": "sigv4.secret_key",
+}
+
+
+@pytest.mark.parametrize("character", ["\\n", "\\r", "\\0", "\\x7f"])
+@pytest.mark.parametrize("body", UNSENDABLE)
+def test_what_no_header_can_hold_is_refused_and_not_shown(body: str, character: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        parse(WRITE.format(body % f'"hunter{character}2"'), "test.yaml", {})
+    assert str(error.value) == (
+        f"remote_write[0].{UNSENDABLE[body]} has a line break or another control character in it; "
+        f"remove that"
+    )
+
+
+def test_a_header_may_have_tabs_and_letters_of_any_script() -> None:
+    config = parse(WRITE.format('headers: {X-Scope: "a\\té"}'), "test.yaml", {})
+    assert config.remote_write[0].headers == {"X-Scope": "a\té"}
+
+
 def test_what_changes_nothing_may_stand() -> None:
     config = parse(
         WRITE.format(
