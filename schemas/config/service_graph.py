@@ -114,6 +114,14 @@ class ServiceGraphConfig(Section):
                 ("exponential_histogram_max_size",),
                 f"is {asked}, which counts as {self.max_size}, as in the collector",
             )
+        wait, ttl = self.links.wait, self.store.ttl
+        if self.enabled and self.links.enabled and wait <= ttl:
+            yield (
+                ("links", "wait"),
+                f"is {spell(wait)}, no longer than store.ttl, {spell(ttl)}: a producer that finds "
+                f"nobody in its trace is told of after store.ttl, when links that came with it "
+                f"have given up; make it longer",
+            )
 
     @property
     def max_size(self) -> int:

@@ -190,3 +190,27 @@ def test_a_key_that_says_how_often_to_sweep_is_refused_with_its_reason(key: str)
 )
 def test_what_holds_anyway_may_be_said(body: str) -> None:
     assert _read(body) == ServiceGraphConfig()
+
+
+@pytest.mark.parametrize("wait", ["10s", "60s"])
+def test_links_that_give_up_before_a_producer_is_told_of_are_warned_of(wait: str) -> None:
+    body = f"{{store: {{ttl: 60s}}, links: {{wait: {wait}}}}}"
+    [warning] = parse(f"service_graph: {body}", "test.yaml", {}).warnings
+    spelled = {"10s": "10s", "60s": "1m"}[wait]
+    assert str(warning) == (
+        f"service_graph.links.wait is {spelled}, no longer than store.ttl, 1m: a producer that "
+        f"finds nobody in its trace is told of after store.ttl, when links that came with it "
+        f"have given up; make it longer"
+    )
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param("{store: {ttl: 60s}, links: {wait: 61s}}", id="they wait longer"),
+        pytest.param("{store: {ttl: 60s}, links: {enabled: false}}", id="there are no links"),
+        pytest.param("{store: {ttl: 60s}, enabled: false}", id="there is no graph"),
+    ],
+)
+def test_links_that_wait_for_long_enough_are_not_warned_of(body: str) -> None:
+    _read(body)
