@@ -110,7 +110,7 @@ def test_a_restart_changes_nothing(
     assert sorted(after.budgets) == sorted(once.budgets)
 
 
-SECONDS = 30
+SECONDS = 60
 
 
 @settings(max_examples=40, deadline=None)
@@ -123,21 +123,22 @@ SECONDS = 30
 def test_each_tenant_gets_what_it_asks_for_or_its_fair_share(
     rate: int, asked: dict[str, int], weights: dict[str, int], seed: int
 ) -> None:
-    """However the traces of a second mix; from the second second on, in which all are known."""
-    budget = TenantBudget(TenantBudgetSettings(rate, rate, weights))
+    """If each asks evenly, whenever it begins: of a bunch, a bucket holds its part of a burst."""
+    budget = TenantBudget(TenantBudgetSettings(rate, 4 * rate, weights))
     passed: Counter[str] = Counter()
-    shuffled = Random(seed)
-    for second in range(SECONDS):
-        wanted = [tenant for tenant, count in asked.items() for _ in range(count)]
-        shuffled.shuffle(wanted)
-        for number, tenant in enumerate(wanted):
-            at = BEGIN_MS + second * 1000 + number * 1000 // len(wanted)
-            passed[tenant] += budget.take(tenant, 1, at, nothing)
+    begins = {tenant: Random(f"{seed} {tenant}").random() for tenant in asked}
+    wanted = sorted(
+        (BEGIN_MS + int(1000 * (number + begins[tenant]) / count), tenant)
+        for tenant, count in asked.items()
+        for number in range(SECONDS * count)
+    )
+    for at, tenant in wanted:
+        passed[tenant] += budget.take(tenant, 1, at, nothing)
     fair = fair_shares(rate * MILLION, {name: n * MILLION for name, n in asked.items()}, weights)
     for tenant, share in fair.items():
         # Less its part of two seconds at the begin, and of what is not used at once at the end.
         assert passed[tenant] >= (SECONDS - 3) * share / MILLION * 0.95 - 3
-        assert passed[tenant] <= SECONDS * share / MILLION * 1.05 + 2 * rate
+        assert passed[tenant] <= SECONDS * share / MILLION * 1.05 + 5 * rate
 
 
 def test_a_tenant_that_asks_seldom_is_not_starved_by_one_that_always_asks() -> None:
