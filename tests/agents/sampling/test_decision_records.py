@@ -27,6 +27,7 @@ OUTCOMES = st.builds(
     st.none() | st.floats(0, 1),
     NAMES,
     st.sampled_from(["wait", "root", "spans"]),
+    st.none() | st.floats(0, 1, exclude_min=True, allow_subnormal=False),
 )
 
 
