@@ -10,8 +10,8 @@ from tailrace_loadtest.check import check
 from tailrace_loadtest.counting import truth_of
 from tailrace_loadtest.edge_check import EdgeFault
 from tailrace_loadtest.load import Load
-from tailrace_loadtest.metric_check import MetricFault
-from tailrace_loadtest.points import PointFault
+from tailrace_loadtest.metric_check import MetricFault, _without_more_bounds
+from tailrace_loadtest.points import Point, PointFault
 from tailrace_loadtest.report import Report, Written
 from tailrace_loadtest.truth import Truth
 from tests.loadtest import perfect, perfect_sums
@@ -297,3 +297,11 @@ def test_topics_that_are_not_given_are_not_checked(truth: Truth) -> None:
     report = check(truth, perfect.sampled(truth), perfect.decisions(truth))
     assert report.is_right, str(report)
     assert report.points == report.edge_records == 0
+
+
+def test_bounds_besides_are_folded_into_those_of_the_truth() -> None:
+    right = Point(0, 0, (3, 5, 1), 1.0, (10.0, 100.0), 0)
+    found = Point(0, 0, (3, 2, 3, 1), 1.0, (10.0, 50.0, 100.0), 0)
+    assert _without_more_bounds(found, right) == right
+    fewer = Point(0, 0, (8, 1), 1.0, (100.0,), 0)
+    assert _without_more_bounds(fewer, right) == fewer
