@@ -47,7 +47,9 @@ Load = list[list[Sent]]
 def config(ttl: str) -> WorkerConfig:
     return parse(
         "span_metrics: {metrics_flush_interval: 3s}\n"
-        f"service_graph: {{metrics_flush_interval: 2s, store: {{ttl: {ttl}}}}}\n"
+        # Nothing ends, so that the last point of a series is its total.
+        "service_graph: {metrics_flush_interval: 2s, series_expiration: 0s, "
+        f"store: {{ttl: {ttl}}}}}\n"
     )
 
 
