@@ -20,7 +20,7 @@ from tailrace.schemas.otlp.metric_columns import parse_columns
 from tailrace.schemas.prometheus.remote_write import Batch, Format1, Format2
 from tailrace.schemas.records import DeadLetter, Record
 
-_SPARE: Final = 100_000
+SPARE: Final = 100_000
 """Series and streams that are remembered beside twice those in use."""
 MALFORMED: Final = "malformed"
 
@@ -29,11 +29,13 @@ class Translation:
     """Makes requests for the receiver of *config*, from the records of one partition.
 
     What it remembers are encodings: what it makes of records does not depend on others before; but
-    of exemplars it leaves out those that are older than what their series got before.
+    of exemplars it leaves out those that are older than what their series got before. *spare*: so
+    many series are remembered beside twice those in use.
     """
 
-    def __init__(self, config: RemoteWriteConfig) -> None:
+    def __init__(self, config: RemoteWriteConfig, *, spare: int = SPARE) -> None:
         self._config = config
+        self._spare = spare
         self.message = config.protobuf_message
         self._relabel = Relabelling(config.write_relabel_configs)
         self._begin()
@@ -49,7 +51,7 @@ class Translation:
 
         A record that cannot be read is a dead letter, whatever is wrong: the next would be its end.
         """
-        columns = Columns(self._book, exemplars=self._config.send_exemplars)
+        columns = self._columns()
         letters: list[DeadLetter] = []
         for row, record in enumerate(records):
             value = record.value or b""
@@ -69,10 +71,16 @@ class Translation:
         self._forget(distinct(found), columns.met)
         return Translated(made, letters, refused, max((each.last for each in found), default=0))
 
+    def _columns(self) -> Columns:
+        return Columns(self._book, exemplars=self._config.send_exemplars)
+
     def _forget(self, series: int, streams: int) -> None:
         """Begin anew when most of what is known has ended: all but *series* and *streams*."""
         known = self._book
-        if len(known.series) > 2 * series + _SPARE or known.streams > 2 * streams + _SPARE:
+        if (
+            len(known.series) > 2 * series + self._spare
+            or known.streams > 2 * streams + self._spare
+        ):
             self._begin()
 
     def _requests(self, book: Book, round_: Round) -> Iterator[Request]:

@@ -11,8 +11,15 @@ from urllib.parse import urlsplit
 
 from pydantic import Field
 
-from tailrace.schemas.config.receivers import Headers, ReceiverName, TlsConfig, Url, ambiguous
-from tailrace.schemas.config.scalars import Directory, Duration, Flag, Number, at_least
+from tailrace.schemas.config.receivers import (
+    Headers,
+    ReceiverName,
+    TlsConfig,
+    TlsFiles,
+    Url,
+    ambiguous,
+)
+from tailrace.schemas.config.scalars import Duration, Number, at_least
 from tailrace.schemas.config.section import Remark, Section
 from tailrace.schemas.durations import MILLISECOND, SECOND, spell
 
@@ -24,22 +31,10 @@ _METRICS: Final = "/v1/metrics"
 """Where metrics go, below an endpoint."""
 
 
-class ExporterTlsConfig(Section):
+class ExporterTlsConfig(TlsFiles):
     """`tls`, as collectors spell it."""
 
-    ca_file: Directory | None = None
-    cert_file: Directory | None = None
-    key_file: Directory | None = None
     server_name_override: str | None = None
-    insecure_skip_verify: Flag = False
-
-    def contradictions(self) -> Iterator[Remark]:
-        if (self.cert_file is None) != (self.key_file is None):
-            yield (), "needs cert_file and key_file together"
-
-    def cautions(self) -> Iterator[Remark]:
-        if self.insecure_skip_verify:
-            yield ("insecure_skip_verify",), "is true: whoever answers is taken for the receiver"
 
     @property
     def plain(self) -> TlsConfig:

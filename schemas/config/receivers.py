@@ -71,18 +71,12 @@ ReceiverName = Annotated[str, AfterValidator(_name)]
 Headers = dict[Annotated[str, AfterValidator(_header)], SentText]
 
 
-class TlsConfig(Section):
+class TlsFiles(Section):
     """How a receiver's certificate is checked, and which one it is shown."""
-
-    refusals: ClassVar[Mapping[str, str]] = dict.fromkeys(
-        ("ca", "cert", "key", "cert_ref", "key_ref", "ca_ref"),
-        "is not known here; put it into a file and name that",
-    )
 
     ca_file: Directory | None = None
     cert_file: Directory | None = None
     key_file: Directory | None = None
-    server_name: str | None = None
     insecure_skip_verify: Flag = False
 
     def contradictions(self) -> Iterator[Remark]:
@@ -92,6 +86,17 @@ class TlsConfig(Section):
     def cautions(self) -> Iterator[Remark]:
         if self.insecure_skip_verify:
             yield ("insecure_skip_verify",), "is true: whoever answers is taken for the receiver"
+
+
+class TlsConfig(TlsFiles):
+    """`tls_config`, as Prometheus spells it."""
+
+    refusals: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("ca", "cert", "key", "cert_ref", "key_ref", "ca_ref"),
+        "is not known here; put it into a file and name that",
+    )
+
+    server_name: str | None = None
 
 
 class BasicAuthConfig(Section):

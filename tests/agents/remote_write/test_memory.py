@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from tailrace.agents.remote_write import translation as translations
 from tailrace.agents.remote_write.book import Book, Stream
 from tailrace.agents.remote_write.translation import Translation
 from tailrace.schemas.prometheus.remote_write import Format1, Format2
@@ -15,11 +14,6 @@ from tests.agents.remote_write.messages import AT, FORMATS, Message, config, sen
 
 SPARE = 100
 both = pytest.mark.parametrize("form", FORMATS)
-
-
-@pytest.fixture(autouse=True)
-def little_spare(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(translations, "_SPARE", SPARE)
 
 
 def churn(translation: Translation, flushes: int = 50, each: int = 20) -> None:
@@ -50,7 +44,7 @@ SHARED = {"module", "function", "builtin_function_or_method", "RemoteWriteConfig
 
 @both
 def test_texts_of_series_that_have_ended_are_forgotten(form: str) -> None:
-    translation = Translation(config(form))
+    translation = Translation(config(form), spare=SPARE)
     churn(translation)
     [known] = reached(translation, Format2 if "v2" in form else Format1)
     texts = [text for text in reached(known, bytes) + reached(known, str) if "-1" in str(text)]
@@ -59,13 +53,13 @@ def test_texts_of_series_that_have_ended_are_forgotten(form: str) -> None:
 
 def test_streams_that_rules_leave_out_are_forgotten() -> None:
     rules = [{"source_labels": ["keep"], "regex": "yes", "action": "keep"}]
-    translation = Translation(config(write_relabel_configs=rules))
+    translation = Translation(config(write_relabel_configs=rules), spare=SPARE)
     churn(translation)
     assert len(reached(translation, Stream)) <= SPARE + 3 * 20
 
 
 def test_series_in_use_are_not_forgotten_though_few_of_them_have_two_samples() -> None:
-    translation, message = Translation(config()), Message()
+    translation, message = Translation(config(), spare=SPARE), Message()
     for number in range(3 * SPARE):
         message.counter(1, id=str(number))
     sent(message, by=translation)

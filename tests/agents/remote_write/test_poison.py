@@ -48,16 +48,20 @@ class Failing(Columns):
     _readers = {**Columns._readers, "gauge": _fail}  # noqa: RUF012
 
 
-def test_a_record_that_fails_for_any_reason_is_a_dead_letter_whole(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("tailrace.agents.remote_write.translation.Columns", Failing)
+class FailingTranslation(Translation):
+    """A translation that reads with those."""
+
+    def _columns(self) -> Columns:
+        return Failing(self._book)
+
+
+def test_a_record_that_fails_for_any_reason_is_a_dead_letter_whole() -> None:
     bad, good = Message(), Message()
     bad.counter(1, kind="bad")
     bad.counter(1, temporality=1)
     bad.gauge(0.5)
     good.counter(2, kind="good")
-    translated = Translation(config()).translate([bad.record(), good.record(1)])
+    translated = FailingTranslation(config()).translate([bad.record(), good.record(1)])
     assert [(each.record, each.reason, each.whole) for each in translated.letters] == [
         (0, "malformed", True)
     ]
