@@ -41,8 +41,8 @@ from tailrace_loadtest.workers import (
 )
 
 _WAIT_S = 5.0
-_GRACE_S = 12.0
-_REKEYED_GRACE_S = 20.0
+_GRACE_S = 20.0
+_REKEYED_GRACE_S = 30.0
 """Three producers that hash differently come back from the broker's absence one after the other."""
 _KILLS = 7
 _PAUSE_S = (1.0, 4.0)
@@ -50,7 +50,7 @@ _PAUSE_S = (1.0, 4.0)
 _REKEYED_PAUSE_S = (4.0, 7.0)
 """The same where spans are re-keyed: until they have come through, none is pending."""
 _AWAY_S = (0.0, 2.0)
-_DRAIN_S = 60.0
+_DRAIN_S = 120.0
 _SUMS_S = 60.0
 _LATE_MARGIN_S = 2.0
 _AFTER_S = 4.0
