@@ -67,7 +67,8 @@ def test_every_key_that_is_accepted_is_drawn() -> None:
 
 def test_every_config_that_is_drawn_is_accepted() -> None:
     for scenario in (*MANY, *RED, *GRAPH):
-        parse(ours.config(scenario))
+        config = parse(ours.config(scenario))
+        assert config.capabilities & {"red", "service_graph"}
 
 
 def test_the_last_span_ends_when_the_scenario_begins() -> None:
