@@ -53,6 +53,7 @@ class Alert:
 
     `muted_by`: snooze, silence or nothing. `paged_at`: when somebody was told first, in ms.
     `before_end`: the newest event before its end, for as long as a notification is to tell it.
+    `heard_at`: when it came; `end` has come at that time too, and counts once all have been told.
     """
 
     event: AlertEvent
@@ -64,6 +65,8 @@ class Alert:
     is_flapping: bool = False
     places: dict[str, Place] = field(default_factory=dict)
     before_end: AlertEvent | None = None
+    heard_at: int = 0
+    end: AlertEvent | None = None
 
     @property
     def is_active(self) -> bool:
@@ -174,9 +177,11 @@ class Notifications:
     def _restore_alert(self, alert_id: str, value: dict[str, Any]) -> None:
         places = {name: Place(**place) for name, place in value.pop("places").items()}
         event = read_event(value.pop("event"))
-        before = value.pop("before_end", None)  # a state of before has none
-        before_end = None if before is None else read_event(before)
-        self.alerts[alert_id] = Alert(event, places=places, before_end=before_end, **value)
+        before_end, end = (  # a state of before has none
+            None if (said := value.pop(name, None)) is None else read_event(said)
+            for name in ("before_end", "end")
+        )
+        self.alerts[alert_id] = Alert(event, places=places, before_end=before_end, end=end, **value)
         for place in places.values():
             self.members.setdefault(place.group, set()).add(alert_id)
         known = self.current.get(event.fingerprint)

@@ -65,6 +65,8 @@ class NotifierLogic:
         self._schedule = Schedule()
         self._tenants: dict[str, Tenant] = {}
         self._dirty: set[str] = set()
+        self._ends: list[str] = []
+        """The alerts that end once it is told that they fire."""
         self._decider = Decider(self._table, self._tenants, self._schedule)
         self._outbound = Outbound(self._table, self._schedule, settings.retention_ms)
         self._now = 0
@@ -77,6 +79,7 @@ class NotifierLogic:
         for alert_id, alert in self._table.alerts.items():
             if alert.is_active:
                 self._tenant(alert.event.tenant).put(alert.event)
+                self._ends += [alert_id] if alert.end is not None else []
             else:
                 self._expect_end_of(alert_id, alert)
         for group in self._table.groups.values():
@@ -182,10 +185,6 @@ class NotifierLogic:
             totals.add(f"alert_events.{row}", 1)
         elif event.status == "resolved":
             totals.add("alert_events.resolved", 1)
-            if event.id in self._dirty and self._now > self._table.state.begun_at:
-                # It began and ended at one time of ours: who must hear of it hears of both.
-                self._settle(self._now, (), self._now, totals)
-                current = self._current(event)
             self._resolve(event, current)
         elif current is not None and current.event.id == event.id:
             totals.add("alert_events.refreshed", 1)
@@ -202,7 +201,7 @@ class NotifierLogic:
         alert = self._known(event, before)
         if before is not None and before.is_active:
             totals.add("alerts_superseded", 1)
-            self._end(before, _ended_by(before.event, event))
+            self._end(before, before.end or _ended_by(before.event, event))
         alert.is_flapping = (
             before is not None
             and before.ended_at is not None
@@ -225,12 +224,18 @@ class NotifierLogic:
         if current is None or current.event.id != event.id:
             before, current = current, self._known(event, current)
             if before is not None and before.is_active:
-                self._end(before, _ended_by(before.event, event))
+                self._end(before, before.end or _ended_by(before.event, event))
+        elif current.heard_at == self._now > self._table.state.begun_at:
+            # It began and ended at one time of ours: who must hear of it hears of both.
+            current.end = event
+            self._ends.append(event.id)
+            self._table.touch_alert(event.id)
+            return
         self._end(current, event)
 
     def _known(self, event: AlertEvent, before: Alert | None) -> Alert:
         """Let *event* be the current one of its fingerprint."""
-        alert = self._table.alerts[event.id] = Alert(event)
+        alert = self._table.alerts[event.id] = Alert(event, heard_at=self._now)
         self._table.current[event.fingerprint] = event.id
         self._table.touch_alert(event.id)
         if before is not None:
@@ -240,7 +245,7 @@ class NotifierLogic:
     def _end(self, alert: Alert, event: AlertEvent) -> None:
         if self._table.is_listed(event.id):
             alert.before_end = alert.event
-        alert.event, alert.ended_at = event, self._now
+        alert.event, alert.end, alert.ended_at = event, None, self._now
         self._tenant(event.tenant).remove(event.id)
         self._table.touch_alert(event.id)
         if alert.paged_at is not None and not alert.was_acted_on:
@@ -254,13 +259,14 @@ class NotifierLogic:
         """Do what is due before *now*, moment by moment; nothing before we had begun."""
         begun_at = self._table.state.begun_at
         while now > begun_at and (due := self._schedule.take(now)) is not None:
-            at, moments = due
-            self._settle(max(at, begun_at), moments, now, totals)
+            at, moments = due  # what was late already when it was noted is done now
+            self._settle(max(at, begun_at, self._now), moments, now, totals)
         self._now = max(self._now, now)
 
     def _settle(self, at: int, moments: Sequence[Moment], until: int, totals: Totals) -> None:
         groups: set[str] = set()
         dirty, self._dirty = self._dirty, set()
+        ends, self._ends = self._ends, []
         for moment in moments:
             if moment.about == "mutes":
                 dirty.update(self._tenant(moment.key).active)
@@ -276,6 +282,9 @@ class NotifierLogic:
             self._flush(key, at, totals)
         if any(moment.about == "heartbeat" for moment in moments):
             self._outbound.beat(at, until, totals)
+        for alert in [self._table.alerts[alert_id] for alert_id in ends]:
+            if alert.end is not None:  # else another has begun since
+                self._end(alert, alert.end)
         self._forget_unlisted(at)
 
     def _flush(self, key: str, at: int, totals: Totals) -> None:
@@ -352,7 +361,7 @@ def _is_stale(event: AlertEvent, current: Alert | None) -> bool:
     if known.id != event.id:
         return event.starts_at <= known.starts_at
     is_older = event.evaluated_at < known.evaluated_at and event.status != "resolved"
-    return not current.is_active or is_older
+    return not current.is_active or current.end is not None or is_older
 
 
 def _ended_by(event: AlertEvent, by: AlertEvent) -> AlertEvent:
