@@ -16,6 +16,8 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceResponse,
 )
 
+from tailrace.agents.otlp_http.parts import part
+from tailrace.schemas import topics
 from tailrace.schemas.config.otlp_http import OtlpHttpConfig
 from tailrace.schemas.exports import (
     Again,
@@ -35,8 +37,11 @@ _MALFORMED: Final = "malformed"
 _LEVEL: Final = 1
 """Of compression: the smallest, which is fast; more saves little of protobuf."""
 _PROTOBUF: Final = "application/x-protobuf"
-_NOT_OF_THE_MESSAGE: Final = frozenset((401, 403, 404, 405, 407, 408, 425, 429))
+_NOT_OF_THE_MESSAGE: Final = frozenset((401, 403, 404, 405, 407, 408, 425, 429, 502, 503, 504))
 """What is wrong is where we ask, who we are, or the moment."""
+_MAY_SPLIT: Final = frozenset((400, 413, 422, 500))
+"""Some point is bad, or all together are too large. By the specification 500 is final, too: a
+Prometheus answers so to a message of which it cannot name one label."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +66,23 @@ class Message:
         return {"Content-Type": _PROTOBUF, **encoding}
 
     def halves(self) -> tuple[Request, Request] | None:
-        """None: it goes as it is."""
-        return None
+        """Return its points in two messages, that a bad one leaves the others.
+
+        None if it has but one, or holds what no message may: it is not looked at to be sent.
+        """
+        middle = self.samples // 2
+        if not middle:
+            return None
+        try:
+            first, rest = (
+                part(self.content, *points) for points in ((0, middle), (middle, self.samples))
+            )
+        except DecodeError:
+            return None
+        return (
+            Message(first, middle, self.compression),
+            Message(rest, self.samples - middle, self.compression),
+        )
 
 
 class Messages:
@@ -72,7 +92,11 @@ class Messages:
         self._compression = config.compression
 
     def translate(self, records: Sequence[Record]) -> Translated:
-        """Return the requests of *records*, which belong together, in one round."""
+        """Return the requests of *records*, which belong together.
+
+        Those of a flush are one round, for each series is in one of them. Of others nobody knows:
+        they go one after the other.
+        """
         messages, letters, last = [], [], 0
         for row, record in enumerate(records):
             value = record.value or b""
@@ -84,8 +108,13 @@ class Messages:
             last = max(last, at)
             if points:
                 messages.append(Message(value, points, self._compression))
-        rounds = [partial(_each, messages)] if messages else []
+        together = [messages] if _are_of_a_flush(records) else [[each] for each in messages]
+        rounds = [partial(_each, each) for each in together if each]
         return Translated(rounds, letters, {}, last)
+
+
+def _are_of_a_flush(records: Sequence[Record]) -> bool:
+    return any(name == topics.FLUSH_HEADER for name, _ in records[0].headers)
 
 
 def _each(messages: Sequence[Message]) -> Iterator[Request]:
@@ -110,9 +139,9 @@ def judged(reply: Reply, request: Request) -> Verdict:
     status = reply.status
     if 200 <= status < 300:
         return _partly(reply.body)
-    if status >= 500 or status < 400 or status in _NOT_OF_THE_MESSAGE:
+    if status < 400 or status in _NOT_OF_THE_MESSAGE:
         return Again(words_of(reply), retry_after_s(reply.headers))
-    return Refused(words_of(reply))
+    return Refused(words_of(reply), may_split=status in _MAY_SPLIT)
 
 
 def _partly(body: bytes) -> Verdict:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,8 +11,9 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceResponse,
 )
 
-from tailrace.agents.otlp_http.messages import judged
+from tailrace.agents.otlp_http.messages import Messages, judged
 from tailrace.schemas import topics
+from tailrace.schemas.config.otlp_http import OtlpHttpConfig
 from tailrace.schemas.exports import Again, Refused, Reply, Taken
 from tailrace.streams.broker import EmbeddedBroker
 from tests.agents.notifier.receivers import first, receiver
@@ -89,6 +91,43 @@ async def test_what_is_refused_is_a_dead_letter_as_it_came(life: Life) -> None:
         assert header(letter, topics.ANSWER_HEADER) == "the receiver answered 400: no"
 
 
+async def test_what_is_bad_in_a_message_costs_nothing_else_and_holds_up_nobody(life: Life) -> None:
+    """A Prometheus answers 500 to a message of which it can name all labels but one."""
+
+    def reply(number: int) -> web.Response:
+        is_bad = b"unnameable" in there.received[number].body
+        return web.Response(status=500 if is_bad else 200, text="no name")
+
+    async with receiver(reply) as there:
+        life.sections = {"otlp_http": to(there.url)}
+        mixed, after = Message(), counted(9)
+        for number in range(5):
+            mixed.counter(number, of="unnameable" if number == 2 else "name")
+        await life.write([mixed], [after])
+        async with life.exporting() as exports:
+            await life.reaches("one", 2, "otlp_http")
+            counts = exports.figures[0].counts
+            assert (counts["sent"], counts["refused"], counts["retried"]) == (5, 1, 0)
+        [letter] = await life.letters()
+        bad = Message()
+        bad.counter(2, of="unnameable")
+        assert letter.value == bad.request.SerializeToString()
+        assert header(letter, topics.ANSWER_HEADER) == "the receiver answered 500: no name"
+
+
+def test_messages_of_no_flush_go_one_after_the_other() -> None:
+    """Two of them may be of one series."""
+    messages = Messages(OtlpHttpConfig.model_validate(to("http://there")[0]))
+    records = [counted(number).record(number) for number in range(3)]
+    flushed = [replace(each, headers=((topics.FLUSH_HEADER, b"red 0 1/3"),)) for each in records]
+    rounds = [[*make()] for make in messages.translate(records).rounds]
+    assert [[each.content for each in round_] for round_ in rounds] == [
+        [record.value] for record in records
+    ]
+    [together] = messages.translate(flushed).rounds
+    assert [each.content for each in together()] == [record.value for record in records]
+
+
 @pytest.mark.parametrize(
     ("reply", "verdict"),
     [
@@ -102,7 +141,14 @@ async def test_what_is_refused_is_a_dead_letter_as_it_came(life: Life) -> None:
         pytest.param(Reply(403, {}, b""), Again("the receiver answered 403"), id="not you"),
         pytest.param(Reply(404, {}, b""), Again("the receiver answered 404"), id="nowhere"),
         pytest.param(Reply(405, {}, b""), Again("the receiver answered 405"), id="not this way"),
-        pytest.param(Reply(413, {}, b""), Refused("the receiver answered 413"), id="too large"),
+        pytest.param(Reply(504, {}, b""), Again("the receiver answered 504"), id="away"),
+        pytest.param(
+            Reply(413, {}, b""), Refused("the receiver answered 413", True), id="too large"
+        ),
+        pytest.param(
+            Reply(500, {}, b""), Refused("the receiver answered 500", True), id="it cannot"
+        ),
+        pytest.param(Reply(410, {}, b""), Refused("the receiver answered 410"), id="never"),
     ],
 )
 def test_an_answer(reply: Reply, verdict: Any) -> None:
