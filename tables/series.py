@@ -157,7 +157,9 @@ class SeriesTable:
         slots = self.keys.slots_of(rollup.keys, self._slot_of)
         # Of what is late it is news that it came.
         news = np.full(len(slots), max(rollup.end, self._passed))
-        part = Part(slots, np.where(counts > 0, rollup.start, NEVER), news, rows)
+        # What comes late starts after all that was said, which may be the end of a namesake.
+        start = max(rollup.start, self._passed)
+        part = Part(slots, np.where(counts > 0, start, NEVER), news, rows)
         part = united(self.layout, self._without_foreign(part))
         if len(part.slots):
             self._period(self._passed + self.period_ms if is_late else end).add(part)

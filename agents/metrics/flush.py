@@ -171,7 +171,8 @@ class Flush:
     ) -> tuple[Ints, list[bytes], list[bytes]]:
         """Return size, begin and rest of the points of each of *streams* of an instrument."""
         instrument, points = self._begins.family.instruments[number], self._begins.points[number]
-        starts, times = self._starts[streams], np.full(len(streams), self._at)
+        # A series ends before its flush: it may begin anew at that very time.
+        starts, times = self._starts[streams], self._at - self._is_over[streams].astype(np.int64)
         cells = _cells(instrument, points, kinds, rows)
         cells[self._is_over[streams]] = 0
         rests = points.encode(starts, times, cells)

@@ -163,6 +163,8 @@ def metrics_of(outputs: Iterable[Output]) -> list[Point]:
         assert output.key is None
         assert output.partition is None
         mine = points([output.value])
-        assert all(point.time in (output.timestamp * MS, point.start) for point in mine)
+        for point in mine:
+            end = (output.timestamp if point.has_value else output.timestamp - 1) * MS
+            assert point.time in (end, point.start)
         found += mine
     return found

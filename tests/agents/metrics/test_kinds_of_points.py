@@ -167,7 +167,7 @@ def test_a_series_that_expires_says_once_that_it_has_no_value() -> None:
         assert [point.has_value for point in found] == {1: [True] * 2, 2: [False] * 2}.get(step, [])
         if step == 2:
             assert [(point.start, point.time) for point in found] == [
-                (start * MS, series.at * MS)
+                (start * MS, (series.at - 1) * MS)
             ] * 2
             assert [point.value for point in found] == [0, (0.0, (0, 0, 0, 0))]
             assert found[1].bounds == (10.0, 100.0, 1000.0)

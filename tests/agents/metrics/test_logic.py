@@ -244,9 +244,30 @@ def test_series_expire_and_come_back_anew() -> None:
         (point.time // MS - BEGIN_MS, point.value, point.has_value)
         for point in metrics_of(worker.sent[METRICS])
         if not point.series.unit
-    ] == [(0, 0, True), (3000, 1, True), (6000, 0, False), (10_000, 0, True), (12_000, 1, True)]
+    ] == [(0, 0, True), (3000, 1, True), (5999, 0, False), (10_000, 0, True), (12_000, 1, True)]
     assert worker.totals.counts["expired_series"] == 1
     assert worker.logic.problems(worker.totals) == []
+
+
+@pytest.mark.parametrize(
+    ("time", "start"),
+    [
+        pytest.param(7000, 6000, id="at the flush that said its end"),
+        pytest.param(7000, 2000, id="with what came late"),
+    ],
+)
+def test_a_series_that_comes_back_begins_after_its_end(time: int, start: int) -> None:
+    assert SETTINGS.red is not None
+    red = replace(SETTINGS.red, expiry=Expiry(series_ms=4000))
+    worker = Worker(replace(RED_ONLY, red=red))
+    worker.feed(red_row(0, 0), Row(BEGIN_MS + 3000, None), Row(BEGIN_MS + 6000, None))
+    worker.feed(red_row(time, start), Row(BEGIN_MS + 9000, None))
+    worker.checkpoint()
+    assert [
+        (point.time // MS - BEGIN_MS, point.value, point.has_value)
+        for point in metrics_of(worker.sent[METRICS])
+        if not point.series.unit
+    ] == [(0, 0, True), (3000, 1, True), (5999, 0, False), (6000, 0, True), (9000, 1, True)]
 
 
 def test_every_record_says_of_which_flush_it_is() -> None:

@@ -23,7 +23,14 @@ from tests.agents.metrics.flushes import (
     points,
 )
 from tests.agents.metrics.owners import Row, interrupted, uninterrupted
-from tests.agents.metrics.test_laws import EVENTS, RED_KEYS, added, total_of, traffic
+from tests.agents.metrics.test_laws import (
+    EVENTS,
+    RED_KEYS,
+    added,
+    by_series,
+    total_of,
+    traffic,
+)
 
 assert SETTINGS.red is not None
 _RED_METRICS = replace(
@@ -59,6 +66,15 @@ def test_whatever_a_series_may_have_survives_cuts_checkpoints_and_deaths(
     rows: list[Row], events: list[tuple[int, str]], manner: MetricsSettings
 ) -> None:
     assert interrupted(rows, events, manner) == uninterrupted(rows, manner)
+
+
+@settings(max_examples=150, deadline=None)
+@given(traffic())
+def test_no_series_says_two_things_of_one_time(rows: list[Row]) -> None:
+    outputs = uninterrupted(rows, FULL).get(METRICS, [])
+    for said in by_series(points(each.value for each in outputs)).values():
+        times = [point.time for point in said]
+        assert times == sorted(set(times))
 
 
 @settings(max_examples=50, deadline=None)
