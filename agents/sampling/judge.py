@@ -189,10 +189,15 @@ class Judge:
             return [slice(0, len(times))]
         return self._control.stretches(times, self.budgets)
 
-    def _ended(self, trace: Trace, outcome: Outcome, at: int, by_ms: int) -> Outcome:
-        """Return what becomes of *trace* if policies say *outcome*; tell those who marked it."""
+    def _ended(
+        self, trace: Trace, outcome: Outcome, at: int, by_ms: int, *, is_asked: bool = True
+    ) -> Outcome:
+        """Return what becomes of *trace* if policies say *outcome*; tell those who marked it.
+
+        *is_asked*: policies were asked about the whole of it, so that one might have dropped it.
+        """
         if outcome.decision != "dropped":
-            outcome = self._kept_anyway(trace, outcome, at, by_ms)
+            outcome = self._kept_anyway(trace, outcome, at, by_ms, is_asked=is_asked)
         if self._keeps:
             self._keeps.decided(trace.trace_id, at, is_sampled=outcome.is_sampled)
         return outcome
@@ -240,7 +245,7 @@ class Judge:
     def not_sampled(self, trace: Trace, at: int, reason: str, by_ms: int) -> Outcome:
         """Return what becomes of *trace* when the policies are not asked."""
         outcome = self._outcome(NOT_KEPT, reason, trace.tenant)
-        return self._ended(trace, outcome, at, by_ms)
+        return self._ended(trace, outcome, at, by_ms, is_asked=False)
 
     def _outcome(self, verdict: Verdict, reason: str, tenant: str) -> Outcome:
         decision, policy, probability, inclusion = verdict
@@ -251,31 +256,35 @@ class Judge:
         self._outcomes[verdict, reason, tenant] = found
         return found
 
-    def _kept_anyway(self, trace: Trace, outcome: Outcome, at: int, by_ms: int) -> Outcome:
+    def _kept_anyway(
+        self, trace: Trace, outcome: Outcome, at: int, by_ms: int, *, is_asked: bool
+    ) -> Outcome:
         """Return *outcome*, or that the trace is kept for another reason than its policies'.
 
-        What is kept for certain has a chance of 1, also if a policy happened to draw it. Of what
-        is only linked to nobody knows the chance.
+        What is kept whatever policies draw has the chance that none drops it, also if one happened
+        to draw it. Of what is only linked to nobody knows the chance.
         """
-        name = None
-        if trace.facts & self.bench(trace.tenant).policies.forced:
+        bench, name = self.bench(trace.tenant), None
+        if trace.facts & bench.policies.forced:
             name = "forced"
         elif self._keeps and self._keeps.is_wanted(trace.trace_id, at - by_ms):
             name = "alert"
         if name is not None:
+            chance = bench.panel.inclusion(trace, 1.0) if is_asked else 1.0
             if outcome.is_sampled:
-                return outcome._replace(inclusion=1.0)
-            return outcome._replace(decision="sampled", policy=name, probability=1.0, inclusion=1.0)
+                return outcome._replace(inclusion=chance)
+            return outcome._replace(
+                decision="sampled", policy=name, probability=1.0, inclusion=chance
+            )
         if self._of_tenants is not None and outcome.is_sampled:
             outcome = self._afforded(self._of_tenants, trace, outcome, at)
         control = self._control
-        if outcome.is_sampled or control is None:
+        if control is None or not control.is_linked(trace.trace_id, at):
             return outcome
-        if control.is_linked(trace.trace_id, at):
-            return outcome._replace(
-                decision="sampled", policy=LINKED, probability=None, inclusion=None
-            )
-        return outcome
+        if outcome.is_sampled:
+            chance = bench.panel.inclusion(trace, 1.0) if is_asked else 1.0
+            return outcome._replace(inclusion=chance)
+        return outcome._replace(decision="sampled", policy=LINKED, probability=None, inclusion=None)
 
     def _afforded(self, budget: TenantBudget, trace: Trace, outcome: Outcome, at: int) -> Outcome:
         """Return *outcome*, or that the trace's tenant has nothing left for it.
