@@ -51,8 +51,8 @@ def _rule(config: RelabelConfig) -> Rule:
         "labelmap": rule.map,
         "labeldrop": lambda labels: rule.keep_names(labels, matching=False),
         "labelkeep": lambda labels: rule.keep_names(labels, matching=True),
-        "lowercase": lambda labels: rule.put(labels, rule.source(labels).lower()),
-        "uppercase": lambda labels: rule.put(labels, rule.source(labels).upper()),
+        "lowercase": lambda labels: rule.put(labels, _by_letter(str.lower, rule.source(labels))),
+        "uppercase": lambda labels: rule.put(labels, _by_letter(str.upper, rule.source(labels))),
         "keepequal": rule.equals,
         "dropequal": lambda labels: not rule.equals(labels),
     }
@@ -94,10 +94,11 @@ class _Rule:
         return self.put(labels, str(number))
 
     def map(self, labels: Labels) -> bool:
-        for name, value in list(labels.items()):
+        for name, value in sorted(labels.items()):  # of those that get one name the last counts
             found = self._pattern.match(name)
-            if found is not None:
-                labels[_expanded(self._config.replacement, found)] = value
+            target = "" if found is None else _expanded(self._config.replacement, found)
+            if target:
+                labels[target] = value
         return True
 
     def keep_names(self, labels: Labels, *, matching: bool) -> bool:
@@ -107,6 +108,11 @@ class _Rule:
         return True
 
 
+def _by_letter(change: Callable[[str], str], text: str) -> str:
+    """Return *text* with each letter changed to one other at most, as Go does it."""
+    return "".join(new if len(new := change(each)) == 1 else each for each in text)
+
+
 def _expanded(template: str, found: Any) -> str:
     """Return *template* with the groups of *found* in the places of $1, ${1} and ${name}."""
 
@@ -114,10 +120,9 @@ def _expanded(template: str, found: Any) -> str:
         if reference[3]:
             return "$"
         name = reference[1] or reference[2]
-        groups = found.groupdict() if not name.isdecimal() else {}
-        if name.isdecimal():
-            number = int(name)
-            return (found.group(number) or "") if number <= found.re.groups else ""
-        return groups.get(name) or ""
+        if not name.isdecimal():
+            return found.groupdict().get(name) or ""
+        is_number = name == "0" or name[0] != "0"  # 01 is a name, of no group
+        return (found.group(int(name)) or "") if is_number and int(name) <= found.re.groups else ""
 
     return _REFERENCE.sub(group, template)

@@ -67,6 +67,8 @@ class RelabelConfig(Section):
             yield (), f"has the action {action} and no target_label; name one"
         if action == "hashmod" and self.modulus is None:
             yield (), "has the action hashmod and no modulus; give it one"
+        if action == "labelmap" and not self.replacement:
+            yield ("replacement",), "is empty, which is no name of a label; give one, as in $1"
         for key in sorted(self.model_fields_set & _IDLE.get(action, frozenset())):
             yield (key,), f"has no meaning with the action {action}; remove it"
 

@@ -66,6 +66,15 @@ CASES: dict[str, tuple[list[dict[str, Any]], dict[str, str] | None]] = {
     "names are mapped": (
         [rule("labelmap", regex="([ab])", replacement="x_$1")], changed(x_a="foo", x_b="bar"),
     ),
+    "of names that are mapped to one the last counts, in their order": (
+        [rule("replace", target_label="B", replacement="y"),
+         rule("labelmap", regex="[aBc]", replacement="x")],
+        changed(B="y", x="baz"),
+    ),
+    "names are mapped to none": ([rule("labelmap", regex="a", replacement="$1")], changed()),
+    "a number that begins with zero is a name": (
+        [rule("replace", "a", target_label="d", replacement="x$01")], changed(d="x"),
+    ),
     "names are dropped": ([rule("labeldrop", regex="a|b")], changed(a="", b="")),
     "names are kept": (
         [rule("labelkeep", regex="__name__|a")], {"__name__": "calls_total", "a": "foo"},
@@ -76,6 +85,11 @@ CASES: dict[str, tuple[list[dict[str, Any]], dict[str, str] | None]] = {
         changed(d="äbc"),
     ),
     "upper case": ([rule("uppercase", "a", "b", target_label="d")], changed(d="FOO;BAR")),
+    "a letter stays one letter": (
+        [rule("replace", target_label="d", replacement="Straße"),
+         rule("uppercase", "d", target_label="d")],
+        changed(d="STRAßE"),
+    ),
     "kept if equal": ([rule("keepequal", "a", target_label="b")], None),
     "kept if equal, and they are": ([rule("keepequal", "a", target_label="a")], changed()),
     "dropped if equal": ([rule("dropequal", "a", target_label="a")], None),
@@ -107,6 +121,9 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a bad expression": (rule("drop", "a", regex="("), "is not an RE2 expression"),
     "a key that does nothing": (
         rule("labeldrop", "a", regex="x"), "has no meaning with the action labeldrop",
+    ),
+    "a label of no name": (
+        rule("labelmap", regex="a", replacement=""), "is empty, which is no name of a label",
     ),
     "an unknown action": (rule("remove", "a"), "labeldrop"),
 }  # fmt: skip
