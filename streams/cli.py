@@ -174,8 +174,10 @@ def check(
     try:
         loaded = load(config)
         warnings = [str(problem) for problem in loaded.warnings]
-        if loaded.tail_sampling.policies_file is not None:
-            tail_sampling.at(loaded.tail_sampling.policies_file)
+        section = loaded.tail_sampling
+        if section.policies_file is not None:
+            found = tail_sampling.at(section.policies_file, section)
+            warnings += map(str, tail_sampling.warnings(found, str(section.policies_file)))
         errors: list[str] = []
     except ConfigError as error:
         warnings, errors = [], [str(problem) for problem in error.problems]

@@ -14,6 +14,7 @@ from tailrace.schemas.config import WorkerConfig
 from tailrace.schemas.config.wording import show
 from tailrace.schemas.definitions.definition import Definition, DefinitionKey
 from tailrace.schemas.definitions.documents import to_json, to_key
+from tailrace.schemas.definitions.tail_sampling import refuse_unfit
 from tailrace.schemas.errors import ConfigError, EnvironmentFailed, Problem
 from tailrace.streams.definitions import Follower, LocalDefinitions
 from tailrace.streams.provisioning import (
@@ -74,9 +75,10 @@ class DefinitionsTopic:
         """Make the topic say *definitions*, beside what else it says; return what that changed.
 
         *local*: what it says, if that is known. With *is_dry_run* nothing is written. ConfigError,
-        before anything is written, if one is too long.
+        before anything is written, if one is too long, or cannot stand in this app.
         """
         _refuse_long(definitions)
+        refuse_unfit(definitions, self._config.tail_sampling)
         local = local or await self.read()
         planned = [Change(each.key, *_planned(each, local)) for each in definitions]
         rows = [

@@ -15,6 +15,7 @@ from typing import Any, Final
 import structlog
 
 from tailrace.schemas.config.source import read_text
+from tailrace.schemas.config.tail_sampling import TailSamplingConfig
 from tailrace.schemas.definitions.definition import Definition
 from tailrace.schemas.definitions.tail_sampling import of_file
 from tailrace.schemas.errors import ConfigError
@@ -25,19 +26,28 @@ _LOOK_EVERY_S: Final = 1.0
 
 
 class PoliciesFile:
-    """Follows the file *path* from `start` to `stop`; *take* gets every good version of it."""
+    """Follows the file *path* from `start` to `stop`; *take* gets every good version of it.
 
-    def __init__(self, path: Path, take: Callable[[Definition[Any]], None]) -> None:
+    *among*: the other keys, with which its policies have to go together.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        take: Callable[[Definition[Any]], None],
+        among: TailSamplingConfig | None = None,
+    ) -> None:
         self.bad_versions = 0
         self._path = path
         self._take = take
+        self._among = among
         self._text = self._refused = ""
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Take what the file says now, then follow it; raises ConfigError if that is wrong."""
         self._text = read_text(self._path)
-        self._take(of_file(self._text, str(self._path)))
+        self._take(of_file(self._text, str(self._path), self._among))
         self._task = asyncio.create_task(self._follow())
 
     async def stop(self) -> None:
@@ -53,12 +63,14 @@ class PoliciesFile:
             try:
                 text = await asyncio.to_thread(read_text, self._path)
                 if text == self._text:
+                    self._refused = ""  # it is there again, or has been told of
                     continue
                 self._text = text
-                definition = of_file(text, str(self._path))
+                definition = of_file(text, str(self._path), self._among)
             except Exception as error:  # whatever it holds, the last good version stays
                 self._refuse(error)
                 continue
+            self._refused = ""
             self._take(definition)
             log.info(
                 "sampling policies changed",

@@ -168,9 +168,11 @@ def defined(config: WorkerConfig, paths: Iterable[Path]) -> Definitions:
     """Return the definitions of *config* and of the files *paths*; raises ConfigError."""
     own = configured(config.alerts, config.slos, config.notify)
     found = [each for path in paths for each in files.read(read_text(path), str(path)).definitions]
+    section = config.tail_sampling
+    tail_sampling.refuse_unfit(found, section)
     read = {each.key: _as_applied(each, at) for at, each in enumerate(found, 1)}
-    policies = config.tail_sampling.policies_file
-    watched = [] if policies is None else [tail_sampling.at(policies)]
+    policies = section.policies_file
+    watched = [] if policies is None else [tail_sampling.at(policies, section)]
     return Definitions.of_all([*watched, *{**own.by_key, **read}.values()])
 
 

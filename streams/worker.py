@@ -151,7 +151,7 @@ def _policies_file(config: WorkerConfig, follower: Follower) -> PoliciesFile | N
     path = config.tail_sampling.policies_file
     if path is None or SAMPLING not in config.capabilities:
         return None
-    found = PoliciesFile(path, follower.configure)
+    found = PoliciesFile(path, follower.configure, config.tail_sampling)
     found.start()
     return found
 

@@ -116,6 +116,22 @@ def needs_whole_traces(policies: PolicySet) -> tuple[str, ...]:
     return (*stateful, *(f"{RULE_PREFIX}{each.name}" for each in policies.rules))
 
 
+def _whole_trace_remarks(policies: PolicySet) -> Iterator[Remark]:
+    """Say of each that `needs_whole_traces` names where it stands, and why it cannot."""
+    if policies.rules:
+        yield (
+            ("rules",),
+            "need whole traces; sampling_strategy span-ingest judges each message alone",
+        )
+    for index, each in enumerate(policies.policies):
+        if each.is_stateful:
+            yield (
+                ("policies", index, "type"),
+                f"is {each.type}, which needs whole traces; sampling_strategy span-ingest "
+                f"judges each message alone",
+            )
+
+
 class DecisionCacheConfig(Section):
     """How many decisions of a partition are remembered at most; 0: as many as there are."""
 
@@ -194,24 +210,17 @@ class TailSamplingConfig(PolicySet):
                         ("routes", index, "policies", place),
                         f'is "{name}"; {one_of(name, sorted(names))}',
                     )
+        if self.sampling_strategy == "span-ingest" and self.tenant_budgets is not None:
+            yield (
+                ("tenant_budgets",),
+                "needs whole traces; sampling_strategy span-ingest judges each message alone",
+            )
+        yield from self.unfit(self)
+
+    def unfit(self, policies: PolicySet) -> Iterator[Remark]:
+        """Say what of *policies* cannot stand here, whoever wrote them."""
         if self.sampling_strategy == "span-ingest":
-            if self.tenant_budgets is not None:
-                yield (
-                    ("tenant_budgets",),
-                    "needs whole traces; sampling_strategy span-ingest judges each message alone",
-                )
-            if self.rules:
-                yield (
-                    ("rules",),
-                    "need whole traces; sampling_strategy span-ingest judges each message alone",
-                )
-            for index, each in enumerate(self.policies):
-                if each.is_stateful:
-                    yield (
-                        ("policies", index, "type"),
-                        f"is {each.type}, which needs whole traces; sampling_strategy span-ingest "
-                        f"judges each message alone",
-                    )
+            yield from _whole_trace_remarks(policies)
 
     def cautions(self) -> Iterator[Remark]:
         if self.tenant_budgets is not None:

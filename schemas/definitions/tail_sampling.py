@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from pydantic import ValidationError
 
 from tailrace.schemas.config import document
-from tailrace.schemas.config.section import Remark, spelled
+from tailrace.schemas.config.section import Remark, cautions, spelled
 from tailrace.schemas.config.source import read_text
-from tailrace.schemas.config.tail_sampling import PolicySet
+from tailrace.schemas.config.tail_sampling import PolicySet, TailSamplingConfig
+from tailrace.schemas.config.wording import show
 from tailrace.schemas.definitions.definition import (
     DEFAULT_TENANT,
     TAIL_SAMPLING,
@@ -39,11 +40,14 @@ class TailSamplingSpec(PolicySet):
             yield ("policies",), "is empty, so no trace would ever be sampled; name one at least"
 
 
-def of_file(text: str, source: str) -> Definition[TailSamplingSpec]:
+def of_file(
+    text: str, source: str, among: TailSamplingConfig | None = None
+) -> Definition[TailSamplingSpec]:
     """Return the policies in *text*, of a watched file, as a definition.
 
     It gives way to one of the topic. Its version is told by its content, so that all workers name
-    the same one. Raises ConfigError with all that is wrong; *source* names the file.
+    the same one. Raises ConfigError with all that is wrong, with policies that cannot stand *among*
+    the other keys too; *source* names the file.
     """
     data = document.read(text, source)
     path: tuple[str, ...] = ()
@@ -61,14 +65,35 @@ def of_file(text: str, source: str) -> Definition[TailSamplingSpec]:
             Problem(f"{source}: {spelled((*path, *each['loc']))}", each["msg"])
             for each in error.errors()
         ) from None
+    unfit = [*among.unfit(spec)] if among is not None else ()
+    if unfit:
+        raise ConfigError(Problem(f"{source}: {spelled((*path, *at))}", told) for at, told in unfit)
     version = f"file-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
     key = DefinitionKey(TAIL_SAMPLING, DEFAULT_TENANT, OF_FILE)
     return Definition(key, {}, {_VERSION: version}, spec)
 
 
-def at(path: Path) -> Definition[TailSamplingSpec]:
+def at(path: Path, among: TailSamplingConfig) -> Definition[TailSamplingSpec]:
     """Return the policies in the file *path*; raises ConfigError with all that is wrong."""
-    return of_file(read_text(path), str(path))
+    return of_file(read_text(path), str(path), among)
+
+
+def warnings(definition: Definition[TailSamplingSpec], source: str) -> Iterator[Problem]:
+    """Tell what of the policies of the file *source* is accepted but can hardly be meant."""
+    for path, told in cautions(definition.spec):
+        yield Problem(f"{source}: {spelled(path)}", told)
+
+
+def refuse_unfit(definitions: Iterable[Definition[Any]], among: TailSamplingConfig) -> None:
+    """Raise ConfigError if there are policies that cannot stand *among* the other keys."""
+    problems = [
+        Problem(f"{TAIL_SAMPLING} {show(each.name)}: {spelled(('spec', *path))}", told)
+        for each in definitions
+        if each.key.kind == TAIL_SAMPLING
+        for path, told in among.unfit(each.spec)
+    ]
+    if problems:
+        raise ConfigError(problems)
 
 
 def standing(definitions: Definitions) -> dict[str, tuple[str, TailSamplingSpec]]:

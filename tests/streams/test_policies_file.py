@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tailrace.schemas.config import parse
 from tailrace.schemas.definitions.definition import Definition
 from tailrace.schemas.errors import ConfigError
 from tailrace.streams.policies_file import PoliciesFile
@@ -15,6 +16,8 @@ from tailrace.streams.policies_file import PoliciesFile
 GOOD = "policies: [{name: all, type: always_sample}]\n"
 BETTER = "tail_sampling:\n  policies: [{name: slow, type: latency, latency: {threshold_ms: 5}}]\n"
 BAD = "policies: [{name: all, type: always}]\n"
+LIMITED = "policies: [{name: few, type: rate_limiting, rate_limiting: {spans_per_second: 1}}]\n"
+ALONE = parse("tail_sampling: {sampling_strategy: span-ingest, policies_file: policies.yaml}")
 
 
 async def _until(what: Any) -> None:
@@ -67,6 +70,44 @@ async def test_what_no_reader_is_prepared_for_leaves_the_old(tmp_path: Path, tex
         path.write_text(BETTER)
         await _until(lambda: len(taken) == 2)
         assert [each.spec.policies[0].name for each in taken] == ["all", "slow"]
+    finally:
+        await file.stop()
+
+
+async def test_the_same_mistake_made_again_is_told_again(tmp_path: Path) -> None:
+    path = tmp_path / "policies.yaml"
+    path.write_text(GOOD)
+    taken: list[Definition[Any]] = []
+    file = PoliciesFile(path, taken.append)
+    file.start()
+    try:
+        path.write_text(BAD)
+        await _until(lambda: file.bad_versions == 1)
+        path.write_text(BETTER)
+        await _until(lambda: len(taken) == 2)
+        path.write_text(BAD)
+        await _until(lambda: file.bad_versions == 2)
+    finally:
+        await file.stop()
+
+
+async def test_policies_that_cannot_stand_beside_the_other_keys_leave_the_old(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "policies.yaml"
+    path.write_text(LIMITED)
+    taken: list[Definition[Any]] = []
+    file = PoliciesFile(path, taken.append, ALONE.tail_sampling)
+    with pytest.raises(
+        ConfigError, match=r"policies\[0\].type is rate_limiting, which needs whole"
+    ):
+        file.start()
+    path.write_text(GOOD)
+    file.start()
+    try:
+        path.write_text(LIMITED)
+        await _until(lambda: file.bad_versions == 1)
+        assert [each.spec.policies[0].name for each in taken] == ["all"]
     finally:
         await file.stop()
 
