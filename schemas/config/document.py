@@ -14,7 +14,10 @@ from tailrace.schemas.errors import ConfigError, Problem
 
 Path = tuple[str | int, ...]
 _MOST_DIGITS = 1000
+_MOST_REPEATED = 20_000
+"""So many values may come by aliases of YAML; a few lines could mean more than fits anywhere."""
 _TOO_DEEP = "is nested too deeply; no setting is"
+_TOO_MUCH = "repeats too much by aliases; write it out"
 
 
 class Substituted(str):
@@ -80,6 +83,8 @@ def read(text: str, source: str) -> Any:
         text = text.replace("\t", " ")  # JSON may be indented with tabs, YAML may not
     loader = None
     try:
+        if _repeats_too_much(text):
+            raise ConfigError([Problem(source, _TOO_MUCH)])
         loader = _Loader(text)
         node = loader.get_single_node()
         if node is None:
@@ -106,6 +111,9 @@ def read_all(text: str, source: str) -> Iterator[tuple[Any, Sequence[Problem]]]:
         text = text.replace("\t", " ")  # as in `read`
     loader = None
     try:
+        if _repeats_too_much(text):
+            yield None, [Problem(source, _TOO_MUCH)]
+            return
         loader = _Loader(text)
         while loader.check_node():
             node = loader.get_node()
@@ -197,7 +205,38 @@ def _ill_formed(node: yaml.Node, source: str, within: tuple[yaml.Node, ...]) -> 
             yield from _ill_formed(value, source, within)
 
 
-_REFERENCE = re.compile(r"\$\$|\$\{([^{}]*)\}")
+def _repeats_too_much(text: str) -> bool:
+    """Whether aliases stand for more than may be written out; told before anybody does."""
+    if "&" not in text or "*" not in text:
+        return False
+    try:
+        return any(each > _MOST_REPEATED for each in _repeated(text))
+    except yaml.YAMLError:
+        return False  # whoever reads it says where
+
+
+def _repeated(text: str) -> Iterator[int]:
+    """Yield how many values the aliases of the YAML *text* stand for up to each of them."""
+    sizes: dict[str | None, int] = {}
+    within: list[tuple[str | None, int]] = []
+    size = repeated = 0
+    for event in yaml.parse(text, yaml.SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            repeated += sizes.get(event.anchor, 1)
+            size += sizes.get(event.anchor, 1)
+            yield repeated
+        elif isinstance(event, yaml.CollectionStartEvent):
+            within.append((event.anchor, size))
+            size += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            anchor, before = within.pop()
+            sizes[anchor] = size - before
+        elif isinstance(event, yaml.ScalarEvent):
+            sizes[event.anchor] = 1
+            size += 1
+
+
+_REFERENCE = re.compile(r"\$\$|\$\{(?:([^{}]*)\})?")
 _VARIABLE = re.compile(r"(?:env:)?([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
 
 
@@ -224,9 +263,12 @@ def substitute(
     def filled(reference: re.Match[str]) -> str:
         if reference[0] == "$$":
             return "$"
-        variable = _VARIABLE.fullmatch(reference[1])
+        variable = _VARIABLE.fullmatch(reference[1] or "")
         if variable is None:
-            problems[path] = f"has {reference[0]}; only ${{NAME}} of the environment is filled in"
+            problems[path] = (
+                f"has {reference[0]}; only ${{NAME}} of the environment is filled in. "
+                f"Write ${reference[0]} where the text is meant"
+            )
             return reference[0]
         found = environment.get(variable[1], variable[2])
         if found is None:

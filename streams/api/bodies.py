@@ -5,11 +5,9 @@ Reading a large YAML takes seconds, and is not for the loop that tasks run in.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, Final, TypeVar
 
 import orjson
-import yaml
 from pydantic import ValidationError
 
 from tailrace.schemas.config.section import Section, spelled
@@ -18,9 +16,6 @@ from tailrace.schemas.definitions import files
 from tailrace.schemas.definitions.files import DefinitionFile
 from tailrace.schemas.errors import ConfigError, Problem
 from tailrace.streams.api.errors import invalid, malformed
-
-MOST_REPEATED: Final = 20_000
-"""So many values may come by aliases of YAML; a few lines could mean more than fits anywhere."""
 
 _BODY: Final = "body"
 _DOCUMENTS: Final = "documents["
@@ -35,7 +30,6 @@ def definitions_in(body: bytes, tenant: str | None, now_ms: int) -> DefinitionFi
     """
     try:
         text = body.decode()
-        _refuse_expansion(text)
         return files.read(text, _BODY, tenant, now_ms)
     except UnicodeDecodeError as error:
         raise malformed(Problem(_BODY, f"is not UTF-8: byte {error.start} is wrong")) from None
@@ -68,35 +62,3 @@ def section_of(said: dict[str, Any], section: type[S]) -> S:
 def problems_of(error: ValidationError) -> list[Problem]:
     """Return what *error* says, in the words of the user."""
     return [Problem(spelled(each["loc"]) or _BODY, each["msg"]) for each in error.errors()]
-
-
-def _refuse_expansion(text: str) -> None:
-    """Refuse aliases that stand for too much, before anybody writes it out."""
-    if "&" not in text or "*" not in text:
-        return
-    try:
-        if any(each > MOST_REPEATED for each in _repeated(text)):
-            raise malformed(Problem(_BODY, "repeats too much by aliases; write it out"))
-    except yaml.YAMLError:
-        return  # `files.read` says where
-
-
-def _repeated(text: str) -> Iterator[int]:
-    """Yield how many values the aliases of the YAML *text* stand for up to each of them."""
-    sizes: dict[str | None, int] = {}
-    within: list[tuple[str | None, int]] = []
-    size = repeated = 0
-    for event in yaml.parse(text, yaml.SafeLoader):
-        if isinstance(event, yaml.AliasEvent):
-            repeated += sizes.get(event.anchor, 1)
-            size += sizes.get(event.anchor, 1)
-            yield repeated
-        elif isinstance(event, yaml.CollectionStartEvent):
-            within.append((event.anchor, size))
-            size += 1
-        elif isinstance(event, yaml.CollectionEndEvent):
-            anchor, before = within.pop()
-            sizes[anchor] = size - before
-        elif isinstance(event, yaml.ScalarEvent):
-            sizes[event.anchor] = 1
-            size += 1

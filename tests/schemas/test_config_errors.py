@@ -126,7 +126,8 @@ ONE: dict[str, tuple[str, str]] = {
     ),
     "a reference to something else than the environment": (
         'app: "${file:/etc/app}"',
-        "app has ${file:/etc/app}; only ${NAME} of the environment is filled in",
+        "app has ${file:/etc/app}; only ${NAME} of the environment is filled in. "
+        "Write $${file:/etc/app} where the text is meant",
     ),
     "a value from the environment that does not fit, which is not shown": (
         'web: {port: "${PORT}"}',
@@ -263,6 +264,22 @@ ONE: dict[str, tuple[str, str]] = {
         "app: !secret x\n",
         "test.yaml, line 1, column 6, is not valid YAML: could not determine a constructor for "
         "the tag '!secret'",
+    ),
+    "a variable that does not end": (
+        "web: {token: '${TOKEN'}",
+        "web.token has ${; only ${NAME} of the environment is filled in. "
+        "Write $${ where the text is meant",
+    ),
+    "a variable in another's default": (
+        "app: ${A:-${B:-b}}",
+        "app has ${; only ${NAME} of the environment is filled in. "
+        "Write $${ where the text is meant",
+    ),
+    "aliases of aliases": (
+        "\n".join(
+            ["a0: &a0 [x, x]", *(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 60))]
+        ),
+        "test.yaml repeats too much by aliases; write it out",
     ),
     "a value inside itself": (
         "app: &a [*a]\n",
