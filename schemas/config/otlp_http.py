@@ -34,6 +34,25 @@ _METRICS: Final = "/v1/metrics"
 class ExporterTlsConfig(TlsFiles):
     """`tls`, as collectors spell it."""
 
+    refusals: ClassVar[Mapping[str, str]] = {
+        **TlsFiles.refusals,
+        **dict.fromkeys(
+            ("cipher_suites", "curve_preferences", "include_insecure_cipher_suites", "tpm"),
+            _CONNECTION,
+        ),
+        "reload_interval": "is not known here; files are read when a worker starts. Remove it",
+        "include_system_ca_certs_pool": (
+            "is true; what ca_file holds is all that is trusted. Put the others into it, too"
+        ),
+        "insecure": "is neither true nor false; the endpoint says it, by http or https. Remove it",
+    }
+    idle: ClassVar[Mapping[str, Any]] = {
+        **TlsFiles.idle,
+        "insecure": lambda value: isinstance(value, bool),
+        "include_insecure_cipher_suites": lambda value: value is False,
+        "include_system_ca_certs_pool": lambda value: value is False,
+    }
+
     server_name_override: str | None = None
 
     @property

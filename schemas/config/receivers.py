@@ -71,8 +71,20 @@ ReceiverName = Annotated[str, AfterValidator(_name)]
 Headers = dict[Annotated[str, AfterValidator(_header)], SentText]
 
 
+_TEXT: Final = "is not known here; put it into a file and name that"
+_LOWEST: Final = frozenset(f"{of}{version}" for of in ("TLS1", "1.") for version in "012")
+"""As Prometheus and as collectors spell them: each asks for no more than is asked for anyway."""
+
+
 class TlsFiles(Section):
     """How a receiver's certificate is checked, and which one it is shown."""
+
+    refusals: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("ca", "cert", "key", "ca_pem", "cert_pem", "key_pem"), _TEXT),
+        "min_version": "is not known here; TLS 1.2 is the lowest that is spoken. Remove it",
+        "max_version": "is not known here; the highest that both know is spoken. Remove it",
+    }
+    idle: ClassVar[Mapping[str, Any]] = {"min_version": lambda value: str(value) in _LOWEST}
 
     ca_file: Directory | None = None
     cert_file: Directory | None = None
@@ -91,10 +103,10 @@ class TlsFiles(Section):
 class TlsConfig(TlsFiles):
     """`tls_config`, as Prometheus spells it."""
 
-    refusals: ClassVar[Mapping[str, str]] = dict.fromkeys(
-        ("ca", "cert", "key", "cert_ref", "key_ref", "ca_ref"),
-        "is not known here; put it into a file and name that",
-    )
+    refusals: ClassVar[Mapping[str, str]] = {
+        **TlsFiles.refusals,
+        **dict.fromkeys(("cert_ref", "key_ref", "ca_ref"), _TEXT),
+    }
 
     server_name: str | None = None
 
@@ -102,6 +114,7 @@ class TlsConfig(TlsFiles):
 class BasicAuthConfig(Section):
     """Who we are, by name and password."""
 
+    refusals: ClassVar[Mapping[str, str]] = dict.fromkeys(("username_ref", "password_ref"), _TEXT)
     secrets: ClassVar[frozenset[str]] = frozenset({"password"})
 
     username: SentText | None = None
@@ -119,6 +132,7 @@ class BasicAuthConfig(Section):
 class AuthorizationConfig(Section):
     """Who we are, by a token."""
 
+    refusals: ClassVar[Mapping[str, str]] = {"credentials_ref": _TEXT}
     secrets: ClassVar[frozenset[str]] = frozenset({"credentials"})
 
     type: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")] = "Bearer"
@@ -135,6 +149,9 @@ class AuthorizationConfig(Section):
 class SigV4Config(Section):
     """Requests are signed for AWS; what is not said here is found as AWS's own clients find it."""
 
+    refusals: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("session_name", "tags"), "is not known here; a session has no name or tags of yours"
+    )
     secrets: ClassVar[frozenset[str]] = frozenset({"access_key", "secret_key"})
 
     region: str | None = None

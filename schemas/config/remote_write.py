@@ -97,6 +97,12 @@ class RemoteWriteConfig(Section):
     """One receiver."""
 
     refusals: ClassVar[Mapping[str, str]] = {
+        "bearer_token": "is not known here; say it as authorization with credentials",
+        "bearer_token_file": "is not known here; say it as authorization with credentials_file",
+        "failed_request_logging": (
+            "is true; what a receiver refuses is in the dead letters, whole, and no log holds it. "
+            "Remove it"
+        ),
         "oauth2": "is not known here; authorization with credentials_file takes a token",
         "azuread": "is not known here; authorization with credentials_file takes a token",
         "google_iam": "is not known here; authorization with credentials_file takes a token",
@@ -118,6 +124,7 @@ class RemoteWriteConfig(Section):
     }
     idle: ClassVar[Mapping[str, Any]] = {
         "enable_http2": _is_false,
+        "failed_request_logging": _is_false,
         "follow_redirects": _is_false,
         "round_robin_dns": _is_false,
         "proxy_from_environment": _is_false,

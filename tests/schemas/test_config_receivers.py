@@ -100,6 +100,28 @@ WRONG = {
 }
 
 
+KNOWN = {
+    WRITE: (
+        "bearer_token: x", "bearer_token_file: x", "failed_request_logging: true",
+        "tls_config: {min_version: TLS13}", "tls_config: {max_version: TLS12}",
+        "tls_config: {ca: x}", "basic_auth: {username_ref: x}", "basic_auth: {password_ref: x}",
+        "authorization: {credentials_ref: x}", "sigv4: {session_name: x}", "sigv4: {tags: []}",
+    ),
+    OTLP: (
+        "tls: {ca_pem: x}", "tls: {min_version: '1.3'}", "tls: {cipher_suites: []}",
+        "tls: {reload_interval: 1h}", "tls: {include_system_ca_certs_pool: true}",
+        "tls: {curve_preferences: []}", "tls: {tpm: {}}",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("body", [of.format(key) for of, keys in KNOWN.items() for key in keys])
+def test_a_key_of_prometheus_or_of_collectors_is_refused_with_the_reason(body: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        parse(body, "test.yaml", {})
+    assert "is not a known key" not in str(error.value)
+
+
 @pytest.mark.parametrize("case", WRONG.values(), ids=WRONG)
 def test_refused(case: tuple[str, str]) -> None:
     text, problem = case
@@ -158,6 +180,7 @@ def test_what_changes_nothing_may_stand() -> None:
     config = parse(
         WRITE.format(
             "follow_redirects: false, enable_http2: false, send_native_histograms: true, "
+            "failed_request_logging: false, tls_config: {min_version: TLS12}, "
             "queue_config: {sample_age_limit: 0s, retry_on_http_429: true}"
         ),
         "test.yaml",
@@ -165,6 +188,8 @@ def test_what_changes_nothing_may_stand() -> None:
     )
     assert config.remote_write[0].name == ""
     assert {REMOTE_WRITE} == {REMOTE_WRITE, OTLP_HTTP} & config.capabilities
+    tls = "tls: {insecure: true, include_system_ca_certs_pool: false, min_version: 1.2}"
+    assert parse(OTLP.format(tls), "test.yaml", {}).otlp_http
 
 
 def test_a_secret_comes_from_the_environment_and_is_not_shown() -> None:
