@@ -25,6 +25,7 @@ from tailrace_loadtest import latency as delay
 from tailrace_loadtest import open_traces as memory
 from tailrace_loadtest import recovery as restart
 from tailrace_loadtest import remote_write as writing
+from tailrace_loadtest import series as scale
 from tailrace_loadtest.check import check as compare
 from tailrace_loadtest.counting import counted
 from tailrace_loadtest.files import write_records
@@ -208,6 +209,17 @@ def data_points(
         print(points.HEAD)
         for row in points.data_points(rates or [1_000, 5_000, 10_000], seconds):
             print(row, flush=True)
+
+
+@app.command()
+def series(
+    count: Annotated[int, typer.Option(min=10_000, help="So many, in one worker.")] = 200_000,
+    seconds: Annotated[float, typer.Option(min=20, help="When all of them are there.")] = 60.0,
+    rate: Annotated[int, typer.Option(min=100, help="Spans a second, once each had one.")] = 2_000,
+) -> None:
+    """Measure what very many series cost: checkpoints, flushes, memory, and starting again."""
+    with _measuring():
+        print(scale.series(count, seconds, rate))
 
 
 @app.command()

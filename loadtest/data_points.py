@@ -38,7 +38,7 @@ FLUSH_S = 10
 SPANS_A_SECOND = 2_000
 SPANS_A_MESSAGE = 50
 SERVICES = 20
-_POINTS_A_SERIES = 2
+POINTS_A_SERIES = 2
 _WARM_S = 2 * FLUSH_S
 _PARTITIONS = 8
 _DRAIN_S = 120.0
@@ -67,11 +67,15 @@ HEAD = "   wanted   series  seconds   points/s     CPU  RSS MB at  at end"
 
 
 @dataclass(slots=True)
-class _Reader:
-    """Points by when they were flushed, and the calls that they tell."""
+class PointReader:
+    """Points by when they were flushed (ns), the calls that they tell, and when they were read (s).
+
+    The zeros with which series begin are of no flush.
+    """
 
     points: dict[int, int] = field(default_factory=dict)
     calls: dict[int, int] = field(default_factory=dict)
+    read_at: dict[int, float] = field(default_factory=dict)
     is_over: bool = False
 
     def add(self, topic: str, record: Written) -> None:
@@ -84,9 +88,13 @@ class _Reader:
     def _count(self, metric: Any) -> None:
         is_counter = metric.WhichOneof("data") == "sum"
         points = metric.sum.data_points if is_counter else metric.histogram.data_points
+        now = time.time()
         for point in points:
             at = point.time_unix_nano
+            if at == point.start_time_unix_nano:
+                continue
             self.points[at] = self.points.get(at, 0) + 1
+            self.read_at[at] = now
             if is_counter:
                 self.calls[at] = self.calls.get(at, 0) + point.as_int
 
@@ -104,13 +112,14 @@ def records(series: int, seconds: float, start_ms: int) -> Iterator[Record]:
     for number in range(messages):
         at_ms = start_ms + number * SPANS_A_MESSAGE * 1000 // SPANS_A_SECOND
         trace_id = (number + 1).to_bytes(16, "big")
-        yield Record(trace_id.hex().encode(), _message(number, series, at_ms), at_ms, number)
+        value = message(number, series, at_ms, number)
+        yield Record(trace_id.hex().encode(), value, at_ms, number)
 
 
-def _message(number: int, series: int, at_ms: int) -> bytes:
-    """The names of message *number* are the next of its service's; all have a turn."""
+def message(turns: int, series: int, at_ms: int, number: int) -> bytes:
+    """Return message *number*: after *turns* others the next service's spans, of its next names."""
     of_service = series // SERVICES
-    turn, service = divmod(number, SERVICES)
+    turn, service = divmod(turns, SERVICES)
     request: Any = ExportTraceServiceRequest()
     block = request.resource_spans.add()
     block.resource.attributes.add(key="service.name").value.string_value = f"service-{service}"
@@ -130,12 +139,12 @@ def _message(number: int, series: int, at_ms: int) -> bytes:
 
 
 async def _measured(rate: int, seconds: float, directory: Path) -> Row:
-    series = rate * FLUSH_S // _POINTS_A_SERIES // SERVICES * SERVICES
+    series = rate * FLUSH_S // POINTS_A_SERIES // SERVICES * SERVICES
     warm_s = _WARM_S + series / SPANS_A_SECOND  # every name has had its turn
     config = directory / "config.json"
     section = {"metrics_flush_interval": f"{FLUSH_S}s"}
     config.write_bytes(orjson.dumps({"only": ["red"], "span_metrics": section}))
-    reader = _Reader()
+    reader = PointReader()
     with broker(directory, core=0) as (bootstrap, _):
         await create_topic(bootstrap, SPANS, _PARTITIONS)
         port = free_port()
@@ -172,7 +181,7 @@ async def _measured(rate: int, seconds: float, directory: Path) -> Row:
     return Row(rate, series, seconds, _rate(reader, series), cpu, rss, first_rss)
 
 
-async def _flushed(reader: _Reader, spans: int) -> None:
+async def _flushed(reader: PointReader, spans: int) -> None:
     """Wait for the flush that tells of all *spans*."""
     ends_at = time.monotonic() + _DRAIN_S
     while time.monotonic() < ends_at:
@@ -183,9 +192,9 @@ async def _flushed(reader: _Reader, spans: int) -> None:
     raise AssertionError(f"the last flush tells {told:,} calls; {spans:,} spans were sent")
 
 
-def _rate(reader: _Reader, series: int) -> float:
+def _rate(reader: PointReader, series: int) -> float:
     """Return the points of a flush in which every series is, per second."""
-    whole = [count for count in reader.points.values() if count == _POINTS_A_SERIES * series]
+    whole = [count for count in reader.points.values() if count == POINTS_A_SERIES * series]
     if not whole:
         raise AssertionError(
             f"no flush has {series:,} series; the largest had "

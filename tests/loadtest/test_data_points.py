@@ -11,7 +11,7 @@ from tailrace_loadtest.data_points import (
     SERVICES,
     SPANS_A_MESSAGE,
     SPANS_A_SECOND,
-    _Reader,
+    PointReader,
     records,
 )
 from tailrace_loadtest.report import Written
@@ -30,14 +30,15 @@ def test_every_series_has_had_its_turn_after_as_many_spans_as_there_are_series()
     assert len(found) == series
 
 
-def test_the_reader_counts_points_and_calls_by_flush() -> None:
+def test_the_reader_counts_points_and_calls_by_flush_without_the_zeros_of_new_series() -> None:
     request = ExportMetricsServiceRequest()
     metrics = request.resource_metrics.add().scope_metrics.add().metrics
     calls, durations = metrics.add(name="calls"), metrics.add(name="duration")
     for at, value in ((10, 3), (20, 5)):
         calls.sum.data_points.add(time_unix_nano=at, as_int=value)
         durations.histogram.data_points.add(time_unix_nano=at, count=value)
-    reader = _Reader()
+    calls.sum.data_points.add(time_unix_nano=10, start_time_unix_nano=10)
+    reader = PointReader()
     reader.add(METRICS, Written(None, request.SerializeToString()))
     assert reader.points == {10: 2, 20: 2}
     assert reader.calls == {10: 3, 20: 5}
