@@ -40,7 +40,7 @@ class ExporterTlsConfig(TlsFiles):
             ("cipher_suites", "curve_preferences", "include_insecure_cipher_suites", "tpm"),
             _CONNECTION,
         ),
-        "reload_interval": "is not known here; files are read when a worker starts. Remove it",
+        "reload_interval": "is not known here; files are read whenever they change. Remove it",
         "include_system_ca_certs_pool": (
             "is true; what ca_file holds is all that is trusted. Put the others into it, too"
         ),

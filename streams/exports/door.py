@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from importlib.metadata import version
 from typing import Final, TypeAlias
@@ -12,6 +11,7 @@ import aiohttp
 
 from tailrace.schemas.config.receivers import TlsConfig
 from tailrace.schemas.exports import Reply, Request
+from tailrace.streams.exports.certificates import Certificates, UnreadableCertificate
 
 Identify: TypeAlias = Callable[[str, bytes, Mapping[str, str]], Awaitable[Mapping[str, str]]]
 """The headers that say who we are, of a URL, a body and the other headers; raises Unknown."""
@@ -38,7 +38,8 @@ class Door:
         timeout_s: float,
     ) -> None:
         self._url = url
-        self._tls = tls
+        self._server_name = tls.server_name
+        self._certificates = Certificates(tls)
         self._headers = {"User-Agent": f"tailrace/{version('tailrace')}", **headers}
         self._identify = identify
         self._timeout = aiohttp.ClientTimeout(total=timeout_s)
@@ -54,11 +55,13 @@ class Door:
         try:
             async with self._open().post(
                 self._url, data=body, headers=headers, allow_redirects=False,
-                server_hostname=self._tls.server_name,
+                ssl=self._certificates.context(), server_hostname=self._server_name,
             ) as answer:  # fmt: skip
                 said = await answer.content.read(_LONGEST_ANSWER)
                 named = {name.lower(): value for name, value in answer.headers.items()}
                 return Reply(answer.status, named, said)
+        except UnreadableCertificate as error:
+            raise Unknown(str(error)) from None
         except TimeoutError:
             raise Unanswered(f"no answer within {self._timeout.total:g} s") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -67,7 +70,7 @@ class Door:
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(ssl=_context(self._tls), limit=0),
+                connector=aiohttp.TCPConnector(limit=0),
                 timeout=self._timeout,
                 auto_decompress=True,
                 cookie_jar=aiohttp.DummyCookieJar(),
@@ -80,13 +83,3 @@ class Door:
         if self._session is not None:
             await self._session.close()
             await asyncio.sleep(0)
-
-
-def _context(tls: TlsConfig) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=tls.ca_file)
-    if tls.cert_file is not None:
-        context.load_cert_chain(tls.cert_file, tls.key_file)
-    if tls.insecure_skip_verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
 
 from tailrace.schemas.config.receivers import TlsConfig
-from tailrace.streams.exports.door import Door, Unanswered
+from tailrace.streams.exports.door import Door, Unanswered, Unknown
 from tailrace.streams.exports.identities import nobody
 from tests.agents.notifier.receivers import CERTIFICATE, always, receiver, server_tls
 
@@ -65,6 +66,23 @@ async def test_a_certificate_is_not_taken(tls: dict[str, Any]) -> None:
         with pytest.raises(Unanswered):
             await posted(f"https://127.0.0.1:{there.port}/secret", **tls)
         assert there.received == []
+
+
+async def test_certificates_are_read_anew_when_their_files_change(tmp_path: Path) -> None:
+    """They are renewed while a worker runs."""
+    file = tmp_path / "authority.pem"
+    async with receiver(tls=server_tls()) as there:
+        url = f"https://127.0.0.1:{there.port}/"
+        door = Door(url, TlsConfig.model_validate({"ca_file": str(file)}), {}, nobody, 10.0)
+        with pytest.raises(Unknown, match=f"^{file} cannot be read: No such file or directory$"):
+            await door.post(Plain(), 1)
+        for _ in range(2):
+            file.write_bytes(CERTIFICATE.read_bytes())
+            assert (await door.post(Plain(), 1)).status == 200
+            file.write_text("none")
+            with pytest.raises(Unknown, match=r"^the certificates of tls cannot be used: NO_CERT"):
+                await door.post(Plain(), 1)
+        await door.close()
 
 
 async def test_no_redirect_is_followed() -> None:
