@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from tailrace.schemas.config.tail_sampling import RouteConfig
 from tailrace.tables.decisions import Outcome
+
+_MANY: Final = 4096
+"""As many outcomes are known at once; there are new ones whenever rates or versions change."""
 
 
 class Routes:
@@ -26,6 +30,8 @@ class Routes:
         topic = self._known.get(outcome)
         if topic is None:
             taking = (each.topic for each in self._routes if _takes(each, outcome))
+            if len(self._known) >= _MANY:
+                self._known.clear()
             topic = self._known[outcome] = next(taking, self._otherwise)
         return topic
 

@@ -182,6 +182,11 @@ class Sampler:
         self._buffers.seal()
         self._decisions.seal(now)
         self._judge.seal()
+        if self.services.are_many:  # whatever was decided has been written
+            traces = [*self._open.values()]
+            sets = self.services.renumbered([trace.services for trace in traces])
+            for trace, services in zip(traces, sets, strict=True):
+                trace.services = services
 
     def restore(self, now: int) -> None:
         """Rebuild the open traces from the stored fragments of undecided ones."""

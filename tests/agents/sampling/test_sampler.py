@@ -193,6 +193,24 @@ def test_nothing_is_left_in_the_store_of_decided_traces_but_their_decisions() ->
     assert list(partition.store.scan(b"")) == []
 
 
+def test_services_of_decided_traces_are_forgotten_and_those_of_open_ones_are_not() -> None:
+    partition = Partition()
+    values = [
+        message(Span(number.to_bytes(16), service=f"pod-{number}")) for number in range(1, 5001)
+    ]
+    partition.sampler.process(partition.decoder.decode(values), [0] * len(values))
+    open_ones = [message(span("a"), span("a").but(service="cart")), message(span("b"))]
+    [*_] = partition.sampler.process(partition.decoder.decode(open_ones), [1500, 1500])
+    services = partition.sampler.services
+    assert len(services) == 5002
+    partition.sampler.seal(1500)
+    assert len(services) == 2
+    found = partition.sampler.advance(3000)
+    assert [services.sorted(each.trace.services) for each in found] == [
+        sorted([span("a").service, "cart"]), [span("b").service],
+    ]  # fmt: skip
+
+
 def test_a_restart_that_asks_for_more_loses_no_span_that_has_it_malformed() -> None:
     partition = Partition()
     cut = message(Span(IDS["a"], status=ERROR, attributes={"user": "Anna"}))

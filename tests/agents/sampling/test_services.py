@@ -49,3 +49,29 @@ def test_many_services_cost_what_a_set_has_and_not_what_there_are() -> None:
     services = ServiceNames()
     bits = [services.bit(f"service-{number:05}") for number in range(20_000)]
     assert services.sorted(bits[7] | bits[19_999]) == ["service-00007", "service-19999"]
+
+
+def test_services_that_nobody_has_any_more_are_forgotten() -> None:
+    services = ServiceNames()
+    held = [services.bit("first"), 0]
+    for day in range(20):
+        held[1] = services.bit(f"pod-{day}-0") | services.bit("first")
+        for pod in range(1, 1000):
+            services.encoded(services.bit(f"pod-{day}-{pod}"))
+        if services.are_many:
+            held = services.renumbered(held)
+            assert len(services) == 2
+        assert [services.sorted(bits) for bits in held] == [["first"], ["first", f"pod-{day}-0"]]
+    assert len(services) < 6000
+
+
+def test_while_all_are_needed_they_are_looked_through_seldom() -> None:
+    services, held, times = ServiceNames(), list[int](), 0
+    for number in range(20_000):
+        held.append(services.bit(f"service-{number}"))
+        if services.are_many:
+            held, times = services.renumbered(held), times + 1
+    assert times == 3
+    assert [services.sorted(bits) for bits in held[::999]] == [
+        [f"service-{number}"] for number in range(0, 20_000, 999)
+    ]
