@@ -57,6 +57,14 @@ _PARTS = {
     ("rollups", "checkpoint"): "stage 2: checkpoint",
 }
 """By stage and part."""
+_SUMS = [
+    ("spans", "red"),
+    ("spans", "service_graph"),
+    ("rollups", "decode"),
+    ("rollups", "metrics"),
+    ("rollups", "checkpoint"),
+]
+"""The parts that RED and edges are, above decoding spans."""
 
 
 class Wrong(Exception):
@@ -95,6 +103,7 @@ class Figures:
                 *(row(text, self.parts.get(part, 0.0)) for part, text in _PARTS.items()),
                 row("Kafka clients, transport, the rest", rest),
                 row("all", self.cpu),
+                row("of which RED and edges", sum(self.parts.get(part, 0.0) for part in _SUMS)),
                 f"spans a CPU second: {self.spans / self.cpu:>12,.0f}",
                 f"peak RSS:           {self.peak_rss / 1e6:>12,.0f} MB",
                 f"on disk:            {self.decision_bytes:>12.1f} bytes a remembered decision",
