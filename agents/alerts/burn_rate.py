@@ -6,7 +6,8 @@ breached. Source: Site Reliability Workbook, chapter 5, "Alerting on SLOs", 6th 
 
 A total outage with fewer events than `minimum_events` breaches nothing: what is said of that is
 "too few events", and without any event "no traffic". Who must hear of a silent service alerts on
-freshness, or on no data.
+freshness, or on no data. What fires goes on without data while the short window has no events: a
+service that sends nothing any more has not recovered.
 """
 
 from __future__ import annotations
@@ -59,7 +60,9 @@ class Quiet(StrEnum):
     BELOW = "below"
     """The long window burns no faster than the factor."""
     RECOVERED = "recovered"
-    """The long window burns too fast; the short one does not, or has no events."""
+    """The long window burns too fast; the short one does not."""
+    SILENT = "silent"
+    """The long window burns too fast; the short one has no events: who knows if it is over."""
     NOT_SURE = "not_sure"
     """Both burn too fast; that it is chance is not unlikely enough for `confidence`."""
 
@@ -76,11 +79,15 @@ class BurnTier:
 
 
 class Burning(NamedTuple):
-    """What a tier says. `burn`: of its long window, None without events; `quiet`: why no breach."""
+    """What a tier says. `burn`: of its long window, None without events; `quiet`: why no breach.
+
+    `is_silent`: the short window has no events, so nothing is known of now.
+    """
 
     tier: BurnTier
     burn: float | None
     quiet: Quiet | None
+    is_silent: bool = False
 
     @property
     def is_breached(self) -> bool:
@@ -130,7 +137,8 @@ class BurnRate:
         ]
 
     def _judge(self, tier: BurnTier, long: Counts, short: Counts) -> Burning:
-        return Burning(tier, burn(long, self.budget), self._quiet(tier, long, short))
+        quiet = self._quiet(tier, long, short)
+        return Burning(tier, burn(long, self.budget), quiet, not short.all)
 
     def _quiet(self, tier: BurnTier, long: Counts, short: Counts) -> Quiet | None:
         if not long.all:
@@ -139,6 +147,8 @@ class BurnRate:
             return Quiet.TOO_FEW
         if not long.exceeds(tier.limit):
             return Quiet.BELOW
+        if not short.all:
+            return Quiet.SILENT
         if not short.exceeds(tier.limit):
             return Quiet.RECOVERED
         if self.z is not None and not is_sure(long, float(tier.limit), self.z):

@@ -26,6 +26,8 @@ _QUIET: Final[Mapping[Quiet, str]] = {
     "more than {factor}.",
     Quiet.RECOVERED: "The error budget burns slowly enough again: at {factor} times its pace or "
     "less over {short}, though still at {rate} over {long}.",
+    Quiet.SILENT: "There were no events in the last {short}: whether the error budget still burns, "
+    "at {rate} over {long}, is not known.",
     Quiet.NOT_SURE: "The error budget burns at {rate} over {long}, but of so few events that may "
     "be chance; the alert is on more than {factor}.",
 }

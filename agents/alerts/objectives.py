@@ -1,8 +1,9 @@
 """Service level objectives as rules: burn rates of several windows, and the budget of the period.
 
-What is remembered of a group beside its windows stands in its notes: of a period of the calendar
-its start and counts so far; of freshness up to when its slices are counted, when the last good span
-of these was, and that of each slice to come; and whether the budget is spent.
+What is remembered of a group beside its windows stands in its notes: what is counted, and since
+when; of a period of the calendar its start and counts so far; of freshness up to when its slices
+are counted, when the last good span of these was, and that of each slice to come; and whether the
+budget is spent.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from tailrace.agents.alerts.burn_rate import (
     Burning,
     BurnRate,
     Health,
-    Quiet,
     by_severity,
     health,
     windows_of,
@@ -36,7 +36,7 @@ from tailrace.tables.alert_groups import AlertGroup
 FREEZE: Final = "freeze"
 """The severity of the alert that says that the budget is spent."""
 
-_PERIOD, _SLICED, _FROZEN = "period", "sliced", "frozen"
+_SINCE, _PERIOD, _SLICED, _FROZEN = "since", "period", "sliced", "frozen"
 
 
 class BudgetReport(NamedTuple):
@@ -65,6 +65,7 @@ class SloRule:
         self._spec = spec
         self._period_ms = period_of(spec) // MILLISECOND
         self._counted = self.signals[""].id.counted
+        self._counts_id = f"{self._counted.hex()} {spec.calendar or self._period_ms}"
         self._freshness = spec.sli.freshness
         self.is_awaited = self._freshness is not None and not spec.group_by
         self._gone_ms = (
@@ -80,6 +81,7 @@ class SloRule:
 
     def counts(self, group: AlertGroup, second: int, counts: Counts) -> Counts:
         """Return what is to be added to the windows when *counts* came in; note what else is."""
+        self._note_since(group, second * 1000)
         if self._freshness is not None:
             self._note_good(group, self._freshness, second * 1000)
             return Counts(0, 0)
@@ -87,6 +89,7 @@ class SloRule:
         return counts
 
     def evaluate(self, group: AlertGroup, moment: Moment) -> dict[str, Finding]:
+        self._note_since(group, moment.now)
         if self._freshness is not None and self._is_gone(group, moment.now):
             return self._given_up(group, moment.now)
         if self._freshness is not None:
@@ -132,15 +135,28 @@ class SloRule:
         return found
 
     def _budget(self, group: AlertGroup, now: int) -> tuple[Budget, int | None]:
+        # A young SLO's share of the period: else its first incident would spend it all.
+        age = now - self._since(group, now)
         if self._spec.calendar is None:
             counts = self._windows(group)[self._period_ms]
-            # A young SLO's share of the period: else its first incident would spend it all.
-            elapsed = min(self._period_ms, max(1, now - group.first_seen_ms))
+            elapsed = min(self._period_ms, max(1, age))
             return Budget(counts, self.burn.budget, self._period_ms, elapsed), None
         span = period_at(self._spec.calendar, now)
         counts = _periods(group).get(span.start, Counts(0, 0))
-        length, elapsed = span.end - span.start, max(1, now - span.start)
+        length, elapsed = span.end - span.start, max(1, min(age, now - span.start))
         return Budget(counts, self.burn.budget, length, elapsed), span.end
+
+    def _since(self, group: AlertGroup, now: int) -> int:
+        """Return since when what the budget is of is counted: a change of that begins anew."""
+        counted, since = group.notes.get(_SINCE, (self._counts_id, group.first_seen_ms))
+        return int(since) if counted == self._counts_id else now
+
+    def _note_since(self, group: AlertGroup, now: int) -> None:
+        known = group.notes.get(_SINCE)
+        if known is None or known[0] != self._counts_id:
+            group.notes[_SINCE] = [self._counts_id, self._since(group, now)]
+            if known is not None:
+                group.notes.pop(_PERIOD, None)
 
     def _note_period(self, group: AlertGroup, at: int, counts: Counts) -> None:
         if self._spec.calendar is None:
@@ -235,7 +251,7 @@ def _slices(group: AlertGroup) -> tuple[int, int, dict[int, int]]:
 def _finding(burning: Burning, minimum_events: int) -> Finding:
     tier = burning.tier
     reading = Reading.BREACH if burning.is_breached else Reading.OK
-    if burning.quiet is Quiet.NO_TRAFFIC:
+    if burning.is_silent:
         reading = Reading.NO_DATA
     text = burn_sentences.of_tier(burning, minimum_events)
     return Finding(reading, burning.burn, float(tier.factor), tier.long_ms, text)

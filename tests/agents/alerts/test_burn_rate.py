@@ -138,7 +138,7 @@ def test_each_tier_is_breached_just_above_its_factor(index: int, allowed: int) -
     assert judged(rate, index, under, above) is Quiet.BELOW
     assert judged(rate, index, at, above) is Quiet.BELOW
     assert judged(rate, index, above, at) is Quiet.RECOVERED
-    assert judged(rate, index, above, NONE) is Quiet.RECOVERED
+    assert judged(rate, index, above, NONE) is Quiet.SILENT
     assert judged(rate, index, above, above) is None
 
 

@@ -258,12 +258,13 @@ def test_a_month_begins_with_a_whole_budget() -> None:
     definition = slo(calendar="month", tiers=[])
     partition = AlertPartition(definition)
     partition.count(definition, Row(0, 100, 50))
+    partition.count(definition, Row(2 * HOUR, 1, 0))  # 50 of 101 is all of a month's in 1:28 h
     # A source that is ahead is in December already.
-    partition.count(definition, Row(DECEMBER, 100, 0), at=1000)
+    partition.count(definition, Row(DECEMBER, 100, 0), at=3 * HOUR)
     partition.restart()
-    assert report(partition, definition, 1000).budget.counts == (100, 50)
+    assert report(partition, definition, 3 * HOUR).budget.counts == (101, 50)
     partition.advance(DECEMBER + 1000)
-    assert partition.told() == [("firing", 1), ("resolved", DECEMBER)]
+    assert partition.told() == [("firing", 2 * HOUR + 1), ("resolved", DECEMBER)]
     assert report(partition, definition, DECEMBER + 1000).budget.counts == (100, 0)
     partition.advance(JANUARY + HOUR)
     assert len(partition.logic.groups) == 0
@@ -349,7 +350,7 @@ def test_a_group_of_which_nothing_comes_any_more_is_given_up(
 
 
 def test_a_budget_of_the_calendar_is_forgotten_with_the_group_that_spent_it() -> None:
-    spec = {"calendar": "month", "freeze": True, "objective": 90, "tiers": []}
+    spec = {"calendar": "month", "freeze": True, "objective": 99.9, "tiers": []}
     definition = fresh("90s", ["service"], spec, gone_after="1h")
     partition = AlertPartition(definition)
     partition.count(definition, Row(0, 1, 1, ("old",)))
