@@ -34,6 +34,8 @@ from tailrace.tables.traces import OpenTrace
 
 _OF_SEVERAL: Final = -1
 """The epoch of a trace whose facts are not for the same policies."""
+_SEEN_AT_ONCE: Final = 2000
+"""So many traces are in memory when they are looked at anew: all may be, and memory be short."""
 
 
 class Decided(NamedTuple):
@@ -335,8 +337,8 @@ class Sampler:
         """Let *traces* have the facts that the policies that stand now ask for."""
         bench = self._judge.bench
         stale = [trace for trace in traces if trace.epoch != bench(trace.tenant).epoch]
-        if stale:
-            self._look_again(stale)
+        for first in range(0, len(stale), _SEEN_AT_ONCE):
+            self._look_again(stale[first : first + _SEEN_AT_ONCE])
 
     def _look_again(self, traces: Sequence[OpenTrace]) -> None:
         owners = [trace for trace in traces for _ in trace.fragments]

@@ -12,6 +12,7 @@ from tailrace.agents.sampling.sampler import Decided, Effect, Sampler, SamplerSe
 from tailrace.agents.sampling.splits import SplitTraces
 from tailrace.agents.sampling.standing import standing
 from tailrace.schemas.config import parse
+from tailrace.schemas.definitions.tail_sampling import of_file
 from tailrace.schemas.otlp.decoder import Decoder
 from tailrace.schemas.spans import AttributeColumn
 from tailrace.tables.decisions import DecisionTable
@@ -23,6 +24,9 @@ WAIT, RETENTION = 1000, 5000
 POLICIES = """
 tail_sampling:
   policies: [{name: errors, type: status_code, status_code: {status_codes: [ERROR]}}]
+"""
+GOLD = """
+policies: [{name: gold, type: string_attribute, string_attribute: {key: tier, values: [gold]}}]
 """
 IDS = {name: name.encode() * 16 for name in "abc"} | {"d": b"d" * 8 + b"a" * 8}
 
@@ -209,6 +213,22 @@ def test_services_of_decided_traces_are_forgotten_and_those_of_open_ones_are_not
     assert [services.sorted(each.trace.services) for each in found] == [
         sorted([span("a").service, "cart"]), [span("b").service],
     ]  # fmt: skip
+
+
+def test_however_many_wait_when_policies_change_each_is_looked_at_anew() -> None:
+    partition = Partition()
+    gold = standing(of_file(GOLD, "policies.yaml").spec, "1")
+    partition.decoder.widen(gold.columns)
+    ids = [number.to_bytes(16) for number in range(1, 4502)]
+    values = [
+        message(Span(trace_id, status=ERROR, attributes={"tier": "gold"} if n % 3 == 0 else {}))
+        for n, trace_id in enumerate(ids)
+    ]
+    assert partition.sampler.process(partition.decoder.decode(values), [0] * len(ids)) == []
+    partition.sampler.judge.use(gold)
+    found = partition.sampler.advance(2000)
+    assert [each.trace.trace_id for each in found] == ids
+    assert [each.outcome.is_sampled for each in found] == [n % 3 == 0 for n in range(len(ids))]
 
 
 def test_a_restart_that_asks_for_more_loses_no_span_that_has_it_malformed() -> None:
