@@ -1,6 +1,6 @@
 """`tail_sampling.rules`: the first rule that a trace meets decides it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field, ValidatorFunctionWrapHandler
@@ -45,21 +45,28 @@ class RuleConfig(Section):
         for action in ("keep", "drop"):
             if getattr(self, action) is False:
                 yield (action,), "is false; make it true or remove it"
-        for index, text in enumerate(self.conditions):
-            for problem in _problems(text):
-                yield ("conditions", index), problem
+        yield from _condition_problems(self.conditions)
+
+    @classmethod
+    def besides(
+        cls,
+        given: Mapping[str, Any],
+        wrong: frozenset[Any],  # noqa: ARG003
+    ) -> Iterator[Remark]:
+        """Say what is wrong with the conditions, whatever other keys are like."""
+        yield from _condition_problems(_one_or_more(given.get("conditions", ())))
 
     def cautions(self) -> Iterator[Remark]:
         if self.scope == "span" and len(self.conditions) < 2:
             yield ("scope",), "is span, which differs from trace with two conditions or more only"
 
 
-def _problems(condition: str) -> Iterator[str]:
+def _condition_problems(conditions: Sequence[str]) -> Iterator[Remark]:
     try:
-        parse_conditions([condition], "span")
+        parse_conditions(conditions, "span")
     except OttlError as error:
         for problem in error.problems:
-            yield problem.message
+            yield ("conditions", problem.index), problem.message
 
 
 def _named_once(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:

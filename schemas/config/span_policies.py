@@ -1,17 +1,19 @@
 """Policies about single spans: a trace is sampled for what one of them is or says."""
 
-from collections.abc import Iterator, Mapping
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from tailrace.schemas.config.policy_sections import PolicySection
-from tailrace.schemas.config.scalars import Flag, StatusCodes, Texts, Whole, regex
+from tailrace.schemas.config.scalars import Flag, StatusCodes, Texts, Whole, regex, texts
 from tailrace.schemas.config.section import Remark, Section
 from tailrace.schemas.ottl import ErrorMode, OttlError, parse_conditions
 from tailrace.schemas.ottl.subjects import Context
 
 Key = Annotated[str, Field(min_length=1)]
+
+_CONTEXTS: tuple[Context, ...] = ("span", "spanevent")
 
 INT64 = range(-(2**63), 2**63)
 
@@ -41,12 +43,19 @@ class StringAttributeBody(Section):
     cache_max_size: Whole = 0
     invert_match: Flag = False
 
+    @classmethod
+    def besides(
+        cls,
+        given: Mapping[str, Any],
+        wrong: frozenset[Any],  # noqa: ARG003
+    ) -> Iterator[Remark]:
+        """Say what is wrong with the expressions, whatever other keys are like."""
+        if "values" in given and given.get("enabled_regex_matching") is True:
+            yield from _pattern_problems(texts(given["values"]))
+
     def contradictions(self) -> Iterator[Remark]:
-        for index, pattern in enumerate(self.values if self.enabled_regex_matching else ()):
-            try:
-                regex(pattern)
-            except ValueError as error:
-                yield ("values", index), str(error)
+        if self.enabled_regex_matching:
+            yield from _pattern_problems(self.values)
 
     def cautions(self) -> Iterator[Remark]:
         if not self.values:
@@ -54,6 +63,14 @@ class StringAttributeBody(Section):
         for index, value in enumerate(self.values):
             if not value and not self.enabled_regex_matching:
                 yield ("values", index), "is empty text, which never matches"
+
+
+def _pattern_problems(patterns: Iterable[str]) -> Iterator[Remark]:
+    for index, pattern in enumerate(patterns):
+        try:
+            regex(pattern)
+        except ValueError as error:
+            yield ("values", index), str(error)
 
 
 class StringAttributePolicy(PolicySection):
@@ -159,19 +176,29 @@ class OttlConditionBody(Section):
     span: Texts = ()
     spanevent: Texts = ()
 
+    @classmethod
+    def besides(
+        cls,
+        given: Mapping[str, Any],
+        wrong: frozenset[Any],  # noqa: ARG003
+    ) -> Iterator[Remark]:
+        """Say what is wrong with conditions, whatever other keys are like."""
+        for context in _CONTEXTS:
+            yield from _condition_problems(texts(given.get(context, ())), context)
+
     def contradictions(self) -> Iterator[Remark]:
         if not self.span and not self.spanevent:
             yield ("span",), "and spanevent are both empty; give at least one condition"
-        contexts: tuple[tuple[Context, tuple[str, ...]], ...] = (
-            ("span", self.span),
-            ("spanevent", self.spanevent),
-        )
-        for context, texts in contexts:
-            try:
-                parse_conditions(texts, context, self.error_mode)
-            except OttlError as error:
-                for problem in error.problems:
-                    yield (context, problem.index), problem.message
+        yield from _condition_problems(self.span, "span")
+        yield from _condition_problems(self.spanevent, "spanevent")
+
+
+def _condition_problems(conditions: Sequence[str], context: Context) -> Iterator[Remark]:
+    try:
+        parse_conditions(conditions, context)
+    except OttlError as error:
+        for problem in error.problems:
+            yield (context, problem.index), problem.message
 
 
 class OttlConditionPolicy(PolicySection):

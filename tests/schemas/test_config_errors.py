@@ -374,6 +374,31 @@ tail_sampling:
     ]
 
 
+def test_conditions_and_expressions_are_looked_at_whatever_stands_beside_them() -> None:
+    text = """
+tail_sampling:
+  policies:
+    - name: a
+      type: ottl_condition
+      ottl_condition: {error_mode: loud, span: ['name == 1 +'], spanevent: 'Foo(name)'}
+    - name: b
+      type: string_attribute
+      string_attribute: {key: "", values: [a, "("], enabled_regex_matching: true}
+  rules:
+    - {conditions: ['name == "a"', 'Foo(name)'], keep: true}
+"""
+    starts = sorted(problem.split(" ")[0] for problem in _problems(text))
+    assert starts == [
+        "tail_sampling.policies[0].ottl_condition.error_mode",
+        "tail_sampling.policies[0].ottl_condition.span[0]",
+        "tail_sampling.policies[0].ottl_condition.spanevent[0]",
+        "tail_sampling.policies[1].string_attribute.key",
+        "tail_sampling.policies[1].string_attribute.values[1]",
+        "tail_sampling.rules[0].conditions[1]",
+        "tail_sampling.rules[0].name",
+    ]
+
+
 def test_a_file_that_is_not_there() -> None:
     with pytest.raises(ConfigError, match=r"nowhere\.yaml cannot be read: no such file"):
         load(Path("nowhere.yaml"))
