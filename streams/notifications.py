@@ -30,6 +30,8 @@ from tailrace.tables.store import PartitionStore
 log = structlog.get_logger()
 
 _REMEMBERED = 10_000
+_LATE_MS = 3_600_000
+"""Nobody is paged so long afterwards for what is over: that it is over is told."""
 _TELL_AFTER = 5
 """Attempts after which what is tried again is logged, once."""
 
@@ -139,6 +141,7 @@ class NotificationTasks:
         """Submit what may be sent, and tell the task what came of what was.
 
         While a contact point is away, its groups are told again and again: one of these waits.
+        What was over before anybody could be told is no page any more, after an hour.
         """
         task = runner.task
         logic = task.logics[notifier_agent.NAME]
@@ -146,7 +149,7 @@ class NotificationTasks:
         assert task.informed is not None
         self._sender.use({each.key: each for each in task.informed.of(CONTACT_POINT)})
         self._tell(runner.id, task)
-        overtaken = logic.overtaken()
+        overtaken = logic.overtaken(self._now_ms() - _LATE_MS)
         if overtaken:
             with task.told() as (outbox, totals):
                 logic.supersede(overtaken, outbox, totals)

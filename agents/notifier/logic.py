@@ -161,9 +161,12 @@ class NotifierLogic:
         """Return what is to be sent, in order; none that is not committed."""
         return self._outbound.pending()
 
-    def overtaken(self) -> list[str]:
-        """Return the ids of those of them of which a later one of the group tells all."""
-        return self._outbound.overtaken()
+    def overtaken(self, late: int = 0) -> list[str]:
+        """Return the ids of those of them of which a later one of the group tells all.
+
+        Of those made before *late* (ms), that all of it is over is enough.
+        """
+        return self._outbound.overtaken(late)
 
     def undelivered(self) -> list[Undelivered]:
         """Return what failed and was not told in another way since."""

@@ -68,8 +68,11 @@ class Outbound:
         found.sort(key=lambda each: each.sequence)
         return [notification_of(each, self._table) for each in found]
 
-    def overtaken(self) -> list[str]:
-        """Return what is to be sent though something later, to be sent too, tells all of it."""
+    def overtaken(self, late: int = 0) -> list[str]:
+        """Return what is to be sent though something later, to be sent too, tells all of it.
+
+        So does the end of all that fired in it, if it was made before *late* (ms).
+        """
         found: list[str] = []
         for group in self._table.messages_of.values():
             waiting = [each for each in group.values() if each.listed and self._is_pending(each)]
@@ -78,6 +81,7 @@ class Outbound:
                 old.id
                 for place, old in enumerate(waiting, 1)
                 if any(old.listed.items() <= new.listed.items() for new in waiting[place:])
+                or (old.created_at < late and _is_ended_by(old, waiting[place:]))
             )
         return found
 
@@ -278,6 +282,14 @@ class Outbound:
         self._table.put_message(message)
         totals.add("notifications", 1)
         totals.add("notifications.heartbeat", 1)
+
+
+def _is_ended_by(old: Message, later: Iterable[Message]) -> bool:
+    """Return whether *later* tell that all is over of which *old* tells that it is not."""
+    told = {each for new in later for each, said in new.listed.items() if said == "resolved"}
+    return old.status == "firing" and all(
+        said != "resolved" and each in told for each, said in old.listed.items()
+    )
 
 
 def _address(message: Message) -> str:

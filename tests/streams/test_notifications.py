@@ -61,12 +61,13 @@ class Run:
         self.id = TaskId("notifications", 0)
         self.hands = Hands()
         self.informed = informed
+        self.wall = begins
         self._disk = MemoryDisk()
         self._tasks = NotificationTasks(
             WorkerConfig(),
             Cluster("c", {TOPIC: 1}, 1 << 20, 1 << 20, 1 << 20, {}),
             self.hands,  # type: ignore[arg-type]  # as much of it as is asked for
-            now_ms=lambda: START + begins,
+            now_ms=lambda: START + self.wall,
         )
         self.task: Task[Any]
         self.start()
@@ -130,6 +131,15 @@ def test_a_new_task_tells_nobody_of_what_was_over_and_goes_by_that_for_ever() ->
     [told] = run.hands.sent
     assert [each.name for each in told.alerts] == ["still"]
     assert told.created_at == START + 48 * HOUR
+
+
+def test_a_task_that_was_away_pages_for_what_still_fires_and_tells_that_the_rest_is_over() -> None:
+    run = Run(definitions(policy()))
+    run.wall = 48 * HOUR
+    run.hear(event("over"), event("still"), event("over", "resolved", at=HOUR))
+    run.pass_to(2 * HOUR)
+    told = [(each.status, [alert.name for alert in each.alerts]) for each in run.hands.sent]
+    assert sorted(told) == [("firing", ["still"]), ("resolved", ["over"])]
 
 
 def test_a_task_that_is_built_anew_holds_nothing_back() -> None:

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from hypothesis import given
 
 from tailrace.schemas.notifications import Failed, Notification
+from tailrace.schemas.records import Outbox
 from tests.agents.notifier.notified import (
     HOUR,
     MINUTE,
     SECOND,
+    START,
     Notified,
     Said,
     event,
@@ -70,6 +72,21 @@ def test_of_one_that_began_and_ended_and_began_at_one_time_the_last_is_told() ->
     assert [(each.at, each.status) for each in notified.told(MINUTE)] == [(SECOND, "firing")]
     notified.hear(event(began=SECOND, at=MINUTE + 1, status="resolved"))
     assert [each.status for each in notified.told(HOUR)] == ["resolved"]
+
+
+def test_a_page_that_is_an_hour_late_is_not_sent_if_its_end_is() -> None:
+    notified = Notified(policy())
+    notified.hear(event("over"))
+    notified.hear(event("lasts", began=SECOND))
+    notified.hear(event("over", status="resolved", at=MINUTE))
+    notified.pass_to(MINUTE)
+    notified.checkpoint()
+    over, lasts, end = notified.logic.pending()
+    assert notified.logic.overtaken(late=START) == []
+    assert notified.logic.overtaken(late=START + HOUR) == [over.id]
+    notified.logic.supersede([over.id], Outbox(), notified.totals)
+    assert notified.logic.pending() == [lasts, end]
+    assert [each.status for each in notified.deliver()] == ["firing", "resolved"]
 
 
 def test_what_is_due_too_late_is_done_as_things_are_now() -> None:
