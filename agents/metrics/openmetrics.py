@@ -19,17 +19,16 @@ from prometheus_client.utils import floatToGoString
 from tailrace.agents.metrics.family_series import FamilySeries
 from tailrace.agents.metrics.instruments import Family, Instrument
 from tailrace.agents.metrics.points import added_up, durations_counted, points_of, scaled_sums
+from tailrace.agents.metrics.targets import Targets
 from tailrace.schemas.exemplars import Exemplar
 from tailrace.schemas.prometheus.naming import (
     TARGET_INFO,
     TARGET_INFO_HELP,
     labels,
     metric_name,
-    target,
-    target_info,
     unit_name,
 )
-from tailrace.schemas.series import decoded_attributes
+from tailrace.schemas.series import TENANT, decoded_attributes
 from tailrace.schemas.sums import SECOND_NS, Ints, Layout
 from tailrace.tables.series_keys import SeriesKeys
 from tailrace.tables.series_rows import NEVER
@@ -60,7 +59,7 @@ def openmetrics(series: Iterable[FamilySeries]) -> Iterator[bytes]:
     by_name: dict[str, list[FamilySeries]] = defaultdict(list)
     for each in series:
         by_name[each.name].append(each)
-    targets: dict[bytes, _Target] = {}
+    targets = Targets()
     for of_family in by_name.values():
         family = of_family[0].family
         texts: list[Texts] = [{} for _ in family.streams]
@@ -68,20 +67,11 @@ def openmetrics(series: Iterable[FamilySeries]) -> Iterator[bytes]:
             yield from _gathered(each, texts, targets)
         for instrument in family.instruments:
             yield from _told(instrument, family, texts)
-    yield _targets(targets.values())
+    yield _infos(targets)
     yield b"# EOF\n"
 
 
-class _Target(NamedTuple):
-    """What of a resource is in labels of its series, and its own series."""
-
-    labels: dict[str, str]
-    info: tuple[tuple[str, str], ...] | None
-
-
-def _gathered(
-    series: FamilySeries, texts: Sequence[Texts], targets: dict[bytes, _Target]
-) -> Iterator[bytes]:
+def _gathered(series: FamilySeries, texts: Sequence[Texts], targets: Targets) -> Iterator[bytes]:
     """Find the labels of *series*, and yield nothing, often."""
     family, table = series.family, series.table
     for first in range(0, len(table.keys), _PIECE):
@@ -91,12 +81,10 @@ def _gathered(
                 key = table.keys[first + place]
                 member = _Member(series, first + place, hash(key))
                 encoded = family.resource(key)
-                if encoded not in targets:
-                    resource = dict(decoded_attributes(encoded))
-                    targets[encoded] = _Target(target(resource), target_info(resource))
                 attributes = decoded_attributes(family.attributes(key, number))
-                named = labels(attributes, family.scope, targets[encoded].labels)
-                text = _text({**_NOBODYS, **dict(named)}.items())
+                named = dict(labels(attributes, family.scope, targets.labels(encoded)))
+                targets.meet(encoded, named.get(TENANT, ""), int(starts[place, of].min()))
+                text = _text({**_NOBODYS, **named}.items())
                 texts[number].setdefault(text, []).append(member)
         yield b""
 
@@ -252,15 +240,10 @@ def _carried(cells: Ints) -> Ints:
     return carried
 
 
-def _targets(targets: Iterable[_Target]) -> bytes:
-    """Return the text of targets; the first of those with the same job and instance tells all."""
-    found: dict[tuple[str, str], str] = {}
-    for each in targets:
-        if each.info is not None:
-            known = dict(each.info)
-            found.setdefault((known["job"], known["instance"]), _text(each.info))
+def _infos(targets: Targets) -> bytes:
+    found = targets.infos()
     if not found:
         return b""
     lines = [f"# TYPE {_INFO} info\n", f"# HELP {_INFO} {TARGET_INFO_HELP}\n"]
-    lines += [f"{TARGET_INFO}{{{text}}} 1\n" for text in found.values()]
+    lines += [f"{TARGET_INFO}{{{_text(each)}}} 1\n" for each in found]
     return "".join(lines).encode()

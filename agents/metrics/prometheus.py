@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 
 from tailrace.agents.metrics.instruments import Family, Instrument
 from tailrace.agents.metrics.points import Points, durations_counted, points_of, scaled_sums
+from tailrace.agents.metrics.targets import Targets
 from tailrace.schemas.prometheus.naming import (
     TARGET_INFO,
     TARGET_INFO_HELP,
@@ -24,11 +25,8 @@ from tailrace.schemas.prometheus.naming import (
     go_text,
     labels,
     metric_name,
-    target,
-    target_info,
 )
-from tailrace.schemas.series import decoded_attributes
-from tailrace.schemas.strings import AttributeValue
+from tailrace.schemas.series import TENANT, decoded_attributes
 from tailrace.schemas.sums import Ints, Layout
 from tailrace.tables.series import SeriesTable
 from tailrace.tables.series_rows import NEVER
@@ -51,7 +49,7 @@ class _Samples(Collector):
     def __init__(self) -> None:
         self._instruments: dict[str, tuple[Instrument, Layout]] = {}
         self._cells: dict[str, dict[Labels, Ints]] = {}
-        self._targets: dict[tuple[str, str], Labels] = {}
+        self._targets = Targets()
 
     def add(self, family: Family, table: SeriesTable) -> None:
         """Add all series of *table*."""
@@ -60,17 +58,14 @@ class _Samples(Collector):
         for name, instrument in zip(names, family.instruments, strict=True):
             self._instruments[name] = instrument, layout
         points = [points_of(instrument, layout) for instrument in family.instruments]
-        targets: dict[bytes, dict[str, str]] = {}
         for number, of in enumerate(family.streams):
             for slot in np.flatnonzero((starts[:, list(of)] != NEVER).any(1)).tolist():
                 key = table.keys[slot]
                 encoded = family.resource(key)
-                if encoded not in targets:
-                    resource = dict(decoded_attributes(encoded))
-                    targets[encoded] = target(resource)
-                    self._meet(resource)
                 attributes = decoded_attributes(family.attributes(key, number))
-                named = labels(attributes, family.scope, targets[encoded])
+                named = labels(attributes, family.scope, self._targets.labels(encoded))
+                began = int(starts[slot, list(of)].min())
+                self._targets.meet(encoded, dict(named).get(TENANT, ""), began)
                 row = rows[slot : slot + 1]
                 for name, each, instrument in zip(names, points, family.instruments, strict=True):
                     if instrument.parts[number]:
@@ -81,22 +76,15 @@ class _Samples(Collector):
         known = self._cells.setdefault(name, {})
         known[named] = points.together(known[named], cells) if named in known else cells
 
-    def _meet(self, resource: dict[str, AttributeValue]) -> None:
-        """Take note of a target; the first of those with the same job and instance tells all."""
-        found = target_info(resource)
-        if found is not None:
-            known = dict(found)
-            self._targets.setdefault((known["job"], known["instance"]), found)
-
     def collect(self) -> Iterator[Metric]:
         """Yield every metric with its samples, in order of names."""
-        names = set(self._cells)
-        if self._targets:
+        names, infos = set(self._cells), self._targets.infos()
+        if infos:
             names.add(TARGET_INFO)
         for name in sorted(names):
             if name == TARGET_INFO:
                 metric = Metric(name, TARGET_INFO_HELP, "gauge")
-                for named in sorted(self._targets.values()):
+                for named in infos:
                     metric.add_sample(name, dict(named), 1)
                 yield metric
                 continue

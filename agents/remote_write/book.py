@@ -26,7 +26,34 @@ from tailrace.schemas.strings import AttributeValue
 
 LEFT_OUT: Final = -1
 """In place of the number of a series that rules leave out."""
+_NEVER: Final = 1 << 63
 _TYPES: Final[Mapping[naming.Kind, Any]] = {"up_down_counter": "gauge"}
+
+
+@dataclass(slots=True)
+class Target:
+    """What all streams of a resource have in common. `info`: labels of its `target_info`.
+
+    `began`: when the first of them did, in ms.
+    """
+
+    labels: Mapping[str, str]
+    info: Mapping[str, str] | None
+    began: int = _NEVER
+
+
+@dataclass(slots=True)
+class Info:
+    """The one `target_info` of a job and an instance, of which there may be several *targets*.
+
+    `told`: the one that it tells of, by `stream`.
+    """
+
+    number: int
+    tenant: str
+    targets: dict[int, Target] = field(default_factory=dict)
+    told: Target | None = None
+    stream: Stream | None = None
 
 
 class Stream(NamedTuple):
@@ -34,15 +61,7 @@ class Stream(NamedTuple):
 
     number: int
     series: array[int]
-    info: Stream | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What all streams of a resource have in common. `info`: labels of its `target_info`."""
-
-    labels: Mapping[str, str]
-    info: Mapping[str, str] | None
+    info: Info | None = None
 
 
 @dataclass(slots=True)
@@ -85,7 +104,7 @@ class Book:
         self._owners: list[int] = []
         self.streams = 0
         """How many there are, with those whose series are all left out."""
-        self._infos: dict[tuple[str, str, str], Stream] = {}
+        self._infos: dict[tuple[str, str, str], Info] = {}
         self.series: list[Series] = []
         self.shared: set[int] = set()
         self.gauges: set[int] = set()
@@ -102,19 +121,34 @@ class Book:
             known = self._targets[encoded] = Target(naming.target(resource), told)
         return known
 
-    def _info(self, target: Target, tenant: str) -> Stream | None:
-        """Return the stream of `target_info`: the first of a job and instance tells of all.
+    def _info(self, target: Target, tenant: str) -> Info | None:
+        """Return the `target_info` that tells of *target*.
 
         Where streams are told apart by *tenant*, so is this: no tenant is told of another's.
         """
         if target.info is None:
             return None
-        told = {**target.info, TENANT: tenant} if tenant else dict(target.info)
-        key = told["job"], told["instance"], tenant
-        if key not in self._infos:
-            metadata = Metadata(naming.TARGET_INFO, "gauge", naming.TARGET_INFO_HELP)
-            self._infos[key] = self._stream([(naming.TARGET_INFO, told)], metadata, False)
-        return self._infos[key]
+        key = target.info["job"], target.info["instance"], tenant
+        info = self._infos.setdefault(key, Info(len(self._infos), tenant))
+        info.targets[id(target)] = target
+        return info
+
+    def told(self, info: Info) -> tuple[Stream, Stream | None]:
+        """Return the stream of *info* that is sent from now on, and the one that ends with that.
+
+        Of several resources the one that began last tells of all: an instance that was started
+        anew is what it is now, of another version perhaps.
+        """
+        target = max(info.targets.values(), key=_latest)
+        if info.stream is not None and info.told is target:
+            return info.stream, None
+        before = info.stream
+        told = {**(target.info or {}), **({TENANT: info.tenant} if info.tenant else {})}
+        metadata = Metadata(naming.TARGET_INFO, "gauge", naming.TARGET_INFO_HELP)
+        info.stream = self._stream([(naming.TARGET_INFO, told)], metadata, True)
+        info.told = target
+        is_other = before is not None and before.series != info.stream.series
+        return info.stream, before if is_other else None
 
     def metric(self, target: bytes, scope: bytes, kind: naming.Kind, metric: Any) -> Metric:
         """Return what *metric* of a resource and a scope is; ValueError if it can have no name.
@@ -148,9 +182,15 @@ class Book:
         return found
 
     def made(
-        self, metric: Metric, key: bytes, encoded: Iterable[bytes], names: Iterable[Named]
+        self,
+        metric: Metric,
+        key: bytes,
+        encoded: Iterable[bytes],
+        names: Iterable[Named],
+        began: int,
     ) -> Stream:
         """Return the new stream of *metric* under *key*, whose series are *names*."""
+        metric.target.began = min(metric.target.began, began)
         common = self.labels(metric, encoded)
         series = [(f"{metric.name}{suffix}", {**common, **more}) for suffix, more in names]
         is_gauge = metric.kind in ("gauge", "summary")
@@ -194,6 +234,10 @@ class Book:
 
 Named = tuple[str, Mapping[str, str]]
 """What the name of a series ends with, and the labels that it has beside those of its stream."""
+
+
+def _latest(target: Target) -> tuple[int, list[tuple[str, str]]]:
+    return target.began, sorted((target.info or {}).items())
 
 
 def _parsed(message: Callable[[], Any], encoded: bytes) -> Any:

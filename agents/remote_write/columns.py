@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any, Final
 
-from tailrace.agents.remote_write.book import LEFT_OUT, Book, Metric, Named, Stream
+from tailrace.agents.remote_write.book import LEFT_OUT, Book, Info, Metric, Named, Stream
 from tailrace.agents.remote_write.examples import of_point
 from tailrace.schemas.otlp.metric_columns import DELTA, NO_VALUE
 from tailrace.schemas.prometheus import naming
@@ -45,7 +45,7 @@ class Columns:
         self.refused: Counter[str] = Counter()
         self.met = 0
         """Points that were read, also of what is left out: no fewer than the streams in use."""
-        self._infos: dict[int, tuple[Stream, int]] = {}
+        self._infos: dict[int, tuple[Info, int]] = {}
 
     def read(self, request: Any) -> None:
         """Add all points of *request*; what cannot be is counted in `refused`.
@@ -73,11 +73,15 @@ class Columns:
     def finish(self) -> None:
         """Add a `target_info` for each target that had values; put exemplars in order.
 
-        None is ever said to have ended: what else of the target lives is in other flushes.
+        It is said to have ended only when it is another one: what else of the target lives is in
+        other flushes. After the others of this time, which may have told of it.
         """
         self._order_exemplars()
         for info, at in self._infos.values():
-            self._add(info, at, 0, (1.0,))
+            stream, ended = self._book.told(info)
+            self._add(stream, at, 0, (1.0,))
+            if ended is not None:
+                self._add(ended, at + 1, 0, (STALE,))
         self._infos = {}
 
     def _order_exemplars(self) -> None:
@@ -124,7 +128,7 @@ class Columns:
             if told.info is not None and not is_stale:
                 self._meet(told.info, at)
 
-    def _meet(self, info: Stream, at: int) -> None:
+    def _meet(self, info: Info, at: int) -> None:
         """Take note that the target of *info* had a value at *at*."""
         _, before = self._infos.get(info.number, (info, 0))
         self._infos[info.number] = info, max(at, before)
@@ -139,7 +143,7 @@ class Columns:
     ) -> Stream | str:
         key = b"".join(point.attributes)
         stream = metric.streams.get(key) or self._book.made(
-            metric, key, point.attributes, (("", {}),)
+            metric, key, point.attributes, (("", {}),), start
         )
         if is_stale:
             value = STALE
@@ -173,7 +177,7 @@ class Columns:
             metric.bounds[attributes] = tuple(bounds)
             les: list[Named] = [("_bucket", {"le": naming.go_text(each)}) for each in bounds]
             names = (*les, ("_bucket", {"le": "+Inf"}), *_SUM_AND_COUNT)
-            stream = self._book.made(metric, key, point.attributes, names)
+            stream = self._book.made(metric, key, point.attributes, names, start)
         if is_stale:
             self._add(stream, at, start, (STALE,) * len(stream.series))
             return stream
@@ -191,7 +195,7 @@ class Columns:
             return "scale_too_small"
         key = b"".join(point.attributes)
         stream = metric.streams.get(key) or self._book.made(
-            metric, key, point.attributes, (("", {}),)
+            metric, key, point.attributes, (("", {}),), start
         )
         [number] = stream.series
         if number < 0:
@@ -217,7 +221,7 @@ class Columns:
         key = array("d", quantiles).tobytes() + _SEPARATOR + b"".join(point.attributes)
         names: list[Named] = [("", {"quantile": naming.go_text(each)}) for each in quantiles]
         stream = metric.streams.get(key) or self._book.made(
-            metric, key, point.attributes, (*names, *_SUM_AND_COUNT)
+            metric, key, point.attributes, (*names, *_SUM_AND_COUNT), start
         )
         values = [each.value for each in point.quantile_values]
         told = (STALE,) * len(stream.series) if is_stale else (*values, point.sum, point.count)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
@@ -12,7 +13,12 @@ from tailrace.agents.metrics.instruments import Family, edge_family, red_family
 from tailrace.agents.metrics.openmetrics import openmetrics
 from tailrace.schemas.exemplars import Exemplar, ExemplarBatch
 from tailrace.schemas.records import Outbox, Totals
-from tailrace.schemas.series import red_layout
+from tailrace.schemas.series import (
+    RedSeries,
+    encoded_attributes,
+    encoded_resource,
+    red_layout,
+)
 from tailrace.tables.series_expiry import Expiry
 from tailrace.tables.store import MemoryDisk, PartitionStore
 from tests.agents.metrics.flushes import (
@@ -93,6 +99,34 @@ def test_series_are_told_as_of_the_last_flush_with_their_beginning() -> None:
     [info] = found["target_info"]
     assert info.labels == {"instance": "one", "job": "api", "host_name": "web-1"}
     assert f"# UNIT {TOOK} milliseconds\n" in text(series)
+
+
+def test_an_instance_that_was_started_anew_is_told_as_it_is_now() -> None:
+    of: dict[str, Any] = {"service.instance.id": "one", "service.namespace": "eu"}
+    old, new = (red_key("api", version=version, **of) for version in ("1.0", "1.1"))
+    for first, last in ((old, new), (new, old)):
+        series = flushed(kept(), {first: {"duration": [MS]}})
+        flushed(series, {first: {"duration": [MS]}, last: {"duration": [MS]}}, 2 * FLUSH_MS)
+        [info] = samples(series)["target_info"]
+        assert info.labels == {
+            "job": "eu/api", "instance": "one", "version": "1.1" if last == new else "1.0",
+        }  # fmt: skip
+
+
+def test_tenants_are_told_each_of_their_own_target() -> None:
+    """Of equal job and instance by chance."""
+    keys = [
+        RedSeries(
+            encoded_resource({"service.name": "api", "service.instance.id": "one", "of": tenant}),
+            encoded_attributes([("tenant", tenant)]),
+        ).key()
+        for tenant in ("acme", "globex")
+    ]
+    found = samples(flushed(kept(), {key: {"duration": [MS]} for key in keys}))
+    assert [each.labels for each in found["target_info"]] == [
+        {"job": "api", "instance": "one", "of": tenant, "tenant": tenant}
+        for tenant in ("acme", "globex")
+    ]
 
 
 def test_what_has_no_instance_says_so() -> None:

@@ -133,7 +133,8 @@ def test_an_instance_is_told_of_once_and_only_if_it_has_a_job() -> None:
     keys = [RedSeries(encoded_resource(each), encoded_attributes([])).key() for each in resources]
     found = samples(part(RED, {key: {"duration": [MS]} for key in keys}))
     target = {"job": "shop/api", "instance": "7"}
-    assert found["target_info"] == [({**target, "n": "1"}, 1)]
+    # Both began at one time.
+    assert found["target_info"] == [({**target, "n": "2"}, 1)]
     own = {
         "otel_scope_name": "spanmetricsconnector",
         "otel_scope_schema_url": "",
