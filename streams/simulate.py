@@ -73,12 +73,23 @@ class Summary:
             [
                 f"{self.records:,} records, {self.counts.get('spans_decoded', 0):,} spans, "
                 f"{late:,} of them late, {self.dead_lettered:,} records dead-lettered",
+                *self._about_letters(),
                 "traces:",
                 *traces,
                 *self._about_alerts(),
                 f"results are in {out}/",
             ]
         )
+
+    def _about_letters(self) -> Iterator[str]:
+        reasons = {
+            name.removeprefix("dead_letters."): count
+            for name, count in self.counts.items()
+            if name.startswith("dead_letters.")
+        }
+        if reasons:  # of parts of records too
+            told = ", ".join(f"{reason} {count:,}" for reason, count in reasons.items())
+            yield f"dead letters: {told}"
 
     def _about_alerts(self) -> Iterator[str]:
         if late := self.counts.get("match_late_spans", 0):

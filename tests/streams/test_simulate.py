@@ -185,6 +185,18 @@ def test_a_garbage_line_is_a_dead_letter_and_the_others_are_read(tmp_path: Path)
     assert decided(tmp_path / "out") == [("A", "not_sampled", 2, "21.000", False)]
 
 
+def test_bad_parts_of_good_records_are_told_by_reason(tmp_path: Path) -> None:
+    bad = message(Span(A), Span(b"short"), Span(B, span_id=b""))
+    source = as_frames(tmp_path / "in.pb", [bad, message(Span(A)), b"garbage"])
+    summary = simulate(CONFIG, [source], "at-once", tmp_path / "out")
+    [first, second, third, *_] = summary.text(tmp_path / "out").splitlines()
+    assert first == "3 records, 2 spans, 0 of them late, 1 records dead-lettered"
+    assert second == "dead letters: invalid_span_id 1, invalid_trace_id 1, malformed 1"
+    assert third == "traces:"
+    clean = simulate(CONFIG, [as_frames(source, [message(Span(A))])], "at-once", tmp_path / "out")
+    assert "dead letters" not in clean.text(tmp_path / "out")
+
+
 ALERTS = """
 apiVersion: tailrace/v1
 kind: Alert
