@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from tailrace.agents.metrics.learned import Paths
+from tailrace.schemas.config.metric_labels import UNLIMITED
 from tailrace.schemas.series import (
     NAMESPACE,
     OVERFLOW,
@@ -31,8 +32,6 @@ from tailrace.schemas.strings import AttributeValue, text_of
 
 OTHER: Final = "(other)"
 """The value of a label that has as many as it may have."""
-_ALWAYS: Final = (SERVICE, TENANT, "span.kind", "status.code", OVERFLOW)
-"""Labels with few values by nature, or by which limits are counted."""
 _TOP: Final = 10
 _WATCHED: Final = 4 * _TOP
 _LONGEST_TOLD: Final = 200
@@ -60,7 +59,7 @@ class Limits:
 
     def of_label(self, name: str) -> int | None:
         """Return how many values the label *name* may have."""
-        return None if name in _ALWAYS else self.labels.get(name, self.values)
+        return None if name in UNLIMITED else self.labels.get(name, self.values)
 
 
 NO_LIMITS: Final = Limits()

@@ -45,11 +45,19 @@ def _lasting(interval: Nanos) -> Nanos:
     return interval
 
 
+def _lifetime(value: Nanos) -> Nanos:
+    if 0 < value < MILLISECOND:
+        raise ValueError(f"is {spell(value)}; it must be 1ms or more, or 0s for ever")
+    return value
+
+
 Buckets = Annotated[
     tuple[Annotated[Duration, at_least(0)], ...],
     BeforeValidator(listed),
     AfterValidator(_ascending),
 ]
 """Inclusive upper bounds in ascending order; above the last is +Inf, and none is only that."""
+Lifetime = Annotated[Duration, at_least(0), AfterValidator(_lifetime)]
+"""How long something stays without news, in stream time, which has milliseconds. 0: for ever."""
 FlushInterval = Annotated[Duration, AfterValidator(_lasting)]
 """From one flush to the next; flushes are at whole multiples of it in stream time."""

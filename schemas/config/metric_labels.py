@@ -14,6 +14,8 @@ from tailrace.schemas.config.wording import show
 NEEDED: Final = ("service.name", "span.name", "span.kind", "status.code")
 """What tells series apart before anybody asks for more; never left out by `allow`."""
 _SERVICE: Final = "service.name"
+UNLIMITED: Final = (_SERVICE, "tenant", "span.kind", "status.code", "otel.metric.overflow")
+"""Labels with few values by nature, or by which limits are counted."""
 Asked = tuple[tuple[str | int, ...], str]
 """Where in the config an attribute is asked for, and its name."""
 _GROUP: Final = re.compile(r"\\\\|\\([0-9])")
@@ -72,10 +74,12 @@ class LabelLimits(Section):
     def contradictions(self) -> Iterator[Remark]:
         for name in self.labels or ():
             if name == _SERVICE:
-                yield (
-                    ("labels", name),
-                    "cannot be limited: limits are counted by service; remove it",
-                )
+                why = "limits are counted by service"
+            elif name in UNLIMITED:
+                why = "its values are few, and all of them are shown"
+            else:
+                continue
+            yield ("labels", name), f"cannot be limited: {why}; remove it"
 
 
 class MetricLabelsConfig(Section):

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Final
 
 from pydantic import AfterValidator, Field
 
-from tailrace.schemas.config.histograms import DEFAULT_BUCKETS, Buckets, FlushInterval
+from tailrace.schemas.config.histograms import DEFAULT_BUCKETS, Buckets, FlushInterval, Lifetime
 from tailrace.schemas.config.scalars import Duration, Flag, Texts, Whole, at_least
 from tailrace.schemas.config.section import Remark, Section, problems_at
 from tailrace.schemas.durations import MILLISECOND, MINUTE, SECOND, Nanos, spell
@@ -93,7 +93,7 @@ class ServiceGraphConfig(Section):
     metrics_flush_interval: FlushInterval = 60 * SECOND
     metrics_timestamp_offset: Annotated[Duration, at_least(0)] = 0
     """By how much points seem older than they are."""
-    series_expiration: Annotated[Duration, at_least(0)] = 15 * MINUTE
+    series_expiration: Lifetime = 15 * MINUTE
     """A series without news for so long is given up; 0: none is."""
 
     def contradictions(self) -> Iterator[Remark]:

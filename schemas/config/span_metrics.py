@@ -10,9 +10,9 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 from pydantic import BeforeValidator, Field
 
 from tailrace.schemas.config.dimensions import RESERVED, Dimension, Dimensions, are_alike
-from tailrace.schemas.config.histograms import DEFAULT_BUCKETS, Buckets, FlushInterval
+from tailrace.schemas.config.histograms import DEFAULT_BUCKETS, Buckets, FlushInterval, Lifetime
 from tailrace.schemas.config.idle import Idle, is_flag
-from tailrace.schemas.config.scalars import Duration, Flag, Texts, Whole, at_least, listed
+from tailrace.schemas.config.scalars import Flag, Texts, Whole, listed
 from tailrace.schemas.config.section import Remark, Section
 from tailrace.schemas.config.wording import show
 from tailrace.schemas.durations import MILLISECOND, SECOND, Nanos
@@ -138,9 +138,9 @@ class SpanMetricsConfig(Section):
     events: EventsBody = EventsBody()
     roll_ups: Annotated[tuple[RollUp, ...], BeforeValidator(listed)] = ()
     metrics_flush_interval: FlushInterval = 60 * SECOND
-    metrics_expiration: Annotated[Duration, at_least(0)] = 0
+    metrics_expiration: Lifetime = 0
     """How long after its last span a resource's series stay; 0: for ever."""
-    series_expiration: Annotated[Duration, at_least(0)] = 0
+    series_expiration: Lifetime = 0
     """How long after its last span a series stays; 0: for ever."""
     aggregation_cardinality_limit: Annotated[Whole, Field(ge=0)] = 0
     """How many series of one metric a resource may have before others count as one; 0: no limit."""

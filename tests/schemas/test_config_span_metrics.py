@@ -171,6 +171,10 @@ WRONG: dict[str, tuple[str, ...]] = {
         "{series_expiration: -20s}",
         "series_expiration is -20s; it must be 0s or more",
     ),
+    "an expiration that stream time cannot tell from none": (
+        "{series_expiration: 999us}",
+        "series_expiration is 999us; it must be 1ms or more, or 0s for ever",
+    ),
     "a limit below 0": (
         "{aggregation_cardinality_limit: -1}",
         "aggregation_cardinality_limit is -1; it must be 0 or more",

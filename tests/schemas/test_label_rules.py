@@ -133,6 +133,7 @@ def test_a_value_on_which_a_rule_fails_is_not_shown() -> None:
         ({"limits": {"values": 0}}, "must be 1 or more"),
         ({"limits": {"labels": {"x": 0}}}, "a limit is 1 or more"),
         ({"limits": {"labels": {"service.name": 5}}}, "cannot be limited"),
+        ({"limits": {"labels": {"span.kind": 5}}}, "cannot be limited: its values"),
         ({"templats": []}, "templates"),
     ],
 )
