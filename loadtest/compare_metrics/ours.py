@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,11 +13,12 @@ from pathlib import Path
 import orjson
 import yaml
 
-from tailrace_loadtest.compare_metrics.flushes import Flush, read
+from tailrace_loadtest.compare_metrics.flushes import Flush, Point, read
 from tailrace_loadtest.compare_metrics.scenario import BEGIN_NS, Scenario
 from tailrace_loadtest.files import frames, length_prefixed
 
 _CAPABILITIES = {"span_metrics": "red", "service_graph": "service_graph"}
+_MOMENT = 0.001
 _OWN = {"service_graph": {"links": {"enabled": False}}}
 """A collector looks for no consumers in other traces, and its producers wait for none."""
 
@@ -48,11 +50,17 @@ def flushes(scenario: Scenario, metrics: Path) -> list[Flush]:
         for value in frames(metrics.read_bytes())
         for point in read(value, 0.0, "", BEGIN_NS).points
     ]
-    times = sorted({point.time for point in found if point.time is not None})
+    by_flush: defaultdict[float, list[Point]] = defaultdict(list)
+    for point in found:
+        if point.time is not None:
+            by_flush[_flushed(point.time, point)].append(point)
     (of,) = scenario.config
-    return [
-        Flush(time, of, tuple(point for point in found if point.time == time)) for time in times
-    ]
+    return [Flush(time, of, tuple(by_flush[time])) for time in sorted(by_flush)]
+
+
+def _flushed(time: float, point: Point) -> float:
+    """When *point* of *time* was flushed: the end of a series is said of the moment before."""
+    return round(time + _MOMENT, 3) if point.value.get("is_stale") else time
 
 
 def answers(scenarios: Sequence[Scenario], processes: int) -> list[list[Flush] | Refused]:

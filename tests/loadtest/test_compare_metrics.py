@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 import yaml
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
 
 from tailrace.schemas.config import parse
 from tailrace.schemas.config.service_graph import ServiceGraphConfig
@@ -26,7 +29,7 @@ from tailrace_loadtest.compare_metrics.scenario import BEGIN_NS, Scenario, Seen,
 from tailrace_loadtest.compare_metrics.scenarios_graph import GRAPH
 from tailrace_loadtest.compare_metrics.scenarios_red import RED
 from tailrace_loadtest.compare_metrics.series import Difference, differences
-from tailrace_loadtest.files import json_line
+from tailrace_loadtest.files import json_line, length_prefixed
 from tailrace_loadtest.go_modules import NoProgram
 
 MIGRATING = Path(__file__).parents[2] / "docs" / "migrating.md"
@@ -295,6 +298,17 @@ def test_what_is_flushed_here_is_what_simulate_flushes() -> None:
     }
     assert isinstance(refused, ours.Refused)
     assert "dimension" in str(refused)
+
+
+def test_the_end_of_a_series_is_of_the_flush_that_says_it(tmp_path: Path) -> None:
+    request = ExportMetricsServiceRequest()
+    metric = request.resource_metrics.add().scope_metrics.add().metrics.add(name="calls")
+    at = BEGIN_NS + 20 * 10**9
+    metric.sum.data_points.add(time_unix_nano=at, as_int=1)
+    metric.sum.data_points.add(time_unix_nano=at - 10**6, flags=1)
+    (tmp_path / "metrics.pb").write_bytes(length_prefixed(request.SerializeToString()))
+    [flush] = ours.flushes(Scenario("x", {"span_metrics": {}}, [], 60), tmp_path / "metrics.pb")
+    assert (flush.at, len(flush.points)) == (20, 2)
 
 
 def test_connectors_that_panic_take_no_other_scenario_along(tmp_path: Path) -> None:
