@@ -216,10 +216,13 @@ def series(
     count: Annotated[int, typer.Option(min=10_000, help="So many, in one worker.")] = 200_000,
     seconds: Annotated[float, typer.Option(min=20, help="When all of them are there.")] = 60.0,
     rate: Annotated[int, typer.Option(min=100, help="Spans a second, once each had one.")] = 2_000,
+    services: Annotated[
+        int, typer.Option(min=1, max=20, help="All series of a service are in one partition.")
+    ] = points.SERVICES,
 ) -> None:
     """Measure what very many series cost: checkpoints, flushes, memory, and starting again."""
     with _measuring():
-        print(scale.series(count, seconds, rate))
+        print(scale.series(count, seconds, rate, services))
 
 
 @app.command()

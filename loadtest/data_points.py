@@ -116,10 +116,10 @@ def records(series: int, seconds: float, start_ms: int) -> Iterator[Record]:
         yield Record(trace_id.hex().encode(), value, at_ms, number)
 
 
-def message(turns: int, series: int, at_ms: int, number: int) -> bytes:
+def message(turns: int, series: int, at_ms: int, number: int, services: int = SERVICES) -> bytes:
     """Return message *number*: after *turns* others the next service's spans, of its next names."""
-    of_service = series // SERVICES
-    turn, service = divmod(turns, SERVICES)
+    of_service = series // services
+    turn, service = divmod(turns, services)
     request: Any = ExportTraceServiceRequest()
     block = request.resource_spans.add()
     block.resource.attributes.add(key="service.name").value.string_value = f"service-{service}"

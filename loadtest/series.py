@@ -49,7 +49,6 @@ _PARTITIONS: Final = 8
 _FLUSHES: Final = 2
 """Whole ones, before anything is said to be steady."""
 _WAIT_S: Final = 300.0
-_FLUSH_MS: Final = FLUSH_S * 1000
 
 
 @dataclass(slots=True)
@@ -59,6 +58,7 @@ class NameLoad:
     spans_a_second: int
     series: int
     at_ms: float
+    services: int = SERVICES
     spans: int = 0
     is_over: bool = False
     _turns: int = 0
@@ -79,7 +79,7 @@ class NameLoad:
             rate = FIRST_SPANS_A_SECOND if self.is_first_pass else self.spans_a_second
             self.at_ms += SPANS_A_MESSAGE * 1000 / max(rate, self.spans_a_second)
             number, at_ms = self.spans // SPANS_A_MESSAGE, int(self.at_ms)
-            value = message(self._turns, self.series, at_ms, number)
+            value = message(self._turns, self.series, at_ms, number, self.services)
             self.spans += SPANS_A_MESSAGE
             self._turns += 1
             yield Record((number + 1).to_bytes(16, "big").hex().encode(), value, at_ms, number)
@@ -141,28 +141,30 @@ class Figures:
         )
 
 
-def series(count: int, seconds: float, spans_a_second: int) -> Figures:
+def series(count: int, seconds: float, spans_a_second: int, services: int) -> Figures:
     """Measure with *count* series, for *seconds* when steady; raises Wrong."""
+    few = FEW // services * services
+    load = NameLoad(spans_a_second, few, time.time() * 1000, services)
     if (cores := os.cpu_count() or 1) > 1:
         os.sched_setaffinity(0, range(cores - 1))  # the last one is the worker's
     with tempfile.TemporaryDirectory(prefix="tailrace-series-") as temporary:
-        return asyncio.run(_measured(count, seconds, spans_a_second, Path(temporary)))
+        return asyncio.run(_measured(count // services * services, seconds, load, Path(temporary)))
 
 
-async def _measured(count: int, seconds: float, rate: int, directory: Path) -> Figures:
-    count = count // SERVICES * SERVICES
+async def _measured(count: int, seconds: float, load: NameLoad, directory: Path) -> Figures:
     with broker(directory, core=0) as (bootstrap, _):
         await create_topic(bootstrap, SPANS, _PARTITIONS)
-        load = NameLoad(rate, FEW, time.time() * 1000)
         run = _Run(directory, bootstrap, load)
         try:
             await run.start()
             reading = asyncio.create_task(
                 follow(bootstrap, [METRICS], run.reader.add, lambda: run.is_over)
             )
+            load.at_ms = time.time() * 1000
             sending = asyncio.create_task(produce(load.records(), bootstrap, SPANS, speed=1.0))
-            await run.flushed(FEW, _FLUSHES)
-            phases = [await run.phase(f"{FEW:,} series", lambda: asyncio.sleep(seconds / 2))]
+            few = load.series
+            await run.flushed(few, _FLUSHES)
+            phases = [await run.phase(f"{few:,} series", lambda: asyncio.sleep(seconds / 2))]
             load.grow(count)
             phases.append(
                 await run.phase(
