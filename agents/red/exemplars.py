@@ -44,8 +44,10 @@ class SpanExemplars:
             for trace_id, count in zip(batch.fragment_trace_id, rows, strict=True)
             for _ in range(count)
         ]
-        durations = np.maximum(batch.end - batch.start, 0).tolist()
-        spans = zip(durations, batch.end.tolist(), trace_ids, batch.span_id, strict=True)
+        # One without an end took no time, and was when it began: not in 1970.
+        ends = np.maximum(batch.end, batch.start)
+        durations = (ends - batch.start).tolist()
+        spans = zip(durations, ends.tolist(), trace_ids, batch.span_id, strict=True)
         exemplars = [Exemplar(*span) for span in spans]
         for family, keys in self._keys.items():
             owners: Sequence[int] = range(len(batch))

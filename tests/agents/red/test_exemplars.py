@@ -59,6 +59,12 @@ def test_an_exemplar_tells_duration_end_and_ids() -> None:
     assert found.exemplar == (5_000, 6_000, b"t" * 16, b"s" * 8)
 
 
+def test_an_exemplar_without_an_end_is_of_when_it_began() -> None:
+    span = PlainSpan(b"t" * 16, b"s" * 8, start=6_000, end=0)
+    [found] = exemplars_of(TWO_DIMENSIONS)([plain_message(span)], ["default"])
+    assert found.exemplar[:2] == (0, 6_000)
+
+
 def test_calls_apart_get_exemplars_too() -> None:
     found = exemplars_of(ALL_APART)([message(SPANS[:1])], ["default"])
     assert sorted(each.family for each in found) == [CALLS, RED]
