@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from tailrace.agents.remote_write.translation import WriteRequest
 from tailrace.schemas.config.remote_write import WRITE_2
 from tailrace.schemas.exports import (
     Again,
@@ -25,6 +26,8 @@ _NOT_OF_THE_SAMPLES: Final = frozenset((401, 403, 404, 405, 407, 408, 425, 429))
 """What is wrong is where we ask, who we are, or the moment: the samples are good."""
 _MAY_SPLIT: Final = frozenset((400, 409, 413, 422))
 """Some sample is bad, or all together are too large."""
+_NOT_OF_THIS_TIME: Final = ("out of bounds", "timestamp-too-old")
+"""What Prometheus and Mimir say of a time at which they take nothing any more, or not yet."""
 UNKNOWN_FORMAT: Final = 415
 _BAD: Final = 400
 
@@ -33,7 +36,8 @@ def judged(reply: Reply, request: Request, message: str) -> Verdict:
     """Return what *reply* to *request*, a *message*, means.
 
     A receiver that says nothing of what it has written of 2.0 does not know it, and may have read
-    it as an empty request of 1.0.
+    it as an empty request of 1.0. What comes after a long absence is too old, all of it: to halve
+    that would take two requests a sample, for hours, with all that is new behind it.
     """
     words, status = words_of(reply), reply.status
     if status == _BAD and _written(reply) == request.samples:
@@ -46,7 +50,12 @@ def judged(reply: Reply, request: Request, message: str) -> Verdict:
         return Again(words, retry_after_s(reply.headers))
     if status == UNKNOWN_FORMAT and message == WRITE_2:
         return OtherFormat(words)
-    return Refused(words, may_split=status in _MAY_SPLIT)
+    is_all_bad = any(each in words for each in _NOT_OF_THIS_TIME) and _is_of_one_time(request)
+    return Refused(words, may_split=status in _MAY_SPLIT and not is_all_bad)
+
+
+def _is_of_one_time(request: Request) -> bool:
+    return isinstance(request, WriteRequest) and request.is_of_one_time
 
 
 def _written(reply: Reply) -> int | None:

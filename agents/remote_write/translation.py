@@ -115,6 +115,11 @@ class WriteRequest:
         """Samples and histograms."""
         return len(self._batch)
 
+    @property
+    def is_of_one_time(self) -> bool:
+        """Whether all samples have the same time."""
+        return len(set(self._batch.times)) == 1
+
     def halves(self) -> tuple[Request, Request] | None:
         """Return it in two parts, that one bad sample leaves the others; None if it is one."""
         middle = len(self._batch) // 2

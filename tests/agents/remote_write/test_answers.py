@@ -10,7 +10,7 @@ from tailrace.agents.remote_write.answers import judged
 from tailrace.agents.remote_write.translation import Translation
 from tailrace.schemas.config.remote_write import WRITE_1, WRITE_2
 from tailrace.schemas.exports import Again, OtherFormat, Refused, Reply, Request, Taken
-from tests.agents.remote_write.messages import Message, config
+from tests.agents.remote_write.messages import AT, Message, config
 
 WRITTEN = {"x-prometheus-remote-write-samples-written": "1"}
 DATES = {"date": "Sat, 21 Nov 2026 10:00:00 GMT", "retry-after": "Sat, 21 Nov 2026 10:00:07 GMT"}
@@ -46,8 +46,21 @@ def test_an_answer(case: tuple[int, dict[str, str], str, Any]) -> None:
     assert judged(Reply(status, headers, b" no\n"), request(), message) == verdict
 
 
-def request() -> Request:
+@pytest.mark.parametrize("form", [WRITE_1, WRITE_2])
+@pytest.mark.parametrize("words", ["out of bounds", "(err-mimir-sample-timestamp-too-old)"])
+def test_what_is_too_old_is_refused_whole_where_all_of_it_is_of_one_time(
+    words: str, form: str
+) -> None:
+    """After a long absence it is all that there is, and halves would take hours."""
+    reply = Reply(400, {}, words.encode())
+    told = f"the receiver answered 400: {words}"
+    assert judged(reply, request(AT, AT), form) == Refused(told, may_split=False)
+    assert judged(reply, request(AT, AT - 1), form) == Refused(told, may_split=True)
+
+
+def request(*times: int) -> Request:
     message = Message()
-    message.counter(1)
+    for number, at in enumerate(times or (AT,)):
+        message.counter(1, at=at, number=str(number))
     [make] = Translation(config()).translate([message.record()]).rounds
     return next(make())

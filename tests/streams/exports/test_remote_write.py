@@ -129,7 +129,7 @@ async def test_one_bad_sample_goes_to_the_dead_letters_with_the_receivers_words(
         held = [each.value for each in samples_of(there.received[number])]
         if 7 in held:
             refused[len(held)] += 1
-            return web.Response(status=400, text="out of bounds")
+            return web.Response(status=400, text="out of order")
         return web.Response(status=204)
 
     async with receiver(answer) as there:
@@ -144,7 +144,7 @@ async def test_one_bad_sample_goes_to_the_dead_letters_with_the_receivers_words(
         [letter] = await life.letters()
         assert header(letter, topics.REASON_HEADER) == "refused_by_receiver"
         assert header(letter, topics.RECEIVER_HEADER) == "one"
-        assert header(letter, topics.ANSWER_HEADER) == "the receiver answered 400: out of bounds"
+        assert header(letter, topics.ANSWER_HEADER) == "the receiver answered 400: out of order"
         assert header(letter, topics.OFFSET_HEADER) == "0"
         assert b"calls_total" in letter.value
 
