@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from tailrace.agents.alerts import burn_sentences
 from tailrace.agents.alerts.budgets import Budget, forecast, freezing, freshness_slices
@@ -29,12 +29,9 @@ from tailrace.agents.alerts.transitions import Reading, Timing
 from tailrace.schemas.alert_events import Kind
 from tailrace.schemas.definitions import Definition
 from tailrace.schemas.definitions.signals import Signal, signals
-from tailrace.schemas.definitions.slo import Freshness, SloSpec
+from tailrace.schemas.definitions.slo import FREEZE, Freshness, SloSpec
 from tailrace.schemas.durations import MILLISECOND, spell
 from tailrace.tables.alert_groups import AlertGroup
-
-FREEZE: Final = "freeze"
-"""The severity of the alert that says that the budget is spent."""
 
 _SINCE, _PERIOD, _SLICED, _FROZEN = "since", "period", "sliced", "frozen"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -15,6 +15,8 @@ from tailrace.schemas.durations import HOUR, MINUTE, SECOND, Nanos, spell
 from tailrace.schemas.trace_links import TraceUrl
 
 DAY = 24 * HOUR
+FREEZE: Final = "freeze"
+"""The severity of the alert that says that the budget is spent."""
 
 
 class Availability(Section):
@@ -124,6 +126,16 @@ class SloSpec(Section):
     """Say so, as an event of its own, when the budget of the period is spent."""
 
     def contradictions(self) -> Iterator[Remark]:
+        if self.calendar is not None and "period" in self.model_fields_set:
+            yield ("calendar",), "and period exclude each other; keep one of them"
+        if self.freeze:
+            for index, tier in enumerate(self.tiers or ()):
+                if tier.severity == FREEZE:
+                    yield (
+                        ("tiers", index, "severity"),
+                        f"is {FREEZE}, which says that the budget is spent; name it otherwise, or "
+                        f"set freeze to false",
+                    )
         freshness = self.sli.freshness
         if freshness is not None and freshness.gone_after is not None and not self.group_by:
             yield (

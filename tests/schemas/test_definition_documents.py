@@ -129,6 +129,17 @@ ONE: dict[str, tuple[str, str]] = {
         'documents[0] SLO "a": spec.period is "1M", which is not a duration; write it as in 10s, '
         "1m30s or 300ms (units: ns, us, ms, s, m, h, d, w)",
     ),
+    "a period that rolls and is of the calendar": (
+        "{apiVersion: tailrace/v1, kind: SLO, metadata: {name: a}, spec: {objective: 99, "
+        "sli: {availability: {of: {}}}, period: 7d, calendar: month}}",
+        'documents[0] SLO "a": spec.calendar and period exclude each other; keep one of them',
+    ),
+    "a tier that calls itself what a spent budget is called": (
+        "{apiVersion: tailrace/v1, kind: SLO, metadata: {name: a}, spec: {objective: 99, sli: "
+        "{availability: {of: {}}}, tiers: [{severity: freeze, long: 1h, short: 5m, factor: 2}]}}",
+        'documents[0] SLO "a": spec.tiers[0].severity is freeze, which says that the budget is '
+        "spent; name it otherwise, or set freeze to false",
+    ),
     "freshness that is given up before it is told": (
         "{apiVersion: tailrace/v1, kind: SLO, metadata: {name: a}, spec: {objective: 99, sli: "
         "{freshness: {of: {}, max_age: 1d, gone_after: 1h}}, group_by: [service]}}",

@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 import pytest
 
 from tailrace.agents.alerts.burn_rate import Health
-from tailrace.agents.alerts.objectives import FREEZE, BudgetReport, SloRule
+from tailrace.agents.alerts.objectives import BudgetReport, SloRule
 from tailrace.agents.alerts.rules import Moment
 from tailrace.schemas.alert_events import AlertEvent
 from tailrace.schemas.definitions import Definition
+from tailrace.schemas.definitions.slo import FREEZE
 from tests.agents.alerts.alert_partition import (
     BEGIN,
     AlertPartition,
