@@ -19,7 +19,8 @@ class Notification:
     `status` is firing if any of `alerts` is. `news`: which of them it is sent for, by event id,
     and the row of the decision table; the others come along because they are in the group.
     `truncated`: how many of the group are not listed. Of one contact point, those with a lower
-    `sequence` go first. The dedup key of each alert is its event's id.
+    `sequence` go first. The dedup key of each alert is its event's id. `repeat_ms`: what lasts is
+    told again so much later.
     """
 
     id: str
@@ -34,6 +35,7 @@ class Notification:
     created_at: int
     attempts: int = 0
     truncated: int = 0
+    repeat_ms: int = 0
 
     @property
     def contact_point_key(self) -> DefinitionKey:

@@ -148,6 +148,7 @@ def notification_of(message: Message, table: Notifications) -> Notification:
         created_at=message.created_at,
         attempts=message.attempts,
         truncated=message.truncated,
+        repeat_ms=message.repeat_ms,
     )
 
 

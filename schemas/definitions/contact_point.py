@@ -104,7 +104,7 @@ class Webhook(_Http):
 class Alertmanager(_Http):
     """A Prometheus Alertmanager. What fires ends there `expires` after it was last told of.
 
-    So `expires` must be longer than the `repeat_interval` of the routes that lead here.
+    Or two `repeat_interval` after that, if these are longer.
     """
 
     url: UrlOrSecret

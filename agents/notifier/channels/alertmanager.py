@@ -48,7 +48,9 @@ def _expiry(order: Order) -> str | None:
     spec = order.spec.alertmanager
     if spec is None or order.notification.status == "heartbeat":
         return None
-    return rfc3339.spell(order.now_ms + spec.expires // MILLISECOND)
+    # Else what is told seldom would end there before it is told again.
+    lasts_ms = max(spec.expires // MILLISECOND, 2 * order.notification.repeat_ms)
+    return rfc3339.spell(order.now_ms + lasts_ms)
 
 
 def _links(event: AlertEvent, order: Order) -> dict[str, str]:

@@ -258,6 +258,13 @@ async def test_alertmanager_holds_what_fires_and_ends_what_ended() -> None:
     assert older.startswith(f"{1:032x}")
 
 
+async def test_alertmanager_holds_what_is_told_seldom_until_it_is_told_again() -> None:
+    async with receiver() as to:
+        what = notification(alert(), repeat_ms=24 * 3_600_000)
+        [[firing]] = await sent(to, "alertmanager", what)
+    assert firing["endsAt"] == "2027-01-17T08:00:00.000Z"
+
+
 async def test_labels_that_prometheus_would_call_alike_stay_apart() -> None:
     async with receiver() as to:
         labels = {"a.b": "1", "a-b": "2", "a_b": "3", "0": "4"}
