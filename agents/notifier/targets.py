@@ -14,7 +14,13 @@ from typing import Final, TypeAlias
 Address: TypeAlias = IPv4Address | IPv6Address
 
 _METADATA: Final = frozenset(
-    map(ip_address, ("100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254"))
+    map(
+        ip_address,
+        (
+            *("100.100.100.200", "168.63.129.16", "192.0.0.192"),
+            *("fd00:ec2::254", "fd20:ce::254", "fd00:c1::a9fe:a9fe"),
+        ),
+    )
 )
 """Where clouds tell machines their secrets, besides link-local 169.254.169.254."""
 _NAT64: Final = IPv6Network("64:ff9b::/96")

@@ -137,6 +137,8 @@ def test_a_backlog_loses_nothing_and_keeps_the_order_of_each_group(steps: list[S
         (("*",), "hooks.example", "169.254.169.254", False),
         (("*",), "hooks.example", "100.100.100.200", False),
         (("*",), "hooks.example", "fd00:ec2::254", False),
+        (("*",), "hooks.example", "fd20:ce::254", False),
+        (("*",), "hooks.example", "fd00:c1::a9fe:a9fe", False),
         (("*",), "hooks.example", "0.0.0.0", False),
         (("*",), "hooks.example", "::", False),
         (("*",), "hooks.example", "::1", False),
