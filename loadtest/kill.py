@@ -50,8 +50,8 @@ _PAUSE_S = (1.0, 4.0)
 _REKEYED_PAUSE_S = (4.0, 7.0)
 """The same where spans are re-keyed: until they have come through, none is pending."""
 _AWAY_S = (0.0, 2.0)
-_DRAIN_S = 120.0
-_SUMS_S = 60.0
+_DRAIN_S = 240.0
+_SUMS_S = 240.0
 _LATE_MARGIN_S = 2.0
 _AFTER_S = 4.0
 """Longer than what is too much may still come after what is enough."""

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-_START_S = 120.0
-_STOP_S = 30.0
+_START_S = 240.0
+_STOP_S = 120.0
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PORTS = range(20_000, 32_000)
 """Below those that systems give to outgoing connections: such a one could take a port that a
@@ -142,7 +142,7 @@ def free_port() -> int:
 
 def scrape(port: int) -> Samples:
     """The samples of a worker's `/metrics`."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
         text = answer.read().decode()
     families = text_string_to_metric_families(text)  # type: ignore[no-untyped-call]  # theirs
     return {

@@ -15,6 +15,7 @@ import yaml
 
 from tailrace.schemas.config import load
 from tests.pages import ROOT, read
+from tests.patience import PATIENCE_S
 
 DEPLOY = ROOT / "deploy"
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
@@ -42,7 +43,7 @@ def test_the_workers_config_passes_check_without_a_warning() -> None:
         [sys.executable, "-m", "tailrace", "check", "-c", str(DEPLOY / "tailrace.yaml"), "--json"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
     assert done.stdout == '{"ok": true, "errors": [], "warnings": []}\n', done.stderr
 

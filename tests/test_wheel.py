@@ -12,6 +12,7 @@ import pytest
 from tailrace_loadtest.files import write_records
 from tailrace_loadtest.generator import records
 from tailrace_loadtest.load import Load
+from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / "streams" / "demo" / "config.yaml"
@@ -56,7 +57,7 @@ def run(directory: Path, *command: str, **environment: str) -> str:
         env={**clean, **environment},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=PATIENCE_S,
     )
     assert done.returncode == 0, f"{command}:\n{done.stdout}\n{done.stderr}"
     return done.stdout

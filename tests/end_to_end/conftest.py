@@ -16,6 +16,7 @@ from tailrace_loadtest.kafka import read
 from tailrace_loadtest.processes import Samples, total, wait_until
 from tailrace_loadtest.workers import Worker
 from tests.conftest import FreshTopic
+from tests.patience import PATIENCE_S
 
 
 class Row(NamedTuple):
@@ -55,7 +56,7 @@ class Pipeline:
 
     def settle(self, records: int) -> Samples:
         """Wait until *records* are processed and what they hold is decided, all committed."""
-        return wait_until([self.worker.port], lambda found: _is_settled(found, records), 60)
+        return wait_until([self.worker.port], lambda found: _is_settled(found, records), PATIENCE_S)
 
     def read(self) -> dict[str, list[Written]]:
         """All that is committed, by topic."""

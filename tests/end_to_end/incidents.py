@@ -25,13 +25,13 @@ from tailrace_loadtest.report import Written
 from tailrace_loadtest.webhook import Call, Webhook
 from tailrace_loadtest.workers import Worker
 from tests.otlp import ERROR, MS, Span, message
+from tests.patience import PATIENCE_S
 
 ERRORS = 5
 """Of each incident, all of them within one window."""
 BETWEEN_S = 0.1
 PARTITIONS = 4
 ROLLUP_PARTITIONS = 8
-PATIENCE_S = 60.0
 TENANT = "default"
 LINK = "https://traces.example/"
 

@@ -17,9 +17,9 @@ import pytest
 
 from tailrace_loadtest.processes import free_port
 from tests.end_to_end.servers import PROMETHEUS
+from tests.patience import PATIENCE_S
 
 _FEATURES = "exemplar-storage,native-histograms,created-timestamp-zero-ingestion"
-_PATIENCE_S = 60.0
 
 Labels = frozenset[tuple[str, str]]
 
@@ -56,14 +56,14 @@ class Prometheus:
     def ask(self, what: str, **parameters: Any) -> Any:
         """The data that the API answers."""
         answer = httpx.get(
-            f"{self.url}/api/v1/{what}", params=parameters, timeout=30, trust_env=False
+            f"{self.url}/api/v1/{what}", params=parameters, timeout=PATIENCE_S, trust_env=False
         )
         assert answer.is_success, answer.text
         return answer.json()["data"]
 
     def holds(self, promql: str, value: float, at_s: float | None = None) -> None:
         """*promql* is *value*, soon."""
-        deadline = time.monotonic() + _PATIENCE_S
+        deadline = time.monotonic() + PATIENCE_S
         while (found := [*self.query(promql, at_s).values()]) != [value]:
             assert time.monotonic() < deadline, f"{promql} is {found}, not {value}"
             time.sleep(0.2)
@@ -126,7 +126,7 @@ def running(
 
 
 def _await_ready(prometheus: Prometheus, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + _PATIENCE_S
+    deadline = time.monotonic() + PATIENCE_S
     while True:
         assert process.poll() is None, prometheus.log.read_text()
         assert time.monotonic() < deadline, prometheus.log.read_text()

@@ -27,6 +27,7 @@ from tailrace_loadtest.wire import spans as sent_spans
 from tailrace_loadtest.workers import Worker
 from tests.end_to_end.sampled_policies import WAIT_MS, config, policies
 from tests.otlp import ERROR, MS, Span, message
+from tests.patience import PATIENCE_S
 
 PARTITIONS = 4
 TRACES = 400
@@ -40,7 +41,6 @@ LATE_MS = 6000, 9500
 SERVICES = ("bank", "shop", "till", "desk")
 CONFIGURED = "0"
 """The version of policies until a new one is applied."""
-PATIENCE_S = 60
 
 
 class Row(NamedTuple):
@@ -193,7 +193,7 @@ class Cluster:
 
 def _is_anew(samples: Samples) -> bool:
     old = total(samples, "tailrace_policy_version", version=CONFIGURED)
-    return not old and total(samples, "tailrace_policy_version") > 0
+    return not old and total(samples, "tailrace_policy_version") == PARTITIONS
 
 
 @dataclass(frozen=True)

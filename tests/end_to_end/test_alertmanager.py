@@ -28,6 +28,7 @@ from tests.agents.notifier.receivers import (
 )
 from tests.agents.notifier.test_channels_http import WEBHOOK
 from tests.end_to_end.servers import ALERTMANAGER
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.slow
 
@@ -44,7 +45,6 @@ receivers:
       - url: {url}
         send_resolved: true
 """
-PATIENCE_S = 60.0
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ import pytest
 
 from tests.end_to_end.conftest import NewPipeline, Pipeline
 from tests.end_to_end.test_apply import DOCUMENTS
+from tests.patience import PATIENCE_S
 
 TOKEN = "a-token"
 
@@ -30,7 +31,7 @@ class Api:
         data = None if body is None else body.encode()
         request = urllib.request.Request(url, data, headers, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=30) as response:
+            with urllib.request.urlopen(request, timeout=PATIENCE_S) as response:
                 return response.status, orjson.loads(response.read())
         except urllib.error.HTTPError as error:
             return error.code, orjson.loads(error.read())

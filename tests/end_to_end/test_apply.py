@@ -13,8 +13,8 @@ import yaml
 
 from tailrace.streams.broker import EmbeddedBroker
 from tailrace_loadtest.processes import Process
+from tests.patience import PATIENCE_S
 
-START_S = 30.0
 NOBODY = "127.0.0.1:1"
 _numbers = itertools.count(1)
 
@@ -52,7 +52,7 @@ def run(broker: EmbeddedBroker, tmp_path: Path) -> Run:
 def _run(*arguments: str, log: Path) -> tuple[int, str]:
     process = Process(arguments, log)
     try:
-        return process.wait(START_S), process.output
+        return process.wait(PATIENCE_S), process.output
     finally:
         process.kill()
 

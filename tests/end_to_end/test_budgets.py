@@ -18,13 +18,13 @@ from tailrace_loadtest.processes import Samples, total, wait_until
 from tailrace_loadtest.workers import Worker
 from tests.conftest import FreshTopic
 from tests.otlp import Span, message
+from tests.patience import PATIENCE_S
 
 RATE, BURST = 40, 60
 SPANS = 90, 2, 0, 2
 """In each partition, in each second of the records' time."""
 BEGIN_MS = (time.time_ns() // 1_000_000_000 - 86_400) * 1000
 """Yesterday: so old that time is that of records, and not so old that brokers delete them."""
-PATIENCE_S = 60
 
 
 class Cluster:

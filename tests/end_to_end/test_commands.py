@@ -15,8 +15,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from tailrace_loadtest.processes import Process, Samples, total, wait_until
 from tests.end_to_end.conftest import NewPipeline, Row
 from tests.otlp import Span, message
+from tests.patience import PATIENCE_S
 
-START_S = 30.0
 NOBODY = "127.0.0.1:1"
 
 
@@ -24,7 +24,7 @@ def run(*arguments: str, log: Path, **environment: str) -> tuple[int, str]:
     """Exit code and output of a command that ends by itself."""
     process = Process(arguments, log, environment=environment)
     try:
-        return process.wait(START_S), process.output
+        return process.wait(PATIENCE_S), process.output
     finally:
         process.kill()
 
@@ -43,7 +43,7 @@ def get(port: int, path: str, token: str | None = None) -> tuple[int, str]:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers=headers)
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
@@ -131,7 +131,7 @@ def test_what_is_done_is_committed_on_sigterm(new_pipeline: NewPipeline) -> None
     long_ago_ms = int(time.time() * 1000) - 60_000
     pipeline.send([Row(message(Span(bytes([each]) * 16)), long_ago_ms) for each in range(1, 9)])
     process = pipeline.worker.start()
-    wait_until([pipeline.worker.port], _has_decided, START_S)
+    wait_until([pipeline.worker.port], _has_decided, PATIENCE_S)
     assert pipeline.read()[pipeline.decisions] == []
     assert process.stop() == 0
     assert len(pipeline.read()[pipeline.decisions]) == 8
@@ -190,7 +190,7 @@ def test_a_data_directory_in_use_is_named_with_the_remedy(
 def test_the_demo_shows_everything_checks_it_and_ends_by_itself(tmp_path: Path) -> None:
     process = Process(["demo"], tmp_path / "log", environment={"DEMO_SECONDS": "16"})
     try:
-        assert process.wait(120) == 0, process.output
+        assert process.wait(PATIENCE_S) == 0, process.output
     finally:
         process.kill()
     said = process.output

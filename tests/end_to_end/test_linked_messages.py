@@ -15,9 +15,9 @@ from tailrace_loadtest.processes import total, wait_until
 from tailrace_loadtest.workers import Worker
 from tests.agents.service_graph.traffic import CONSUMER, IDS, MS, PRODUCER, TRACES, Span, message
 from tests.conftest import FreshTopic
+from tests.patience import PATIENCE_S
 
 PARTITIONS = 2
-PATIENCE_S = 60
 HERE, THERE = TRACES
 SENT = Span(PRODUCER, "shop", IDS[0], ns=3 * MS, trace_id=HERE)
 TAKEN = Span(CONSUMER, "mail", IDS[1], ns=2 * MS, trace_id=THERE, links=((HERE, IDS[0]),))
@@ -80,9 +80,8 @@ def test_a_consumer_that_links_to_its_producer_is_called_by_it_though_a_worker_d
 
 async def _edges(bootstrap: str, topic: str) -> list[dict[str, object]]:
     """Return the edge records, once there are any."""
-    for _ in range(5 * PATIENCE_S):
-        found = (await read(bootstrap, [topic]))[topic]
-        if found:
-            return [orjson.loads(record.value or b"") for record in found]
+    deadline = time.monotonic() + PATIENCE_S
+    while not (found := (await read(bootstrap, [topic]))[topic]):
+        assert time.monotonic() < deadline, "no edge was written"
         await asyncio.sleep(0.2)
-    raise AssertionError("no edge was written")
+    return [orjson.loads(record.value or b"") for record in found]

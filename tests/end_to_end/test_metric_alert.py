@@ -17,9 +17,9 @@ from tailrace_loadtest.processes import total, wait_until
 from tailrace_loadtest.workers import Worker
 from tests.conftest import FreshTopic
 from tests.otlp_metrics import MetricPoint, metrics_request
+from tests.patience import PATIENCE_S
 
 PARTITIONS = 2
-PATIENCE_S = 60
 SCRAPE_MS = 5000
 ALERT = {
     "name": "errors",

@@ -19,6 +19,7 @@ from tailrace_loadtest.truth import Truth
 from tailrace_loadtest.workers import SAMPLED
 from tests.end_to_end.exposition import Samples, expected
 from tests.end_to_end.prometheus import Prometheus, prometheus_binary, running
+from tests.patience import PATIENCE_S
 
 __all__ = ["prometheus_binary"]
 
@@ -108,7 +109,7 @@ def test_promql_tells_the_truth_of_the_load_through_kills_and_rebalances(
 def arrives(prometheus: Prometheus, via: str, truth: Truth) -> None:
     """Totals, buckets, sums and edges are those of the load, soon."""
     wanted = expected(truth)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while (differences := [*compared(vector(prometheus, via), wanted)]) and (
         time.monotonic() < deadline
     ):

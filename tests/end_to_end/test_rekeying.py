@@ -25,11 +25,11 @@ from tailrace_loadtest.routes import Message, Partitioner, partition_of
 from tailrace_loadtest.workers import Worker
 from tests.conftest import FreshTopic
 from tests.otlp import ERROR, MS, Span, counted, message, unstamped
+from tests.patience import PATIENCE_S
 
 PARTITIONS = 3, 5
 """Of the two input topics."""
 TRACES = 80
-PATIENCE_S = 60
 SERVER = 2
 
 

@@ -17,9 +17,9 @@ from tailrace_loadtest.workers import Worker
 from tests.conftest import FreshTopic
 from tests.otlp import ERROR, MS, Span, message
 from tests.otlp_metrics import MetricPoint, metrics_request
+from tests.patience import PATIENCE_S
 
 PARTITIONS = 2
-PATIENCE_S = 60
 HEADER = "x-tenant"
 SPANS = {"acme": 3, "beta": 5, "default": 2}
 """How many bad spans there are, each of a trace of its own."""

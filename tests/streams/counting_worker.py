@@ -14,10 +14,10 @@ from typing import Any
 
 import orjson
 
+from tests.patience import PATIENCE_S
 from tests.streams import counting_job
 from tests.streams.counting_job import JobSettings
 
-PATIENCE_S = 90.0
 _ROOT = Path(__file__).parents[2]
 
 

@@ -20,9 +20,10 @@ from aiokafka.structs import TopicPartition
 
 from tailrace.schemas import topics
 from tailrace.streams.broker import EmbeddedBroker
+from tests.patience import PATIENCE_S
 from tests.streams.counting_job import JobSettings
 from tests.streams.counting_outputs import Sent, problems
-from tests.streams.counting_worker import PATIENCE_S, Worker
+from tests.streams.counting_worker import Worker
 
 PARTITIONS = 4
 ALL_TASKS = {f"keys-{number}" for number in range(PARTITIONS)}

@@ -21,6 +21,7 @@ from tailrace.streams.broker.distribution import JarCache, installed_distributio
 from tailrace.streams.broker.lock import Lock, LockedJar, committed_lock, parse_lock
 from tailrace.streams.broker.maven import central_mirror
 from tests.conftest import FreshTopic
+from tests.patience import PATIENCE_S
 
 # ---- a running broker
 
@@ -94,7 +95,7 @@ async def test_a_paused_broker_is_silent_until_it_is_resumed(
         with pytest.raises(asyncio.TimeoutError):
             await asyncio.wait_for(asyncio.shield(sent), 0.5)
         disposable_broker.resume()
-        await asyncio.wait_for(sent, 30)
+        await asyncio.wait_for(sent, PATIENCE_S)
     assert disposable_broker.cpu_seconds() > 0
     disposable_broker.pause()
     disposable_broker.stop()

@@ -14,6 +14,7 @@ import pytest
 
 from tailrace.schemas.errors import ConfigError, EnvironmentFailed, Problem
 from tailrace.streams.cli import exit_codes
+from tests.patience import PATIENCE_S
 
 TAILRACE = [sys.executable, "-m", "tailrace"]
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -56,7 +57,7 @@ def _java(process: "subprocess.Popen[str]") -> psutil.Process:
     return found[0]
 
 
-def _wait_until(is_true: Callable[[], bool], seconds: float = 20) -> bool:
+def _wait_until(is_true: Callable[[], bool], seconds: float = PATIENCE_S) -> bool:
     deadline = time.monotonic() + seconds
     while not is_true() and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -78,7 +79,7 @@ def test_a_signal_shuts_kafka_down_in_order(
     _listening(process)
     java = _java(process)
     process.send_signal(sent)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, out, err) == (code, "", "")
     assert not java.is_running()
     assert (tmp_path / "logs" / ".kafka_cleanshutdown").exists()
@@ -89,7 +90,7 @@ def test_a_signal_during_the_start_leaves_nothing_behind(start: Start, tmp_path:
     process = start(TMPDIR=str(tmp_path))
     assert _wait_until(lambda: bool(psutil.Process(process.pid).children()))
     process.terminate()
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0
     assert list(tmp_path.iterdir()) == []
 
@@ -106,7 +107,7 @@ def test_after_kill_9_no_java_is_left_and_its_data_can_be_used(
     assert _listening(second)
     assert not java.is_running()
     second.terminate()
-    assert second.wait(60) == 0
+    assert second.wait(PATIENCE_S) == 0
 
 
 @pytest.mark.kafka
@@ -147,7 +148,7 @@ def test_a_first_start_without_network_exits_with_3_and_the_remedies(
     settings = tmp_path / "jgo.conf"
     settings.write_text("[repositories]\ncentral = http://127.0.0.1:9\n")
     process = start(JGO_CONFIG_FILE=str(settings), XDG_CACHE_HOME=str(tmp_path), HOME=str(tmp_path))
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, out) == (3, "")
     assert "cannot fetch" in err
     assert "KAFKA_HOME" in err

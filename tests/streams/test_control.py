@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -15,6 +16,7 @@ from tailrace.schemas.errors import EnvironmentFailed
 from tailrace.streams.broker import EmbeddedBroker
 from tailrace.streams.control import ControlLog, HeldRecords
 from tests.conftest import FreshTopic
+from tests.patience import PATIENCE_S
 
 
 def report(partition: int, second: int) -> Report:
@@ -122,11 +124,10 @@ def records(held: HeldRecords) -> list[ControlRecord]:
 
 async def has(held: HeldRecords, count: int) -> None:
     """Wait until so many records are held."""
-    for _ in range(2000):
-        if len(records(held)) >= count:
-            return
+    deadline = time.monotonic() + PATIENCE_S
+    while len(records(held)) < count:
+        assert time.monotonic() < deadline, f"{records(held)} are not {count}"
         await asyncio.sleep(0.02)
-    raise AssertionError(f"{records(held)} are not {count}")
 
 
 async def test_the_log_is_read_to_its_end_and_then_followed_past_what_was_aborted(

@@ -23,10 +23,10 @@ from tailrace.schemas.errors import ConfigError, EnvironmentFailed
 from tailrace.streams.broker import EmbeddedBroker
 from tailrace.streams.definitions import Follower, LocalDefinitions
 from tailrace.streams.definitions_topic import DEFINITION_BYTES, Change, DefinitionsTopic
+from tests.patience import PATIENCE_S
 from tests.streams.kafka_job import admin
 
 _numbers = itertools.count(1)
-TIMEOUT_S = 30.0
 
 
 def alert(name: str, above: int = 5, **metadata: str) -> Definition[Any]:
@@ -67,7 +67,7 @@ class Followed:
         return thresholds(self.follower.definitions)
 
     async def until(self, is_true: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + TIMEOUT_S
+        deadline = time.monotonic() + PATIENCE_S
         while not is_true():
             assert time.monotonic() < deadline, self.follower.definitions
             await asyncio.sleep(0.02)
@@ -235,7 +235,7 @@ async def test_a_compacted_topic_is_read_to_its_end_with_the_same_versions(
     await topic.delete(key("b"))
     await asyncio.sleep(0.15)
     await topic.apply([alert("c")])
-    deadline = time.monotonic() + 2 * TIMEOUT_S
+    deadline = time.monotonic() + PATIENCE_S
     while (offsets := await kept(broker, topic.name))[0] != 10:  # others end segments, and clean
         assert time.monotonic() < deadline, offsets
         await asyncio.sleep(0.5)

@@ -16,8 +16,8 @@ from tailrace.streams.broker import EmbeddedBroker
 from tailrace.streams.membership import client_id, refuse_mixed
 from tailrace.streams.worker import overridden
 from tailrace_loadtest.processes import Process
+from tests.patience import PATIENCE_S
 
-END_S = 60.0
 _numbers = itertools.count(1)
 
 Start = Callable[..., Process]
@@ -48,7 +48,7 @@ def test_a_worker_that_runs_less_than_the_others_is_refused_with_the_remedy(star
     whole = start()
     whole.wait_for("ready ")
     part = start("--only", "red")
-    assert part.wait(END_S) == 1, part.output
+    assert part.wait(PATIENCE_S) == 1, part.output
     assert "tailrace: only is red, but workers of app members" in part.output
     assert " run all; give this config another app, or let all workers" in part.output
     assert "ready" not in part.output
@@ -59,7 +59,7 @@ def test_a_worker_that_runs_less_than_the_others_is_refused_with_the_remedy(star
 def test_a_worker_that_runs_more_than_the_others_is_refused(start: Start) -> None:
     start("--only", "sampling,red").wait_for("ready ")
     whole = start()
-    assert whole.wait(END_S) == 1, whole.output
+    assert whole.wait(PATIENCE_S) == 1, whole.output
     assert "only is all, but workers of app members" in whole.output
     assert " run red,sampling; " in whole.output
 
@@ -73,13 +73,13 @@ def test_workers_that_run_the_same_are_let_in_however_they_say_it(start: Start) 
 
 def test_of_two_sets_that_join_together_one_does_not_stay(start: Start) -> None:
     both = [start("--only", name) for name in ("sampling", "red")]
-    deadline = time.monotonic() + END_S
+    deadline = time.monotonic() + PATIENCE_S
     while all(each.is_running for each in both) and time.monotonic() < deadline:
         time.sleep(0.05)
     ended = [each for each in both if not each.is_running]
     assert ended, [each.output for each in both]
     for each in ended:
-        assert each.wait(END_S) == 1, each.output
+        assert each.wait(PATIENCE_S) == 1, each.output
         assert "give this config another app" in each.output
 
 

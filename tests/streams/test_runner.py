@@ -20,6 +20,7 @@ from tailrace.tables.store import (
     StoreLocked,
     StoreUnwritable,
 )
+from tests.patience import PATIENCE_S
 from tests.streams.counting_job import KEYS, build_task
 from tests.streams.deaths import FAR, Row, Worker
 from tests.streams.memory_log import MemoryLedger, MemoryLog
@@ -124,11 +125,9 @@ def fused(store: PartitionStore) -> Task[KEYS]:
 
 
 async def settled(holds: Callable[[], bool]) -> None:
-    for _ in range(1000):
-        if holds():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("it did not happen within 10 s")
+    async with asyncio.timeout(PATIENCE_S):
+        while not holds():  # noqa: ASYNC110  # it asks a fake
+            await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("is_deaf", [False, True])

@@ -20,6 +20,7 @@ from tailrace.streams.engine import Engine
 from tailrace.streams.series_page import Patience, series_page
 from tests.agents.metrics.flushes import MS, RED_LAYOUT, RED_MS, red_key, rollup
 from tests.agents.metrics.owners import Row, Worker
+from tests.patience import PATIENCE_S
 
 BEGIN_MS = 1_700_000_000_000 // RED_MS * RED_MS
 
@@ -140,7 +141,7 @@ async def test_whoever_does_not_read_is_dropped_and_the_next_has_its_turn(
         scraper = SlowScraper(client, pause_s)
         slow = asyncio.create_task(scraper.read())
         await scraper.began.wait()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             assert len(await calls(client)) == len(services)
             scraper.hurry.set()
             assert b"# EOF" not in await slow

@@ -24,6 +24,7 @@ from tailrace.schemas.alert_events import AlertEvent, EvidenceSpan, event_id, fi
 from tailrace.schemas.definitions.contact_point import ContactPointSpec
 from tailrace.schemas.definitions.definition import CONTACT_POINT, Definition, DefinitionKey
 from tailrace.schemas.notifications import Notification, Outcome, Retrying
+from tests.patience import PATIENCE_S
 
 CERTIFICATE = Path(__file__).with_name("certificate.pem")
 """Of 127.0.0.1 and hooks.example, signed by itself, with its key; good for nothing but tests."""
@@ -293,7 +294,7 @@ class Reports:
 
     async def until(self, found: Callable[[], list[Outcome]], count: int) -> list[Outcome]:
         """What is *found*, once there are *count*."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while len(found()) < count:
                 await self._news.wait()
                 self._news.clear()

@@ -34,6 +34,7 @@ from tests.agents.notifier.receivers import (
     sender,
     server_tls,
 )
+from tests.patience import PATIENCE_S
 
 
 def dead_url() -> str:
@@ -503,6 +504,6 @@ async def test_closing_stops_what_is_under_way() -> None:
         target = point(webhook={"url": to.url}, timeout="1h")
         async with sender(outside(), [target]) as running:
             running.submit(notification(), reports)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE_S):
                 await to.is_asked.wait()
     assert reports.all == []

@@ -20,8 +20,7 @@ from tailrace.streams.exports.exports import Exports
 from tailrace_loadtest.written_samples import Written, read_delivery
 from tests.agents.notifier.receivers import Received, Receiver
 from tests.agents.remote_write.messages import Message
-
-PATIENCE_S = 60.0
+from tests.patience import PATIENCE_S
 
 
 @dataclass

@@ -17,6 +17,7 @@ from tailrace.streams.exports.lane import Lane
 from tailrace.streams.exports.progress import Position
 from tailrace.streams.exports.sender import RefusedRequest, UnknownFormat
 from tests.agents.remote_write.messages import Flushed
+from tests.patience import PATIENCE_S
 
 TP = TopicPartition("metrics", 0)
 FLUSH = [Flushed(b"x", 5, headers=((FLUSH_HEADER, b"red 60 1/1"),))]
@@ -101,7 +102,7 @@ async def run(log: Log, sender: Sender) -> list[str]:
             DeadLetters("dead", 10_000), Figures("remote_write", "one"), lambda: 0,
         ).run()
     )  # fmt: skip
-    await asyncio.wait_for(log.is_sent.wait(), 10)
+    await asyncio.wait_for(log.is_sent.wait(), PATIENCE_S)
     running.cancel()
     return said
 

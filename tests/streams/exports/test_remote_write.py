@@ -15,6 +15,7 @@ from tailrace.streams.broker import EmbeddedBroker
 from tests.agents.notifier.receivers import always, first, receiver
 from tests.agents.remote_write.messages import AT, START, Message
 from tests.conftest import FreshTopic
+from tests.patience import PATIENCE_S
 from tests.streams.exports.lives import Life, header, samples, samples_of, until
 
 NewLife = Callable[..., Life]
@@ -107,7 +108,7 @@ async def test_a_flush_in_which_series_begin_is_gone_on_with_where_it_was_left(
             life = new_life(remote_write=[to(half.url)])
             await life.write(flush)
             async with life.exporting():
-                await asyncio.wait_for(is_second.wait(), 60)
+                await asyncio.wait_for(is_second.wait(), PATIENCE_S)
         assert [each.value for each in samples(half)][:2] == [0, 5]
         life.sections = {"remote_write": [to(again.url)]}
         async with life.exporting():
