@@ -243,20 +243,18 @@ class Sampler:
         """Decide *trace* at once if what came with *fragment* is reason to."""
         settings = self._settings
         self._see_anew([trace])
+        outcome = None
         if settings.judges_messages:
-            found = self._judged_alone(trace, fragment, now)
-            if found is None:
-                return []
-            outcome = found
+            outcome = self._judged_alone(trace, fragment, now)
         elif settings.max_bytes and trace.size > settings.max_bytes:
             outcome = self._judge.not_sampled(trace, now, "bytes", by_ms=1)
-        elif settings.max_spans and trace.spans >= settings.max_spans:
+        if outcome is not None:
+            self._due.close(trace)
+            return self._end([trace], [outcome], [now])
+        if settings.max_spans and trace.spans >= settings.max_spans:
             self._due.close(trace)
             return self._decide([trace], [now], ["spans"])
-        else:
-            return []
-        self._due.close(trace)
-        return self._end([trace], [outcome], [now])
+        return []
 
     def _judged_alone(self, trace: OpenTrace, fragment: Fragment, now: int) -> Outcome | None:
         """Return what becomes of *trace* by what *fragment* alone says; None: it is open yet.

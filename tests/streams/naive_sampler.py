@@ -154,9 +154,11 @@ class NaiveSampler:
             sampled = next((each for each in alone if each.decision == "sampled"), None)
             if sampled is not None:
                 self._end(trace_id, sampled, "ingest")
+                return
         elif 0 < self.limits.max_bytes < waiting.bytes:
             self._end(trace_id, self._not_sampled(trace_id, self.now), "bytes")
-        elif 0 < self.limits.max_spans <= len(waiting.spans):
+            return
+        if 0 < self.limits.max_spans <= len(waiting.spans):
             self._decide(trace_id, self.now, "spans")
 
     def _is_remembered(self, verdict: Verdict) -> bool:

@@ -31,6 +31,7 @@ LIMITS = st.sampled_from(
         Limits(2000, 2000, num_traces=2, root_wait_ms=1000, max_spans=3),
         Limits(1000, 3000, max_spans=2),
         Limits(1000, 3000, root_wait_ms=400, judges_messages=True),
+        Limits(1000, 3000, judges_messages=True, max_spans=2),
         Limits(2000, 3000, max_bytes=600, root_wait_ms=700),
         Limits(500, 10**7, sampled_cache=1, other_cache=2),
         Limits(1500, 10**7, sampled_cache=2, other_cache=1, max_spans=3),

@@ -124,6 +124,21 @@ def test_of_a_trace_that_is_decided_so_the_policies_that_stand_say_whether_it_is
     ]
 
 
+def test_a_trace_of_which_no_message_is_sampled_ends_with_as_many_spans_as_it_may_have() -> None:
+    section = {"policies": [ERRORS], **WAIT, **ALONE, "maximum_trace_spans": 3}
+    records = rows(
+        came(0, 1, 2), came(0, 2), came(100, 1), came(200, 1, status=ERROR), came(300, 2)
+    )
+    story = Story(section, records, rests={5: 2000})
+    assert said(once(story), "trace_id", "decision", "reason", "spans", "late") == [
+        (trace(1).hex(), "not_sampled", "spans", 3, False),
+        (trace(1).hex(), "not_sampled", "spans", 1, True),
+        (trace(2).hex(), "not_sampled", "wait", 2, False),
+    ]
+    for event in RESTARTS:
+        assert lived(story, ["", "", event]) == once(story)
+
+
 def test_a_trace_that_is_forced_and_drawn_by_a_message_was_certain() -> None:
     section = {"policies": [HALF], "force_keep": ["debug"], **WAIT, **ALONE}
     records = rows(*(came(0, n, attributes={"debug": "yes"}) for n in range(20)))

@@ -184,7 +184,7 @@ ALONE = {"decision_wait": "2s", "decision_retention": "3s", "sampling_strategy":
 OF_MESSAGES = st.builds(
     lambda base, limits, extra: {**base, **ALONE, **limits, **extra},
     st.sampled_from([SETS[0], SETS[1], SETS[3]]),
-    st.sampled_from([{}, {"maximum_trace_size_bytes": 900}]),
+    st.sampled_from([{}, {"maximum_trace_size_bytes": 900}, {"maximum_trace_spans": 3}]),
     st.sampled_from(EXTRAS),
 )
 PLACES = st.integers(0, 12)
