@@ -94,3 +94,16 @@ def words_of(reply: Reply) -> str:
     """Return what the receiver said, on one line."""
     said = " ".join(reply.body.decode(errors="replace").split())[:_LONGEST_WORDS]
     return f"the receiver answered {reply.status}{f': {said}' if said else ''}"
+
+
+_NOT_OF_THIS_TIME: Final = ("out of bounds", "timestamp-too-old")
+"""What Prometheus and Mimir say of a time at which they take nothing any more, or not yet."""
+
+
+def is_of_no_use_then(words: str) -> bool:
+    """Whether the receiver said of a time, and not of a sample, that it takes nothing of it.
+
+    After a long absence it is all that there is to send: to find that out by halves would take two
+    requests a sample, for hours, with all that is new behind it.
+    """
+    return any(each in words for each in _NOT_OF_THIS_TIME)

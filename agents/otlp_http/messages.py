@@ -27,6 +27,7 @@ from tailrace.schemas.exports import (
     Taken,
     Translated,
     Verdict,
+    is_of_no_use_then,
     words_of,
 )
 from tailrace.schemas.otlp.metric_columns import parse_columns
@@ -51,6 +52,12 @@ class Message:
     content: bytes
     samples: int
     compression: str
+
+    @property
+    def is_of_one_time(self) -> bool:
+        """Whether all points have the same time."""
+        _, first, last = _measured(self.content)
+        return first == last
 
     @property
     def body(self) -> bytes:
@@ -101,7 +108,7 @@ class Messages:
         for row, record in enumerate(records):
             value = record.value or b""
             try:
-                points, at = _measured(value)
+                points, _, at = _measured(value)
             except ValueError:
                 letters.append(DeadLetter(row, _MALFORMED, value, whole=True))
                 continue
@@ -121,17 +128,17 @@ def _each(messages: Sequence[Message]) -> Iterator[Request]:
     return iter(messages)
 
 
-def _measured(value: bytes) -> tuple[int, int]:
-    """Return how many points *value* has, and the latest time of one, in ms."""
-    points = last = 0
+def _measured(value: bytes) -> tuple[int, int, int]:
+    """Return how many points *value* has, and the first and last time of one, in ms."""
+    points, times = 0, set[int]()
     for block in parse_columns(value).resource_metrics:
         for scope in block.scope_metrics:
             for metric in scope.metrics:
                 for _, data in metric.ListFields():
                     found = getattr(data, "data_points", ())
                     points += len(found)
-                    last = max((last, *(point.time_unix_nano for point in found)))
-    return points, last // 1_000_000
+                    times.update(point.time_unix_nano for point in found)
+    return points, min(times, default=0) // 1_000_000, max(times, default=0) // 1_000_000
 
 
 def judged(reply: Reply, request: Request) -> Verdict:
@@ -141,7 +148,13 @@ def judged(reply: Reply, request: Request) -> Verdict:
         return _partly(reply.body)
     if status < 400 or status in _NOT_OF_THE_MESSAGE:
         return Again(words_of(reply), retry_after_s(reply.headers))
-    return Refused(words_of(reply), may_split=status in _MAY_SPLIT)
+    words = words_of(reply)
+    is_all_bad = is_of_no_use_then(words) and _is_of_one_time(request)
+    return Refused(words, may_split=status in _MAY_SPLIT and not is_all_bad)
+
+
+def _is_of_one_time(request: Request) -> bool:
+    return isinstance(request, Message) and request.is_of_one_time
 
 
 def _partly(body: bytes) -> Verdict:

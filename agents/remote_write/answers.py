@@ -14,6 +14,7 @@ from tailrace.schemas.exports import (
     Request,
     Taken,
     Verdict,
+    is_of_no_use_then,
     words_of,
 )
 from tailrace.schemas.retry_after import retry_after_s
@@ -26,8 +27,6 @@ _NOT_OF_THE_SAMPLES: Final = frozenset((401, 403, 404, 405, 407, 408, 425, 429))
 """What is wrong is where we ask, who we are, or the moment: the samples are good."""
 _MAY_SPLIT: Final = frozenset((400, 409, 413, 422))
 """Some sample is bad, or all together are too large."""
-_NOT_OF_THIS_TIME: Final = ("out of bounds", "timestamp-too-old")
-"""What Prometheus and Mimir say of a time at which they take nothing any more, or not yet."""
 UNKNOWN_FORMAT: Final = 415
 _BAD: Final = 400
 
@@ -36,8 +35,7 @@ def judged(reply: Reply, request: Request, message: str) -> Verdict:
     """Return what *reply* to *request*, a *message*, means.
 
     A receiver that says nothing of what it has written of 2.0 does not know it, and may have read
-    it as an empty request of 1.0. What comes after a long absence is too old, all of it: to halve
-    that would take two requests a sample, for hours, with all that is new behind it.
+    it as an empty request of 1.0.
     """
     words, status = words_of(reply), reply.status
     if status == _BAD and _written(reply) == request.samples:
@@ -50,7 +48,7 @@ def judged(reply: Reply, request: Request, message: str) -> Verdict:
         return Again(words, retry_after_s(reply.headers))
     if status == UNKNOWN_FORMAT and message == WRITE_2:
         return OtherFormat(words)
-    is_all_bad = any(each in words for each in _NOT_OF_THIS_TIME) and _is_of_one_time(request)
+    is_all_bad = is_of_no_use_then(words) and _is_of_one_time(request)
     return Refused(words, may_split=status in _MAY_SPLIT and not is_all_bad)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +15,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 from tailrace.agents.otlp_http.messages import Messages, judged
 from tailrace.schemas import topics
 from tailrace.schemas.config.otlp_http import OtlpHttpConfig
-from tailrace.schemas.exports import Again, Refused, Reply, Taken
+from tailrace.schemas.exports import Again, Refused, Reply, Taken, Translated
 from tailrace.streams.broker import EmbeddedBroker
 from tests.agents.notifier.receivers import first, receiver
 from tests.agents.remote_write.messages import AT, Message
@@ -115,16 +116,31 @@ async def test_what_is_bad_in_a_message_costs_nothing_else_and_holds_up_nobody(l
         assert header(letter, topics.ANSWER_HEADER) == "the receiver answered 500: no name"
 
 
+def test_what_is_too_old_is_refused_whole_where_all_of_it_is_of_one_time() -> None:
+    reply = Reply(400, {}, b"out of bounds")
+    for times, may_split in (((AT, AT), False), ((AT, AT - 1), True)):
+        message = Message()
+        for number, at in enumerate(times):
+            message.counter(1, at=at, number=str(number))
+        [make] = translated([message.record()]).rounds
+        [request] = make()
+        told = Refused("the receiver answered 400: out of bounds", may_split=may_split)
+        assert judged(reply, request) == told
+
+
+def translated(records: Sequence[Any]) -> Translated:
+    return Messages(OtlpHttpConfig.model_validate(to("http://there")[0])).translate(records)
+
+
 def test_messages_of_no_flush_go_one_after_the_other() -> None:
     """Two of them may be of one series."""
-    messages = Messages(OtlpHttpConfig.model_validate(to("http://there")[0]))
     records = [counted(number).record(number) for number in range(3)]
     flushed = [replace(each, headers=((topics.FLUSH_HEADER, b"red 0 1/3"),)) for each in records]
-    rounds = [[*make()] for make in messages.translate(records).rounds]
+    rounds = [[*make()] for make in translated(records).rounds]
     assert [[each.content for each in round_] for round_ in rounds] == [
         [record.value] for record in records
     ]
-    [together] = messages.translate(flushed).rounds
+    [together] = translated(flushed).rounds
     assert [each.content for each in together()] == [record.value for record in records]
 
 
