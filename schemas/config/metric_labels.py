@@ -1,7 +1,7 @@
 """`metric_labels`: what may be a label of a metric, as what, and how many values it may have."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Annotated, ClassVar, Final
 
@@ -137,6 +137,15 @@ class MetricLabelsConfig(Section):
         ]
         asked += ((("limits", "labels", name), name) for name in self.limits.labels or ())
         yield from self.hidden(asked)
+
+    def unmet(self, has_label: Callable[[str], bool]) -> Iterator[Remark]:
+        """Tell of what is said of labels that metrics of spans do not have."""
+        asked: list[Asked] = [(("learn", index), name) for index, name in enumerate(self.learn)]
+        asked += ((("limits", "labels", name), name) for name in self.limits.labels or ())
+        for path, name in asked:
+            if not has_label(name):
+                text = f"does nothing: {show(name)} is no label that span_metrics gives"
+                yield ("metric_labels", *path), text
 
     def hidden(self, asked: Iterable[Asked]) -> Iterator[Remark]:
         """Tell of the attributes *asked* for elsewhere, each at its path, that are no labels."""

@@ -16,6 +16,7 @@ from tailrace.schemas.config.scalars import Flag, Texts, Whole, listed
 from tailrace.schemas.config.section import Remark, Section
 from tailrace.schemas.config.wording import show
 from tailrace.schemas.durations import MILLISECOND, SECOND, Nanos
+from tailrace.schemas.globs import Glob
 from tailrace.schemas.prometheus.naming import label_name
 
 CUMULATIVE: Final = "AGGREGATION_TEMPORALITY_CUMULATIVE"
@@ -23,6 +24,10 @@ DELTA: Final = "AGGREGATION_TEMPORALITY_DELTA"
 
 INSTANCE: Final = "collector.instance.id"
 """A label of the collector's that is never here: each series has one writer in the cluster."""
+
+SCOPE_LABELS: Final = ("span.instrumentation.scope.name", "span.instrumentation.scope.version")
+SAMPLING_METHOD: Final = "sampling.method"
+_TENANT: Final = "tenant"
 
 CACHE_KEYS: Mapping[str, str] = {
     "dimensions_cache_size": "does nothing in the collector any more; remove it, and bound series "
@@ -168,6 +173,28 @@ class SpanMetricsConfig(Section):
                     f"names {show(name)}, which is none of the labels that every series has; "
                     f"nothing is excluded by it",
                 )
+        for index, each in enumerate(self.roll_ups):
+            for place, name in enumerate(each.dimensions):
+                if name != _TENANT and not self.has_label(name):
+                    yield (
+                        ("roll_ups", index, "dimensions", place),
+                        f"is {show(name)}, which is no label of these metrics; nothing stays by it",
+                    )
+
+    def has_label(self, name: str) -> bool:
+        """True if series may have the label *name*; the tenant's is not theirs."""
+        if name in RESERVED:
+            return name not in self.exclude_dimensions
+        if name in SCOPE_LABELS:
+            return bool(self.include_instrumentation_scope)
+        if name == SAMPLING_METHOD:
+            return self.enable_metrics_sampling_method
+        lists = self.dimensions, self.calls_dimensions, self.histogram.dimensions
+        return any(
+            each.name == name or (each.glob and Glob(each.glob).matches(name))
+            for dimensions in (*lists, self.events.dimensions)
+            for each in dimensions
+        )
 
     @property
     def bounds_ns(self) -> tuple[Nanos, ...]:

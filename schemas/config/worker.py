@@ -252,6 +252,7 @@ class WorkerConfig(Section):
                 "is true, and there are none where sampling and red do not both run",
             )
         yield from self.metric_labels.hidden(self._dimensions())
+        yield from self.metric_labels.unmet(red.has_label)
         yield from self._tenants()
 
     def _dimensions(self) -> Iterator[Asked]:

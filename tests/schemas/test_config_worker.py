@@ -189,6 +189,27 @@ HARDLY_MEANT: dict[str, tuple[str, list[str]]] = {
             ("metric_labels.limits.labels.http.route", "http.route"),
         )],
     ),
+    "what is said of labels that no series has": (
+        LABELS.format(
+            "learn: [zip, app.x], limits: {labels: {tier: 5, span.name: 5, code: 5}}",
+            "dimensions: [{name: tier}, {glob: app.*}], exclude_dimensions: [span.name], "
+            "roll_ups: [{namespace: few, dimensions: [tier, tenant, status.code, span.nme]}]",
+        ),
+        [
+            'metric_labels.learn[0] does nothing: "zip" is no label that span_metrics gives',
+            *(f'metric_labels.limits.labels.{name} does nothing: "{name}" is no label that '
+              "span_metrics gives" for name in ("span.name", "code")),
+            'span_metrics.roll_ups[0].dimensions[3] is "span.nme", which is no label of these '
+            "metrics; nothing stays by it",
+        ],
+    ),
+    "labels that are there when they are asked for": (
+        LABELS.format(
+            "limits: {labels: {sampling.method: 5, span.instrumentation.scope.name: 5}}",
+            "include_instrumentation_scope: [http], enable_metrics_sampling_method: true",
+        ),
+        [],
+    ),
     "a dropped attribute by its old name": (
         LABELS.format("drop: [http.request.method]", "dimensions: [{name: http.method}]"),
         ["span_metrics.dimensions[0].name does nothing: metric_labels.drop leaves out "
