@@ -106,6 +106,13 @@ class PolicySet(Section):
     def cautions(self) -> Iterator[Remark]:
         if not self.policies and not self.rules:
             yield ("policies",), "is empty, so no trace is ever sampled"
+        for index, each in enumerate(self.policies):
+            if each.name in OWN_POLICIES or (self.rules and each.name.startswith(RULE_PREFIX)):
+                yield (
+                    ("policies", index, "name"),
+                    f'is "{each.name}", as decisions name what is kept for another reason; '
+                    f"name the policy otherwise",
+                )
         for path, text in rule_cautions(self.rules):
             yield ("rules", *path), text
 

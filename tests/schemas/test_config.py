@@ -451,6 +451,11 @@ WARNED: dict[str, tuple[str, str]] = {
         "{name: p, type: string_attribute, string_attribute: {key: k, values: [a, '']}}",
         "policies[0].string_attribute.values[1] is empty text, which never matches",
     ),
+    "the name of what is no policy": (
+        "{name: linked, type: always_sample}",
+        'policies[0].name is "linked", as decisions name what is kept for another reason; '
+        "name the policy otherwise",
+    ),
 }
 
 
@@ -459,6 +464,13 @@ def test_warned(case: tuple[str, str]) -> None:
     policy, warning = case
     config = _read(f"tail_sampling: {{policies: [{policy}]}}")
     assert list(map(str, config.warnings)) == [f"tail_sampling.{warning}"]
+
+
+@pytest.mark.parametrize(("rules", "warnings"), [("[]", 0), ("[{name: x, keep: true}]", 1)])
+def test_a_policy_with_a_rules_name_is_warned_about_beside_rules(rules: str, warnings: int) -> None:
+    policies = "[{name: rules/x, type: always_sample}]"
+    config = _read(f"tail_sampling: {{policies: {policies}, rules: {rules}}}")
+    assert len(config.warnings) == warnings
 
 
 def test_no_policies_are_warned_about() -> None:
