@@ -57,7 +57,7 @@ class Door:
                 self._url, data=body, headers=headers, allow_redirects=False,
                 ssl=self._certificates.context(), server_hostname=self._server_name,
             ) as answer:  # fmt: skip
-                said = await answer.content.read(_LONGEST_ANSWER)
+                said = await _beginning(answer.content)
                 named = {name.lower(): value for name, value in answer.headers.items()}
                 return Reply(answer.status, named, said)
         except UnreadableCertificate as error:
@@ -83,3 +83,13 @@ class Door:
         if self._session is not None:
             await self._session.close()
             await asyncio.sleep(0)
+
+
+async def _beginning(content: aiohttp.StreamReader) -> bytes:
+    """Return *content*, which may come in several pieces, or what there is room for."""
+    said = bytearray()
+    async for piece in content.iter_any():
+        said += piece
+        if len(said) >= _LONGEST_ANSWER:
+            break
+    return bytes(said[:_LONGEST_ANSWER])

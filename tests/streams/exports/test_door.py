@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,4 +108,22 @@ async def test_a_body_that_is_too_large_to_answer_with_is_cut() -> None:
         door = Door(there.url, TlsConfig(), {}, nobody, 10.0)
         reply = await door.post(Plain(), 1)
         assert 0 < len(reply.body) <= 16_384
+        await door.close()
+
+
+async def test_an_answer_that_comes_in_pieces_is_read_whole() -> None:
+    """What a receiver of OTLP left out stands in it."""
+
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\na")
+        await writer.drain()
+        await asyncio.sleep(0.1)
+        writer.write(b"bc")
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        door = Door(f"http://127.0.0.1:{port}/", TlsConfig(), {}, nobody, 10.0)
+        assert (await door.post(Plain(), 1)).body == b"abc"
         await door.close()
