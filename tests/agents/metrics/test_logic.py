@@ -249,6 +249,16 @@ def test_series_expire_and_come_back_anew() -> None:
     assert worker.logic.problems(worker.totals) == []
 
 
+def test_totals_that_follow_deltas_are_of_the_whole_life_of_a_series() -> None:
+    assert SETTINGS.red is not None
+    worker = Worker(replace(RED_ONLY, red=replace(SETTINGS.red, is_delta=True)))
+    worker.feed(red_row(0, 0), red_row(1000, 0), Row(BEGIN_MS + 3000, None))
+    worker.checkpoint()
+    worker.begin(RED_ONLY)
+    worker.feed(red_row(4000, 3000), Row(BEGIN_MS + 6000, None))
+    assert flushed(worker) == [(6000, 3)]
+
+
 @pytest.mark.parametrize(
     ("time", "start"),
     [
