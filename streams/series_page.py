@@ -44,16 +44,16 @@ def series_page(
 
     async def answer(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": CONTENT_TYPE})
-        await response.prepare(request)
-        reader = _Reader(response, patience)
         try:
+            await response.prepare(request)
             async with turn:
-                await _tell(engine, reader)
+                await _tell(engine, _Reader(response, patience))
+            await response.write_eof()
         except TimeoutError:
             if request.transport is not None:
                 request.transport.abort()
-            return response
-        await response.write_eof()
+        except ConnectionResetError:
+            pass  # whoever asked is gone, as Prometheus is when its timeout is over
         return response
 
     return answer

@@ -47,6 +47,13 @@ def narrow(host: str, port: int, family: socket.AddressFamily) -> socket.socket:
     return found
 
 
+class WorkersServer(TestServer):
+    """Ends no answer whose reader has gone, as a worker does not."""
+
+    async def _make_runner(self, **given: Any) -> web.BaseRunner:
+        return await super()._make_runner(**{**given, "handler_cancellation": False})
+
+
 @asynccontextmanager
 async def serving(
     *runners: Any, patience: Patience = PATIENCE
@@ -54,7 +61,7 @@ async def serving(
     engine = cast("Engine", SimpleNamespace(runners=dict(enumerate(runners))))
     app = web.Application()
     app.add_routes([web.get("/metrics/series", series_page(engine, patience))])
-    async with TestClient(TestServer(app, socket_factory=narrow)) as client:
+    async with TestClient(WorkersServer(app, socket_factory=narrow)) as client:
         yield client
 
 
@@ -145,3 +152,22 @@ async def test_whoever_does_not_read_is_dropped_and_the_next_has_its_turn(
             assert len(await calls(client)) == len(services)
             scraper.hurry.set()
             assert b"# EOF" not in await slow
+
+
+async def test_whoever_is_gone_before_its_turn_is_no_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    services = [f"service-{number}" for number in range(1000)]
+    loop = asyncio.get_running_loop()
+    async with serving(runner(partition(*services)), patience=Patience(600, 600)) as client:
+        first = SlowScraper(client, 0.01)
+        reading = asyncio.create_task(first.read())
+        await first.began.wait()
+        with socket.create_connection((client.host, client.port)) as gone:
+            gone.setblocking(False)
+            await loop.sock_sendall(gone, b"GET /metrics/series HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert await loop.sock_recv(gone, 4096)
+        first.hurry.set()
+        assert b"# EOF" in await reading
+        assert len(await calls(client)) == len(services)
+    assert [each for each in caplog.records if each.levelname == "ERROR"] == []
