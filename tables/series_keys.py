@@ -199,15 +199,22 @@ class SeriesKeys(Sequence[bytes]):
         )
 
     def restore(self, values: Iterator[bytes]) -> None:
-        """Take the keys of *values*, blocks in order, into a table that has none."""
+        """Take the keys of *values*, blocks in order, into a table that has none.
+
+        Who wrote them may have split keys elsewhere.
+        """
         for value in values:
             slots, places, beginnings, rests = _unpacked(value)
-            groups = [self._group(beginning) for beginning in beginnings]
+            is_as_here = [self._split(each) == len(each) for each in beginnings]
             self._have(slots[-1] + 1)
-            self._of_slot[slots] = [groups[place].number for place in places]
-            for slot, place, text in zip(slots, places, rests, strict=True):
-                rest = self._rest[slot] = self._shared(text)
-                groups[place][rest] = slot
+            for slot, place, rest in zip(slots, places, rests, strict=True):
+                beginning = beginnings[place]
+                if not is_as_here[place]:
+                    key = beginning + rest
+                    end = self._split(key)
+                    beginning, rest = key[:end], key[end:]
+                group, shared = self._group(beginning), self._shared(rest)
+                self._of_slot[slot], self._rest[slot], group[shared] = group.number, shared, slot
             self.live += len(slots)
         self._settle()
 

@@ -11,6 +11,7 @@ import pytest
 
 from tailrace.schemas.sums import Layout, Rollup, histogram
 from tailrace.tables.series import Expiry, SeriesTable
+from tailrace.tables.series_keys import whole
 from tailrace.tables.series_rows import BLOCK, NEVER, Part, packed, unpacked
 from tailrace.tables.store import MemoryDisk, PartitionStore
 
@@ -276,3 +277,25 @@ def test_state_of_version_1_is_read_and_written_anew_once(others: tuple[str, ...
     assert table.starts[2, 0] == 3000
     table.close(6000)
     assert table.expired(6000).tolist() == [0]
+
+
+def by_two(key: bytes) -> int:
+    return 2
+
+
+@pytest.mark.parametrize(("before", "after"), [(whole, by_two), (by_two, whole)])
+def test_series_whose_keys_were_split_elsewhere_count_on_and_never_twice(
+    before: Callable[[bytes], int], after: Callable[[bytes], int]
+) -> None:
+    store, keys = PartitionStore(MemoryDisk()), [b"A1:x", b"B1:x", b"A1:y", b"A2:x"]
+    lives = (before, after, before, after)
+    for life, split in enumerate(lives):
+        table = SeriesTable(store, b"t", TOOK, ("took",), PERIOD_MS, split=split)
+        table.restore(life * PERIOD_MS)
+        table.add(ones(life * PERIOD_MS, keys))
+        table.close((life + 1) * PERIOD_MS)
+        checkpoint(table, store)
+    assert table.keys[:] == keys
+    assert counts_of(table) == dict.fromkeys(keys, len(lives))
+    table.give_up(np.array([0, 2]))
+    assert [table.keys.find(key) for key in keys] == [None, 1, None, 3]
