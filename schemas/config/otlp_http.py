@@ -127,8 +127,11 @@ class OtlpHttpConfig(Section):
     def contradictions(self) -> Iterator[Remark]:
         if self.endpoint is None and self.metrics_endpoint is None:
             yield (), "needs endpoint or metrics_endpoint"
-        path = urlsplit(self.endpoint or "").path.rstrip("/")
-        if self.metrics_endpoint is None and path.endswith(_METRICS):
+        split = urlsplit(self.endpoint or "")
+        if self.metrics_endpoint is None and (split.query or split.fragment):
+            text = f"has more than a path, behind which {_METRICS} would be put; write all of it"
+            yield ("endpoint",), f"{text} as metrics_endpoint"
+        elif self.metrics_endpoint is None and split.path.rstrip("/").endswith(_METRICS):
             yield (
                 ("endpoint",),
                 f"ends in {_METRICS}, which would be put behind it once more; write it as "

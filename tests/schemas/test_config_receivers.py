@@ -49,6 +49,11 @@ WRONG = {
         "otlp_http[0].endpoint ends in /v1/metrics, which would be put behind it once more; write "
         "it as metrics_endpoint",
     ),
+    "an endpoint with a query": (
+        "otlp_http: [{endpoint: 'https://collector:4318/otlp?tenant=a'}]",
+        "otlp_http[0].endpoint has more than a path, behind which /v1/metrics would be put; write "
+        "all of it as metrics_endpoint",
+    ),
     "two ways to say who we are": (
         WRITE.format("sigv4: {region: eu}, authorization: {credentials_file: /x}"),
         "remote_write[0] has authorization and sigv4; a receiver takes us for one, so give one",
