@@ -12,8 +12,9 @@ from tailrace.agents.red.settings import RedSettings
 from tailrace.schemas.series import RedSeries, decoded_attributes
 from tailrace.schemas.spans import AttributeColumn
 from tailrace.schemas.strings import AttributeValue
-from tests.agents.red.counting import API, Labels, keys_of
-from tests.agents.red.traffic import BOUNDS_NS, HUGE, Span, names
+from tailrace.schemas.sums import counted
+from tests.agents.red.counting import API, Labels, batch_of, keys_of, rollups_of
+from tests.agents.red.traffic import BOUNDS_NS, HUGE, TWO_DIMENSIONS, Span, names
 
 
 def series_of(span: Span, *dimensions: tuple[str, str | None]) -> tuple[Labels, Labels] | None:
@@ -151,3 +152,11 @@ def test_a_key_of_just_the_limit_is_a_series_of_its_own() -> None:
     fits = "n" * (16_000 + KEY_BYTES - len(key))
     assert [len(key) for key in keys_of(Span(API, fits), settings=settings)] == [KEY_BYTES]
     assert len(keys_of(Span(API, fits + "n"), settings=settings)[0]) < 200
+
+
+def test_a_span_counts_when_it_came_however_old_it_is() -> None:
+    times = ((1, 2), (1_700_000_000 * 10**9, 1_700_000_001 * 10**9), (2**62, 2**62))
+    spans = [Span(start=start, end=end) for start, end in times]
+    [rollup] = rollups_of(TWO_DIMENSIONS, batch_of(TWO_DIMENSIONS, *spans))
+    assert (rollup.start, rollup.end) == (0, 1000)
+    assert counted(rollup.layout, rollup.rows, "duration").tolist() == [3]
