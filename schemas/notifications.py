@@ -80,7 +80,7 @@ class Retrying:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """It will not be tried again before its group is told the next time."""
+    """The sender has given it up; it is submitted again later, or its group is told anew."""
 
     error: str
 

@@ -3,9 +3,9 @@
 Laws:
 
 - Only what is committed is handed out, and it stays until it is delivered.
-- What failed stays visible. Ends of alerts are tried again after the repeat interval; that an
-  alert fires is told again with its group, and the failed notification goes then. When its contact
-  point is defined otherwise, all of it that still counts is tried again at once.
+- What failed stays visible. What of it still counts is tried again when it has waited for as long
+  again, a minute at least and the repeat interval at most; or at once when its contact point is
+  defined otherwise. If its group is told again before, the failed notification goes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from tailrace.agents.notifier.groups import heartbeat_id, notification_of
+from tailrace.agents.notifier.groups import heartbeat_id, is_held, notification_of
 from tailrace.agents.notifier.rules import Pulse
 from tailrace.agents.notifier.schedule import Moment, Schedule
 from tailrace.schemas.notifications import (
@@ -28,6 +28,7 @@ from tailrace.schemas.records import Totals
 from tailrace.tables.notifications import Message, Notifications
 
 _FATES: Final = ("delivered", "superseded", "expired")
+_SOONEST_RETRY_MS: Final = 60_000
 
 
 class Outbound:
@@ -124,8 +125,18 @@ class Outbound:
         for failed in list(self._failed.get(_address(message), ())):
             old = self._table.messages[failed]
             is_told = all(each in message.listed or self._is_over(each) for each in old.listed)
-            if old.retry_at is None and is_told:
+            if is_told and "resolved" not in old.listed.values():
                 self._drop(old, "superseded", totals)
+
+    def _firing(self, message: Message) -> list[str]:
+        """Return what *message* lists that fires still, and is for its contact point to know."""
+        found = []
+        for each in message.listed:
+            alert = self._table.alerts.get(each)
+            if alert is not None and alert.is_active:
+                place = alert.places.get(message.contact_point)
+                found += [each] if place is not None and place.is_routed else []
+        return found
 
     def _is_over(self, id: str) -> bool:
         alert = self._table.alerts.get(id)
@@ -147,10 +158,14 @@ class Outbound:
             totals.add("notification_failures", 1)
             message.failed_at = now
             message.failed_under = self._mark_of(message)
-            if "resolved" in message.listed.values():
-                message.retry_at = now + message.repeat_ms
+            if message.listed:
+                self._wait_again(message, now)
             self._expect(message)
         self._table.put_message(message)
+
+    def _wait_again(self, message: Message, now: int) -> None:
+        waited = max(_SOONEST_RETRY_MS, now - message.created_at)
+        message.retry_at = now + min(waited, message.repeat_ms)
 
     def _expect(self, message: Message) -> None:
         assert message.failed_at is not None
@@ -180,25 +195,32 @@ class Outbound:
         return self._mark_of(message) not in ("", message.failed_under)
 
     def retry(self, id: str, at: int, totals: Totals) -> None:
-        """Give up the failed message *id* if it is too old; else try again what still counts.
-
-        Those are the ends of alerts; and where the contact point was mended, those that still fire.
-        """
+        """Give up the failed message *id* if it is too old; else try again what still counts."""
         message = self._table.messages.get(id)
         if message is None or message.failed_at is None:
             return
         if at >= message.created_at + self._retention_ms:
             self._drop(message, "expired", totals)
         elif message.retry_at is not None and message.retry_at <= at:
-            self._try_again(message, totals)
+            self._try_again(message, at, totals)
 
-    def _try_again(self, message: Message, totals: Totals) -> None:
-        is_mended = self._is_mended(message)
+    def _try_again(self, message: Message, at: int, totals: Totals) -> None:
+        if message.failed_under and not self._mark_of(message):  # there is no such contact point
+            message.retry_at = None
+            self._table.put_message(message)
+            return
+        firing = self._firing(message)
+        loud = {each for each in firing if not is_held(self._table.alerts[each])}
         left = {
             each: said
             for each, said in message.listed.items()
-            if said == "resolved" or (is_mended and not self._is_over(each))
+            if said == "resolved" or each in loud
         }
+        if firing and not left:  # who knows how long they are held back
+            self._wait_again(message, at)
+            self._expect(message)
+            self._table.put_message(message)
+            return
         if not left:  # others tell that it is over
             self._drop(message, "superseded", totals)
             return

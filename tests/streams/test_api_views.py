@@ -319,7 +319,7 @@ def test_what_waits_and_what_failed_is_shown_to_its_tenant_only() -> None:
     assert [(each.error, each.notification.id) for each in found.undelivered] == [
         ("410 Gone", waiting.id)
     ]
-    assert [each.retry_at for each in found.undelivered] == [None]
+    assert [each.retry_at for each in found.undelivered] == ["2027-01-15T10:00:00.000Z"]
     assert waiting.id not in {each.id for each in found.pending}
     hidden = notification_state(state.notifiers(), state.lanes(), tenant="nobody")
     assert [*hidden.pending, *hidden.undelivered, *hidden.lanes, *hidden.figures] == []
