@@ -56,8 +56,8 @@ RECEIVER_FIGURES: Final[tuple[_Figure, ...]] = (
     ("export_dead_letters", "Dead letters written.", _counted("dead_letters")),
     ("export_records_expired", "Records that retention deleted before they were sent.",
      _counted("expired")),
-    ("export_lag_seconds", "How old the oldest samples are that wait for the receiver; 0 when none "
-     "do.", lambda figures: {(): figures.lag_s}, False, ()),
+    ("export_lag_seconds", "How old the oldest samples are that wait for the receiver, or since "
+     "when none can be read; 0 when none wait.", lambda figures: {(): figures.lag_s}, False, ()),
     ("export_shards", "Requests that are on their way.", lambda figures: {(): figures.underway},
      False, ()),
 )  # fmt: skip

@@ -69,7 +69,7 @@ class Lane:
         self._done = 0
         """Rounds of the unit that is sent now that are committed."""
         self._oldest: int | None = None
-        """When the record was written that is sent now."""
+        """When the record was written that is sent now, or since when none can be read."""
 
     async def run(self) -> None:
         """Send, until cancelled. What Kafka cannot do now is tried again."""
@@ -83,6 +83,8 @@ class Lane:
                              partition=self._partition.partition)  # fmt: skip
                     await asyncio.sleep(_FENCED_S)
                 except (KafkaError, OSError) as error:
+                    if self._oldest is None:
+                        self._oldest = self._now_ms()
                     log.warning("metrics cannot be read now; trying again",
                                 receiver=self._figures.name, error=repr(error))  # fmt: skip
                     await asyncio.sleep(_RETRY_S)
@@ -96,6 +98,7 @@ class Lane:
     async def _run(self) -> None:
         position = await self._progress.take_over(self._consumer, self._now_ms())
         self._consumer.seek(self._partition, position.offset)
+        self._oldest = None
         translation = self._new_translation()
         async for unit in self._units(position.until):
             self._oldest = unit.records[0].timestamp

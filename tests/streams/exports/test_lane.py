@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from aiokafka.errors import TransactionalIdAuthorizationFailed
 from aiokafka.structs import TopicPartition
 
 from tailrace.schemas.exports import MakeRound, Request, Translated
@@ -92,16 +94,43 @@ class Sender:
         return []
 
 
+class Barred(Log):
+    """A log that nobody may take over, until it is `open`."""
+
+    def __init__(self) -> None:
+        super().__init__(Position(5))
+        self.is_asked, self.open = asyncio.Event(), asyncio.Event()
+
+    async def take_over(self, consumer: Any, now_ms: int) -> Position:
+        if not self.open.is_set():
+            self.is_asked.set()
+            raise TransactionalIdAuthorizationFailed("not for you")
+        return await super().take_over(consumer, now_ms)
+
+
+@dataclass
+class Clock:
+    """The time in ms."""
+
+    now: int = 0
+
+
+def started(
+    log: Log, sender: Sender, said: list[str], figures: Figures, clock: Clock
+) -> asyncio.Task[None]:
+    lane: Any = Lane
+    return asyncio.create_task(
+        lane(
+            TP, Consumer(log), log, sender, Numbered, said.append,
+            DeadLetters("dead", 10_000), figures, lambda: clock.now,
+        ).run()
+    )  # fmt: skip
+
+
 async def run(log: Log, sender: Sender) -> list[str]:
     """What was said of the format meanwhile."""
     said: list[str] = []
-    lane: Any = Lane
-    running = asyncio.create_task(
-        lane(
-            TP, Consumer(log), log, sender, Numbered, said.append,
-            DeadLetters("dead", 10_000), Figures("remote_write", "one"), lambda: 0,
-        ).run()
-    )  # fmt: skip
+    running = started(log, sender, said, Figures("remote_write", "one"), Clock())
     await asyncio.wait_for(log.is_sent.wait(), PATIENCE_S)
     running.cancel()
     return said
@@ -126,3 +155,18 @@ async def test_whoever_goes_on_within_a_flush_writes_its_letters_no_second_time(
     await run(log, sender)
     assert sender.sent == [2]
     assert log.committed == [(Position(6), 0)]
+
+
+async def test_a_partition_that_cannot_be_taken_over_lags_from_then_on() -> None:
+    """Whoever is alerted of the lag is to know, though nobody knows what waits."""
+    log, figures, clock = Barred(), Figures("remote_write", "one"), Clock(1_000)
+    running = started(log, Sender(), [], figures, clock)
+    await asyncio.wait_for(log.is_asked.wait(), PATIENCE_S)
+    clock.now = 61_000
+    assert figures.lag_s == 60
+    log.open.set()
+    async with asyncio.timeout(PATIENCE_S):
+        await log.is_sent.wait()
+        while figures.lag_s:  # noqa: ASYNC110  # nothing else tells
+            await asyncio.sleep(0)
+    running.cancel()
