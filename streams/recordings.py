@@ -14,6 +14,9 @@ from tailrace.schemas.otlp.decoder import Decoder
 from tailrace.schemas.otlp.json import read_json
 from tailrace.schemas.records import Headers
 
+_MOST_S = 1e12
+"""Of seconds from the start: more than times have room for, and less than makes infinity."""
+
 
 @dataclass(frozen=True, slots=True)
 class RecordedMessage:
@@ -46,7 +49,11 @@ def read(inputs: Iterable[Path]) -> Iterator[bytes]:
             raise _wrong(path, "is neither .jsonl (OTLP/JSON lines) nor .pb (framed OTLP)")
         if not path.is_file():
             raise _wrong(path, "does not exist or is no file")
-        yield from _json_lines(path) if path.suffix == ".jsonl" else _frames(path)
+        try:
+            yield from _json_lines(path) if path.suffix == ".jsonl" else _frames(path)
+        except OSError as error:
+            why = (error.strerror or str(error)).lower()
+            raise _wrong(path, f"cannot be read: {why}") from None
 
 
 def _json_lines(path: Path) -> Iterator[bytes]:
@@ -98,7 +105,7 @@ def _times(values: Sequence[bytes], arrivals: str) -> list[int]:
     is_fit = isinstance(seconds, list) and len(seconds) == len(values)
     if not is_fit or not all(type(after) in (int, float) for after in seconds):
         raise _wrong(arrivals, f"must be an array of {len(values)} numbers, one a line of input")
-    return [start + round(after * 1000) for after in seconds]
+    return [start + round(max(-_MOST_S, min(after, _MOST_S)) * 1000) for after in seconds]
 
 
 def _latest_ends(values: Sequence[bytes]) -> list[int]:

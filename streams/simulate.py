@@ -25,6 +25,7 @@ from tailrace.schemas.definitions import Definitions, files, tail_sampling
 from tailrace.schemas.definitions.definition import ALERT, TAIL_SAMPLING, Definition
 from tailrace.schemas.definitions.signals import signals
 from tailrace.schemas.durations import MILLISECOND
+from tailrace.schemas.errors import EnvironmentFailed
 from tailrace.schemas.otlp.json import encode_json
 from tailrace.schemas.records import Output
 from tailrace.streams.batch import Batch
@@ -134,15 +135,8 @@ def simulated(
     flushes: bool = False,
 ) -> Simulation:
     """Return the simulation of *config* after *records*; its results are in *out*."""
-    out.mkdir(parents=True, exist_ok=True)
     with ExitStack() as files:
-        results = {
-            name: files.enter_context((out / f"{name}.jsonl").open("wb"))
-            for name in ("decisions", "sampled", "edges", "alerts", "dead_letters")
-        }
-        if flushes:
-            results[_FLUSHES] = files.enter_context((out / "metrics.pb").open("wb"))
-        simulation = Simulation(config, results, definitions)
+        simulation = Simulation(config, _results(out, files, flushes=flushes), definitions)
         for batch in _batches(records, by_second=config.tail_sampling.keep_linked > 0):
             simulation.process(batch)
         simulation.run_out()
@@ -192,6 +186,22 @@ def _as_applied(definition: Definition[Any], version: int) -> Definition[Any]:
     return (
         replace(definition, version=version) if definition.key.kind == TAIL_SAMPLING else definition
     )
+
+
+def _results(out: Path, files: ExitStack, *, flushes: bool) -> dict[str, BinaryIO]:
+    """Return the files of results in *out*, by name; *files* closes them."""
+    names = ("decisions", "sampled", "edges", "alerts", "dead_letters")
+    paths = {name: out / f"{name}.jsonl" for name in names}
+    if flushes:
+        paths[_FLUSHES] = out / "metrics.pb"
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        return {name: files.enter_context(path.open("wb")) for name, path in paths.items()}
+    except OSError as error:
+        raise EnvironmentFailed(
+            f"results cannot be written to {error.filename}: {error.strerror}",
+            "Name a directory that can be written with --out.",
+        ) from error
 
 
 class Simulation:

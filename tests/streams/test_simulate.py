@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from tailrace.schemas.config import parse
-from tailrace.schemas.errors import ConfigError
+from tailrace.schemas.errors import ConfigError, EnvironmentFailed
 from tailrace.schemas.otlp.json import encode_json, read_json
-from tailrace.streams.recordings import read
+from tailrace.streams.recordings import read, recorded
 from tailrace.streams.simulate import Summary, defined, simulate
 from tests.otlp import ERROR, MS, Span, counted, message
 from tests.streams.span_traffic import Sent, traffic
@@ -277,6 +277,20 @@ def test_a_wrong_input_is_named(
     assert not (tmp_path / "out").exists()
 
 
+def test_an_input_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    source = tmp_path / "in.jsonl"
+    source.symlink_to("/proc/self/mem")  # opens, and has nothing at its start
+    with pytest.raises(ConfigError, match=f"{source} cannot be read: input/output error"):
+        simulate(CONFIG, [source], "at-once", tmp_path / "out")
+
+
+def test_a_place_for_results_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    source, taken = as_json(tmp_path / "in.jsonl", STORY), tmp_path / "out" / "edges.jsonl"
+    taken.mkdir(parents=True)
+    with pytest.raises(EnvironmentFailed, match=f"written to {taken}: Is a directory\nName"):
+        simulate(CONFIG, [source], "at-once", taken.parent)
+
+
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
@@ -299,6 +313,13 @@ def test_a_wrong_file_of_arrivals_is_named(
     with pytest.raises(ConfigError, match=complaint) as caught:
         simulate(CONFIG, [source], str(arrivals), tmp_path / "out")
     assert str(arrivals) in str(caught.value)
+
+
+def test_arrivals_beyond_all_time_are_the_first_and_the_last(tmp_path: Path) -> None:
+    source, arrivals = as_json(tmp_path / "in.jsonl", STORY), tmp_path / "arrivals.json"
+    arrivals.write_text("[1e308, 0, -1e308]")
+    found = recorded([source], str(arrivals))
+    assert [each.value for each in found] == list(read([source]))[::-1]
 
 
 def test_json_that_is_no_trace_data_is_a_dead_letter(tmp_path: Path) -> None:
