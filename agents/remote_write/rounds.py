@@ -181,6 +181,8 @@ def _together(book: Book, samples: _Samples) -> _Samples:
     but not the zero with which a series begins of which all streams begin here. Values are added
     up in the order in which they came, so that the sum is the same whoever adds them up.
     """
+    # A stream that ends says so of the moment before the flush at which the others go on.
+    samples = samples._replace(times=samples.times + (samples.bits == _STALE))
     samples = _last_of_streams(samples)
     is_whole, begins = _streams_of(samples)
     samples = samples.of(np.lexsort((samples.times, samples.series)))
@@ -201,7 +203,7 @@ def _together(book: Book, samples: _Samples) -> _Samples:
     firsts = np.flatnonzero(is_new)
     starts = np.minimum.reduceat(samples.starts, firsts)[np.cumsum(is_new) - 1][groups]
     nobody = np.zeros(len(groups), np.int64)
-    return _Samples(owners, times[groups], starts, nobody, totals).of(kept)
+    return _Samples(owners, times[groups] - (totals == _STALE), starts, nobody, totals).of(kept)
 
 
 def _last_of_streams(samples: _Samples) -> _Samples:
@@ -229,7 +231,8 @@ def _native_rounds(columns: Columns) -> list[list[tuple[int, int, int, Native]]]
     """Return histograms by round; those of one series and time are added up."""
     at_once: dict[int, dict[int, dict[int, tuple[int, Native]]]] = {}
     for series, stream, at, start, native in columns.natives:
-        at_once.setdefault(series, {}).setdefault(at, {})[stream.number] = start, native
+        flush = at + math.isnan(native.sum)  # as above
+        at_once.setdefault(series, {}).setdefault(flush, {})[stream.number] = start, native
     found: list[list[tuple[int, int, int, Native]]] = []
     for series, times in at_once.items():
         every = {stream for streams in times.values() for stream in streams}
@@ -238,10 +241,10 @@ def _native_rounds(columns: Columns) -> list[list[tuple[int, int, int, Native]]]
             streams = times[at]
             if len(streams) < len(every):
                 continue
-            whole = _sum(list(streams.values()))
+            start, whole = _sum(list(streams.values()))
             if rank == len(found):
                 found.append([])
-            found[rank].append((series, at, *whole))
+            found[rank].append((series, at - math.isnan(whole.sum), start, whole))
             rank += 1
     return found
 

@@ -243,6 +243,7 @@ def test_a_series_of_which_all_streams_begin_begins_with_zero() -> None:
             st.booleans(),
         ),
         max_size=25,
+        unique_by=lambda point: point[:3],
     )
 )  # fmt: skip
 def test_streams_are_added_up_as_one_would_by_hand(
@@ -252,12 +253,12 @@ def test_streams_are_added_up_as_one_would_by_hand(
     message = Message()
     by_hand: dict[int, dict[int, dict[int, float]]] = {}
     for series, pod, seconds, value, is_stale in points:
-        resource = {**SERVICE, "pod": str(pod)}
+        resource, at = {**SERVICE, "pod": str(pod)}, AT + 1000 * seconds
         message.counter(
-            value, at=AT + seconds, start=AT, resource=resource, flags=int(is_stale),
+            value, at=at - is_stale, start=AT, resource=resource, flags=int(is_stale),
             series=str(series),
         )  # fmt: skip
-        at_once = by_hand.setdefault(series, {}).setdefault(AT + seconds, {})
+        at_once = by_hand.setdefault(series, {}).setdefault(at, {})
         at_once[pod] = math.nan if is_stale else value
     wanted = {
         (str(series), at): value
@@ -275,7 +276,7 @@ def added_up(times: dict[int, dict[int, float]]) -> list[tuple[int, float]]:
     for at, streams in times.items():
         living = [value for value in streams.values() if not math.isnan(value)]
         if streams.keys() == pods:
-            found.append((at, float(sum(living)) if living else math.nan))
+            found.append((at, float(sum(living))) if living else (at - 1, math.nan))
     return found
 
 
@@ -293,9 +294,25 @@ def test_a_sum_is_the_same_whoever_has_met_its_streams_before() -> None:
 
 def test_a_series_goes_on_while_one_of_its_streams_does() -> None:
     message = Message()
-    message.counter(0, flags=STALE_FLAG, resource={**SERVICE, "pod": "a"})
+    message.counter(0, at=AT - 1, flags=STALE_FLAG, resource={**SERVICE, "pod": "a"})
     message.counter(5, resource={**SERVICE, "pod": "b"})
-    assert sent(message).values("calls_total") == {"": [(AT, 5)]}
+    message.exponential(2, 0, [1], at=AT - 1, flags=STALE_FLAG, resource={**SERVICE, "pod": "a"})
+    message.exponential(2, 0, [1], resource={**SERVICE, "pod": "b"})
+    found = sent(message)
+    assert found.values("calls_total") == {"": [(AT, 5)]}
+    assert [(each.at, [*each.value.positive_deltas]) for each in found.histograms] == [(AT, [1])]
+
+
+def test_a_series_ends_with_the_last_of_its_streams() -> None:
+    message = Message()
+    for pod in "ab":
+        message.counter(0, at=AT - 1, flags=STALE_FLAG, resource={**SERVICE, "pod": pod})
+        message.exponential(
+            2, 0, [1], at=AT - 1, flags=STALE_FLAG, resource={**SERVICE, "pod": pod}
+        )
+    found = sent(message)
+    assert [(each.at, bits(each.value)) for each in found.samples] == [(AT - 1, STALE_BYTES)]
+    assert [(each.at, bits(each.value.sum)) for each in found.histograms] == [(AT - 1, STALE_BYTES)]
 
 
 def test_a_gauge_of_several_streams_is_that_of_the_last() -> None:
