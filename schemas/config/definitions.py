@@ -79,7 +79,7 @@ class NotifyConfig(Section):
     `allow_targets`: hosts and networks that requests may go to, as names, patterns and addresses;
     unset, all but this machine, its link and its cloud's metadata. `allow_secrets`: patterns of
     what contact points may refer to: whoever may define one can have it sent anywhere.
-    `external_url`: where users reach this worker's page, for links in messages.
+    `external_url`: what messages link to where an alert has no dashboard.
     """
 
     contact_points: ContactPoints = ()
