@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field
 
+from tailrace.schemas.config.idle import is_false
 from tailrace.schemas.config.receivers import (
     AuthorizationConfig,
     BasicAuthConfig,
@@ -32,10 +33,6 @@ _RESERVED: Final = (
     "content-encoding", "content-length", "content-type", "host", "user-agent",
     "x-prometheus-remote-write-version",
 )  # fmt: skip
-
-
-def _is_false(value: Any) -> bool:
-    return value is False
 
 
 def _is_true(value: Any) -> bool:
@@ -123,11 +120,11 @@ class RemoteWriteConfig(Section):
         ),
     }
     idle: ClassVar[Mapping[str, Any]] = {
-        "enable_http2": _is_false,
-        "failed_request_logging": _is_false,
-        "follow_redirects": _is_false,
-        "round_robin_dns": _is_false,
-        "proxy_from_environment": _is_false,
+        "enable_http2": is_false,
+        "failed_request_logging": is_false,
+        "follow_redirects": is_false,
+        "round_robin_dns": is_false,
+        "proxy_from_environment": is_false,
         "send_native_histograms": _is_true,
     }
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, ValidatorFunctionWrapHandler
 from pydantic import WrapValidator as Wrap
 
+from tailrace.schemas.config.idle import is_false
 from tailrace.schemas.config.policies import PolicyConfig, policy
 from tailrace.schemas.config.rules import RulesConfig, rule_cautions
 from tailrace.schemas.config.scalars import (
@@ -42,10 +43,6 @@ _REFUSALS = {
         "Remove it; data_dir says where"
     ),
 }
-
-
-def _is_false(value: Any) -> bool:
-    return value is False
 
 
 RULES = "rules"
@@ -166,8 +163,8 @@ class TailSamplingConfig(PolicySet):
 
     refusals: ClassVar[Mapping[str, str]] = _REFUSALS
     idle: ClassVar[Mapping[str, Callable[[Any], bool]]] = {
-        "block_on_overflow": _is_false,
-        "drop_pending_traces_on_shutdown": _is_false,
+        "block_on_overflow": is_false,
+        "drop_pending_traces_on_shutdown": is_false,
     }
 
     decision_wait: Annotated[Duration, at_least(0)] = 30 * SECOND

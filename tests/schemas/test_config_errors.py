@@ -430,3 +430,10 @@ def test_a_document_that_no_parser_likes_is_told_as_any_other_error(
     text: str, problem: str
 ) -> None:
     assert problem in _problems(text)[0]
+
+
+def test_a_value_that_changes_nothing_may_come_from_the_environment() -> None:
+    text = "tail_sampling: {policies: [], block_on_overflow: '${BLOCK}'}"
+    parse(text, "test.yaml", {"BLOCK": "false"})
+    [problem] = _problems(text, BLOCK="true")
+    assert problem.startswith("tail_sampling.block_on_overflow is true")
