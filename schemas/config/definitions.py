@@ -6,7 +6,7 @@ imported inside functions needs this package itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from pydantic import AfterValidator, PlainValidator, ValidationError
@@ -88,6 +88,14 @@ class NotifyConfig(Section):
     allow_targets: Texts = ("*",)
     allow_secrets: Texts = ("env:TAILRACE_SECRET_*", "file:/run/secrets/*")
     external_url: Annotated[str, AfterValidator(_link)] | None = None
+
+    def cautions(self) -> Iterator[Remark]:
+        from tailrace.schemas.definitions.lint import unknown_receivers
+
+        known = configured((), (), self)
+        for index, policy in enumerate(self.policies):
+            for (_, *path), text in unknown_receivers(policy, known):
+                yield ("policies", index, *path), text
 
 
 def configured(alerts: Alerts, slos: Slos, notify: NotifyConfig) -> Definitions:

@@ -42,7 +42,7 @@ def _remarks(definition: Definition[Any], known: Definitions) -> Iterator[Remark
     if isinstance(spec, SloSpec):
         yield from _jumpy(spec)
     if isinstance(spec, NotificationPolicySpec):
-        yield from _unknown_receivers(definition, spec, known)
+        yield from unknown_receivers(definition, known)
     yield from ((("spec", *path), text) for path, text in cautions(spec))
 
 
@@ -70,9 +70,11 @@ def _jumpy(spec: SloSpec) -> Iterator[Remark]:
         )
 
 
-def _unknown_receivers(
-    definition: Definition[Any], spec: NotificationPolicySpec, known: Definitions
+def unknown_receivers(
+    definition: Definition[NotificationPolicySpec], known: Definitions
 ) -> Iterator[Remark]:
+    """Yield the receivers that *definition* names and that are not *known*: nobody is told."""
+    spec = definition.spec
     there = [each.name for each in known.of(CONTACT_POINT) if each.tenant == definition.tenant]
     named = list(_receivers(spec.route, ("spec", "route")))
     if spec.heartbeat is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tailrace.schemas.config import parse
 from tailrace.schemas.definitions import Definitions, files
 from tailrace.schemas.definitions.lint import lint
 
@@ -131,3 +132,13 @@ def test_a_contact_point_of_another_tenant_is_none() -> None:
     warnings = _warnings(POLICY + points)
     assert len(warnings) == 3
     assert all(each.endswith("there is none yet; apply it") for each in warnings)
+
+
+def test_receivers_in_a_config_that_has_no_such_contact_point_are_told() -> None:
+    points = "contact_points: [{name: oncall, webhook: {url: 'https://example.com/'}}]"
+    policies = "policies: [{name: p, route: {receiver: oncall, routes: [{receiver: oncal}]}}]"
+    config = parse(f"notify: {{{points}, {policies}}}", "test.yaml", {})
+    assert list(map(str, config.warnings)) == [
+        'notify.policies[0].route.routes[0].receiver is "oncal", and no contact point has that '
+        "name; did you mean oncall?"
+    ]
