@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from tailrace.agents.notifier import contents
 from tailrace.agents.notifier.channels.request import Made, Order, post, revealed
@@ -19,6 +19,8 @@ from tailrace.schemas import rfc3339
 from tailrace.schemas.alert_events import AlertEvent
 from tailrace.schemas.durations import MILLISECOND
 
+_TEST_LASTS_MS: Final = 300_000
+"""Until then it is told, and then nothing of it stays."""
 _STRANGE = re.compile(r"[^a-zA-Z0-9_]")
 
 
@@ -50,6 +52,8 @@ def _expiry(order: Order) -> str | None:
         return None
     # Else what is told seldom would end there before it is told again.
     lasts_ms = max(spec.expires // MILLISECOND, 2 * order.notification.repeat_ms)
+    if order.is_test:
+        lasts_ms = _TEST_LASTS_MS
     return rfc3339.spell(order.now_ms + lasts_ms)
 
 

@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import datetime, timedelta
 
 import pytest
 from aiohttp import web
@@ -457,6 +458,14 @@ async def test_a_test_says_that_it_is_one_and_leaves_nothing_open() -> None:
     assert trigger["payload"]["summary"].startswith("[TEST] ")
     assert "do nothing" in str(trigger["payload"]["custom_details"])
     assert (resolve["event_action"], resolve["dedup_key"]) == ("resolve", trigger["dedup_key"])
+
+
+async def test_a_test_of_an_alertmanager_is_over_after_five_minutes() -> None:
+    async with receiver() as to:
+        assert await notify_test(point(alertmanager={"url": to.url}), outside()) == Delivered()
+        [[alert]] = (each.json for each in to.received)
+    lasts = datetime.fromisoformat(alert["endsAt"]) - datetime.fromisoformat(alert["startsAt"])
+    assert lasts == timedelta(minutes=5)
 
 
 async def test_a_test_says_what_is_wrong() -> None:
