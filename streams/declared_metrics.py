@@ -93,6 +93,10 @@ def _policy_errors(engine: Engine, runner: Runner) -> Split:
     return {(policy,): count for policy, count in _sampler(runner).policy_errors.items()}
 
 
+def _unanswered(engine: Engine, runner: Runner) -> Split:
+    return {(policy,): count for policy, count in _sampler(runner).unanswered.items()}
+
+
 def _overflowed(engine: Engine, runner: Runner) -> Split:
     return {(rule,): count for rule, count in _sampler(runner).overflowed.items()}
 
@@ -220,6 +224,9 @@ SPLIT_METRICS = (
     SplitMetric("policy_errors", "Traces of which a policy could say nothing because of an error, "
                 "which is no vote, since the partition was assigned.", ("policy",),
                 _policy_errors, True, _OF_SAMPLING),
+    SplitMetric("conditions_unanswered", "Traces with a span of which a condition had no answer "
+                "and, by the policy's error mode, is not true, since the partition was assigned.",
+                ("policy",), _unanswered, True, _OF_SAMPLING),
     SplitMetric("rule_keys_overflowed", "Traces that share a key because their rule had max_keys, "
                 "since the partition was assigned or its policies changed.", ("rule",),
                 _overflowed, True, _OF_SAMPLING),

@@ -12,7 +12,8 @@ beyond it.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections import Counter
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol, Self, TypeAlias
 
@@ -194,6 +195,9 @@ class Facts:
         self._answers: Answers | None = None
         self._failures = 0
         self._count = 0
+        self._counted: list[tuple[str, int]] = []
+        self.counted: Counter[str] = Counter()
+        """Traces, so far, with facts that are counted, by the name that these have."""
 
     def bit(self, fact: SpanFact | EnvelopeFact) -> int:
         """The bit, as a mask, of *fact* in `Trace.facts`."""
@@ -210,6 +214,17 @@ class Facts:
         if fact not in self._pairs:
             self._pairs[fact] = self._next_bit(), self._next_bit()
         return self._pairs[fact]
+
+    def count(self, name: str, bit: int) -> None:
+        """Count traces with the fact of *bit* under *name* from now on."""
+        self._counted.append((name, bit))
+
+    def decided(self, traces: Sequence[Trace]) -> None:
+        """Count those of *traces* that have what is counted."""
+        for name, bit in self._counted:
+            number = sum(1 for trace in traces if trace.facts & bit)
+            if number:
+                self.counted[name] += number
 
     @property
     def attributes(self) -> tuple[AttributeColumn, ...]:

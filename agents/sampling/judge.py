@@ -59,6 +59,7 @@ class Judge:
         self._states = PolicyStates(store)
         self._errors_before: Counter[str] = Counter()
         """Of policies that stand no more."""
+        self._unanswered_before: Counter[str] = Counter()
         self._outcomes: dict[tuple[Verdict, str, str], Outcome] = {}
         self.budgets: Mapping[str, Budget] = {}
         """What the policies that stand spend of the cluster's."""
@@ -84,7 +85,7 @@ class Judge:
         states = self._states.restored(tenant)
         if before is not None:
             states = before.panel.state() | states
-            self._errors_before.update(before.panel.errors)
+            self._remember(before)
         self._epoch += 1
         bench = Bench(policies, self._epoch)
         bench.panel.load(states)
@@ -96,8 +97,13 @@ class Judge:
 
     def withdraw(self, tenant: str) -> None:
         """Let *tenant* have no policies of its own any more."""
-        self._errors_before.update(self._own.pop(tenant).panel.errors)
+        self._remember(self._own.pop(tenant))
         self._changed()
+
+    def _remember(self, bench: Bench) -> None:
+        """Count on what was counted of *bench*, which stands no more."""
+        self._errors_before.update(bench.panel.errors)
+        self._unanswered_before.update(bench.policies.sampling.facts.counted)
 
     def _changed(self) -> None:
         self._outcomes.clear()
@@ -125,6 +131,15 @@ class Judge:
             found.update(bench.panel.errors)
             found.update({"": bench.policies.sampling.facts.failures})
         return +found
+
+    @property
+    def unanswered(self) -> Mapping[str, int]:
+        """Traces of which a condition had no answer, since the partition was assigned, by policy:
+        those that then do as if it were not true."""
+        found = Counter(self._unanswered_before)
+        for _, bench in self._benches:
+            found.update(bench.policies.sampling.facts.counted)
+        return found
 
     @property
     def overflowed(self) -> Mapping[str, int]:

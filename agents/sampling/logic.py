@@ -107,6 +107,11 @@ class SamplingLogic:
         return self._sampler.judge.errors
 
     @property
+    def unanswered(self) -> Mapping[str, int]:
+        """Traces of which a condition that is then not true had no answer, by policy."""
+        return self._sampler.judge.unanswered
+
+    @property
     def overflowed(self) -> Mapping[str, int]:
         """Traces whose key was one too many for its rule, by rule, since these policies stand."""
         return self._sampler.judge.overflowed

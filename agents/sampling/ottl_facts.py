@@ -58,7 +58,8 @@ class ConditionFact:
 class PolicyFact:
     """What `ottl_condition` asks: the span meets one of the conditions, or an event of it does.
 
-    Conditions on the span come first; the first that is true or has no answer is the span's.
+    Conditions on the span come first. With the error mode `propagate` the first that is true or has
+    no answer is the span's; in other modes one that is true, or else one that has no answer.
     """
 
     of_spans: Conditions | None
@@ -72,13 +73,22 @@ class PolicyFact:
 
     def answers(self, batch: SpanBatch, answers: Answers) -> tuple[Bools, Bools]:
         """For each span of *batch*, whether it says yes, and whether it has no answer."""
+        known = _known(answers)
+        verdicts = known.verdicts_on(batch).get(self)
+        if verdicts is None:
+            verdicts = known.verdicts_on(batch)[self] = self._verdicts(batch, answers)
+        return verdicts == TRUE, verdicts == NO_ANSWER
+
+    def _verdicts(self, batch: SpanBatch, answers: Answers) -> Verdicts:
         verdicts = np.zeros(len(batch), np.int8)
         if self.of_spans is not None:
             verdicts = _of_spans(self.of_spans, batch, answers)
         if self.of_events is not None:
-            rows = np.flatnonzero(verdicts == FALSE)
-            verdicts[rows] = _of_events(self.of_events, batch, rows, answers)
-        return verdicts == TRUE, verdicts == NO_ANSWER
+            is_strict = self.of_events.error_mode == "propagate"
+            rows = np.flatnonzero(verdicts == FALSE if is_strict else verdicts != TRUE)
+            found = _of_events(self.of_events, batch, rows, answers)
+            verdicts[rows] = np.where(found == FALSE, verdicts[rows], found)
+        return verdicts
 
 
 def attributes_of(conditions: Conditions) -> tuple[AttributeColumn, ...]:
@@ -119,17 +129,22 @@ def _of_spans(conditions: Conditions, batch: SpanBatch, answers: Answers) -> Ver
 
 def _of_events(
     conditions: Conditions, batch: SpanBatch, rows: npt.NDArray[np.intp], answers: Answers
-) -> list[int]:
+) -> Verdicts:
+    is_strict = conditions.error_mode == "propagate"
+
     def verdict(subject: Subject | None) -> int:
         if subject is None:
             return NO_ANSWER
+        so_far = FALSE
         for index, event in enumerate(subject.span.events):
             found = _verdict(conditions.holds, subject._replace(event=event, event_index=index))
-            if found != FALSE:
+            if found == TRUE or (is_strict and found != FALSE):
                 return found
-        return FALSE
+            so_far = max(so_far, found)
+        return so_far
 
-    return [verdict(subject) for subject in _known(answers).subjects(batch, rows.tolist())]
+    found = [verdict(subject) for subject in _known(answers).subjects(batch, rows.tolist())]
+    return np.array(found, np.int8)
 
 
 def _verdict(holds: Any, asked: Any) -> int:
@@ -186,6 +201,8 @@ class _Known:
     batch: SpanBatch | None = None
     decoded: dict[int, list[Subject]] = field(default_factory=dict)
     """The spans of the last batch, by fragment."""
+    verdicts: dict[PolicyFact, Verdicts] = field(default_factory=dict)
+    """On the spans of the last batch."""
 
     def rows_of(self, conditions: Conditions) -> dict[tuple[Any, ...], int]:
         """Verdicts by the ids of rows."""
@@ -194,13 +211,18 @@ class _Known:
             found.clear()
         return found
 
+    def verdicts_on(self, batch: SpanBatch) -> dict[PolicyFact, Verdicts]:
+        """What is known of the spans of *batch*."""
+        if self.batch is not batch:
+            self.batch, self.decoded, self.verdicts = batch, {}, {}
+        return self.verdicts
+
     def subjects(self, batch: SpanBatch, rows: Sequence[int]) -> Iterator[Subject | None]:
         """The spans of those rows of *batch*, which rise; only their fragments are decoded.
 
         None for what cannot be decoded.
         """
-        if self.batch is not batch:
-            self.batch, self.decoded = batch, {}
+        self.verdicts_on(batch)
         starts = batch.fragment_start.tolist()
         fragment = 0
         for row in rows:

@@ -50,7 +50,8 @@ class Conditions:
 
     def holds(self, subject: Subject) -> bool:
         """Whether a condition is true; with the mode propagate, EvaluationError if one before it
-        has no answer. Other modes go on with the next condition."""
+        has no answer. Other modes go on with the next condition, and it is raised if none is true.
+        """
         return self._first(self._getters, subject)
 
     def holds_of(self, row: Sequence[Any]) -> bool:
@@ -60,13 +61,17 @@ class Conditions:
         return self._first(self._of_columns[1], row)
 
     def _first(self, getters: Sequence[Getter], at: Any) -> bool:
+        failure: EvaluationError | None = None
         for get in getters:
             try:
                 if get(at):
                     return True
-            except EvaluationError:
+            except EvaluationError as error:
                 if self.error_mode == "propagate":
                     raise
+                failure = error
+        if failure is not None:
+            raise failure
         return False
 
     @cached_property

@@ -70,6 +70,7 @@ class SamplingPolicies:
 
     def decide(self, traces: Sequence[Trace], at: Sequence[int]) -> list[Verdict]:
         """The verdict on each of *traces*, whose facts were observed by `facts`, at its time."""
+        self.facts.decided(traces)
         return decide_many(self.panel, traces, at)
 
 

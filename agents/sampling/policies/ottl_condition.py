@@ -1,7 +1,8 @@
 """`ottl_condition`: a trace is sampled if a condition is true of one of its spans or their events.
 
 With the error mode `propagate`, the first span in order of arrival of which one is true, or has no
-answer, decides: without an answer that is an error. In other modes what has no answer is not true.
+answer, decides: without an answer that is an error. In other modes what has no answer is not true,
+and traces with such spans are counted.
 """
 
 from collections.abc import Sequence
@@ -19,10 +20,11 @@ from tailrace.schemas.spans import AttributeColumn, SpanBatch
 
 
 @dataclass(frozen=True, slots=True)
-class SaysYes:
-    """The span says yes to what is `asked`."""
+class Says:
+    """The span says yes to what is `asked`; or, with `has_none`, has no answer."""
 
     asked: PolicyFact
+    has_none: bool = False
 
     context: ClassVar[tuple[ContextField, ...]] = ()
 
@@ -31,7 +33,7 @@ class SaysYes:
         return self.asked.attributes
 
     def holds(self, batch: SpanBatch, answers: Answers) -> Bools:
-        return self.asked.answers(batch, answers)[0]
+        return self.asked.answers(batch, answers)[self.has_none]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,5 +59,6 @@ def build(config: OttlConditionPolicy, facts: Facts) -> Policy:
 
     asked = PolicyFact(read("span", body.span), read("spanevent", body.spanevent))
     if body.error_mode != "propagate":
-        return Observed(facts.bit(SaysYes(asked)))
+        facts.count(config.name, facts.bit(Says(asked, has_none=True)))
+        return Observed(facts.bit(Says(asked)))
     return Answered(*facts.pair(asked))
