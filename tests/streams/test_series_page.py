@@ -35,8 +35,21 @@ def partition(*services: str) -> MetricsLogic:
     return worker.logic
 
 
-def runner(logic: MetricsLogic, *, running: bool = True) -> Any:
-    return SimpleNamespace(running=running, task=SimpleNamespace(logics={METRICS: logic}))
+class Reads:
+    """A task that has *position* of its log, and *lag* to go; None while that is not known."""
+
+    def __init__(self, logics: dict[str, MetricsLogic], lag: int | None = 0) -> None:
+        self.logics, self.lag = logics, lag
+        self.positions = {"rollups": 10}
+
+    def read(self, records: int) -> None:
+        assert self.lag is not None
+        self.positions["rollups"] += records
+        self.lag -= records
+
+
+def runner(logic: MetricsLogic, *, running: bool = True, lag: int | None = 0) -> Any:
+    return SimpleNamespace(running=running, task=Reads({METRICS: logic}, lag))
 
 
 def narrow(host: str, port: int, family: socket.AddressFamily) -> socket.socket:
@@ -58,7 +71,9 @@ class WorkersServer(TestServer):
 async def serving(
     *runners: Any, patience: Patience = PATIENCE
 ) -> AsyncIterator[TestClient[Any, Any]]:
-    engine = cast("Engine", SimpleNamespace(runners=dict(enumerate(runners))))
+    known = dict(enumerate(runners))
+    lags = SimpleNamespace(runners=known, lag=lambda id: known[id].task.lag)
+    engine = cast("Engine", lags)
     app = web.Application()
     app.add_routes([web.get("/metrics/series", series_page(engine, patience))])
     async with TestClient(WorkersServer(app, socket_factory=narrow)) as client:
@@ -79,9 +94,25 @@ async def calls(client: TestClient[Any, Any]) -> dict[str, float]:
 
 async def test_series_of_all_partitions_that_run_are_told() -> None:
     waiting = runner(partition("late"), running=False)
-    other = SimpleNamespace(running=True, task=SimpleNamespace(logics={}))
+    other = SimpleNamespace(running=True, task=Reads({}))
     async with serving(runner(partition("a")), runner(partition("b")), waiting, other) as client:
         assert await calls(client) == {"a": 1, "b": 1}
+
+
+async def test_what_was_taken_over_is_told_once_it_is_as_far_as_who_had_it_before() -> None:
+    """Who had it before has shown what it had not committed, and no counter may fall."""
+    behind, unknown = runner(partition("a"), lag=3), runner(partition("b"), lag=None)
+    async with serving(behind, unknown) as client:
+        assert await calls(client) == {}
+        behind.task.read(2)
+        unknown.task.lag = 0
+        assert await calls(client) == {"b": 1}
+        behind.task.lag += 5  # that came since
+        assert await calls(client) == {"b": 1}
+        behind.task.read(1)
+        assert await calls(client) == {"a": 1, "b": 1}
+        behind.task = Reads(behind.task.logics, lag=5)  # it failed, and is as of its last commit
+        assert await calls(client) == {"b": 1}
 
 
 async def test_a_worker_without_series_answers_too() -> None:
