@@ -68,6 +68,13 @@ class Prometheus:
             assert time.monotonic() < deadline, f"{promql} is {found}, not {value}"
             time.sleep(0.2)
 
+    def exceeds(self, promql: str, value: float) -> None:
+        """*promql* is more than *value*, soon."""
+        deadline = time.monotonic() + PATIENCE_S
+        while sum(found := [*self.query(promql).values()]) <= value:
+            assert time.monotonic() < deadline, f"{promql} is {found}, not over {value}"
+            time.sleep(0.2)
+
 
 @pytest.fixture(scope="session")
 def prometheus_binary() -> Path:
