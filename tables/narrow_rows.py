@@ -1,7 +1,7 @@
 """Rows of sums in memory, counts as narrow as they are large.
 
-Nearly all of a row are counts of buckets, and nearly all of those are small. They take two bytes
-each until one of them needs more, and then four, or eight. Sums of durations take eight.
+Nearly all of a row are counts of buckets, and nearly all of those are small. They take one byte
+each until one of them needs more, and then two, four, or eight. Sums of durations take eight.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ import numpy.typing as npt
 from tailrace.schemas import exponential
 from tailrace.schemas.sums import Ints, Layout
 
-_WIDTHS = (np.uint16, np.uint32, np.int64)
+CHUNK = 2048
+"""Rows that are gone over at once: read, they are several times as large."""
+_WIDTHS = (np.uint8, np.uint16, np.uint32, np.int64)
 
 
 class NarrowRows:
@@ -33,6 +35,11 @@ class NarrowRows:
 
     def __iter__(self) -> Iterator[Ints]:
         return iter(self[:])
+
+    def parts(self) -> Iterator[Ints]:
+        """Yield all rows, some at a time."""
+        for first in range(0, len(self), CHUNK):
+            yield self[first : first + CHUNK]
 
     def __getitem__(self, rows: int | slice | Ints) -> Ints:
         """Return *rows*; they are the reader's own."""

@@ -40,6 +40,7 @@ from tailrace.tables.series_store import SeriesStore
 from tailrace.tables.store import PartitionStore
 
 _NO_EXPIRY = Expiry()
+_NONE = np.zeros(0, np.int64)
 
 _FOREIGN = -1
 """The slot of what is of another partition."""
@@ -56,7 +57,7 @@ class Closed(NamedTuple):
     """
 
     slots: Ints
-    rows: Ints
+    rows: NarrowRows
     appeared: Ints
     since: int
 
@@ -92,7 +93,7 @@ class SeriesTable:
         self.keys = SeriesKeys(split)
         """The key of every slot; of a slot that is free, nothing."""
         self._expiry = expiry
-        self._just_closed = np.zeros(0, np.int64)
+        self._just_closed = _NONE
         self._door = Doorkeeper(self.keys, admission)
         self._is_ours = is_ours
         self._store = store
@@ -202,22 +203,31 @@ class SeriesTable:
         since, self._passed = self._passed, max(self._passed, end)
         period = self._open.pop(end, None)
         if period is None:
-            none = self._just_closed = np.zeros(0, np.int64)
-            return Closed(none, self.layout.empty(), none, since)
+            self._just_closed = _NONE
+            return Closed(_NONE, NarrowRows(self.layout), _NONE, since)
         for block in range(period.stored_blocks):
             self._stored.delete_block(end, block)
-        slots, starts, news, rows = period.sorted()
-        self._just_closed = slots
-        total = self._rows.upto(len(self.keys))
-        total.cells[slots] = carried(self.layout, merged(self.layout, total.cells[slots], rows))
-        total.news[slots] = np.maximum(total.news[slots], news)
+        slots = self._just_closed = np.sort(period.slots)
+        rows, at, appeared = NarrowRows(self.layout, len(slots)), 0, [_NONE]
+        for part in period.sorted():
+            rows[np.arange(at, at + len(part.slots))] = carried(self.layout, part.cells)
+            at += len(part.slots)
+            appeared.append(self._accumulate(part))
+        return Closed(slots, rows, np.concatenate(appeared), since)
+
+    def _accumulate(self, part: Part) -> Ints:
+        """Add *part* to the cumulative sums; return the streams that started."""
+        slots, total = part.slots, self._rows.upto(len(self.keys))
+        sums = merged(self.layout, total.cells[slots], part.cells)
+        total.cells[slots] = carried(self.layout, sums)
+        total.news[slots] = np.maximum(total.news[slots], part.news)
         has_started = total.starts[slots] == NEVER
-        has_started &= starts != NEVER
-        total.starts[slots] = np.where(has_started, starts, total.starts[slots])
+        has_started &= part.starts != NEVER
+        total.starts[slots] = np.where(has_started, part.starts, total.starts[slots])
         total.is_dirty[slots // BLOCK] = True
         places, streams = np.nonzero(has_started)
-        appeared = slots[places] * len(self.streams) + streams
-        return Closed(slots, carried(self.layout, rows), appeared, since)
+        started: Ints = slots[places] * len(self.streams) + streams
+        return started
 
     def expired(self, at: int) -> Ints:
         """Return the slots, ascending, whose series had no news for too long at the boundary *at*.
@@ -285,7 +295,7 @@ class SeriesTable:
         if not _are_alike(meta.layout, self.layout):
             self._settle()
         self._drop_foreign()
-        self.count = self._gone + int(self._counts(total.cells[:]).sum())
+        self.count = self._gone + sum(int(self._counts(each).sum()) for each in total.cells.parts())
         self.count += sum(int(self._counts(each.cells).sum()) for each in self._open.values())
         self._door.restored()
 

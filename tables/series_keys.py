@@ -85,6 +85,10 @@ class SeriesKeys(Sequence[bytes]):
         assert group is not None
         return group.beginning + self._rest[slot]
 
+    def ends(self, slots: Ints) -> list[bytes]:
+        """Return what the key of each of *slots* has after the beginning; not a copy."""
+        return list(map(self._rest.__getitem__, slots.tolist()))
+
     @property
     def groups(self) -> Ints:
         """The group of every slot, or FREE. Numbers mean something until the next restart."""

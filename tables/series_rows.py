@@ -15,12 +15,10 @@ import numpy.typing as npt
 from tailrace.schemas.rebucketing import rebucketed
 from tailrace.schemas.sums import Ints, Layout, carried, merged, summed
 from tailrace.tables import packed_columns
-from tailrace.tables.narrow_rows import NarrowRows
+from tailrace.tables.narrow_rows import CHUNK, NarrowRows
 
 BLOCK = 512
 """Rows of a block: a few KB."""
-_CHUNK = 4096
-"""Rows that are gone over at once."""
 NEVER = int(np.iinfo(np.int64).max)
 """The start of a stream that has not started."""
 
@@ -70,8 +68,8 @@ class Rows:
     def use(self, layout: Layout) -> None:
         """Go over to sums of *layout*."""
         old, self.cells = self.cells, NarrowRows(layout, len(self.cells))
-        for first in range(0, len(old), _CHUNK):
-            rows = np.arange(first, min(first + _CHUNK, len(old)))
+        for first in range(0, len(old), CHUNK):
+            rows = np.arange(first, min(first + CHUNK, len(old)))
             self.cells[rows] = rebucketed(old[rows], old.layout, layout)
         self.is_dirty[:] = True
 
@@ -152,11 +150,12 @@ class OpenPeriod:
         self._rows.use(layout)
         self._layout = layout
 
-    def sorted(self) -> Part:
-        """Return its rows, slots in ascending order."""
-        order = np.argsort(self.slots)
-        rows = self._rows
-        return Part(self.slots[order], rows.starts[order], rows.news[order], rows.cells[order])
+    def sorted(self) -> Iterator[Part]:
+        """Yield its rows, slots in ascending order, some at a time."""
+        order, rows = np.argsort(self.slots), self._rows
+        for first in range(0, len(order), CHUNK):
+            some = order[first : first + CHUNK]
+            yield Part(self.slots[some], rows.starts[some], rows.news[some], rows.cells[some])
 
     def is_stored(self, block: int) -> None:
         """Take note that the store has *block* as it is, and all before it."""

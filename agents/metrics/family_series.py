@@ -14,7 +14,6 @@ from tailrace.agents.metrics.settings import FOR_EVER
 from tailrace.schemas.exemplars import Exemplar, ExemplarBatch
 from tailrace.schemas.records import Outbox, Output, Totals
 from tailrace.schemas.series import EDGES
-from tailrace.schemas.sums import Layout
 from tailrace.schemas.topics import FLUSH_HEADER
 from tailrace.tables.series import Closed, SeriesTable
 from tailrace.tables.series_admission import EVERYBODY
@@ -94,21 +93,12 @@ class FamilySeries:
             is_delta=manner.is_delta,
             offset_ms=manner.offset_ms,
         )
-        self._prepared: Layout | None = None
 
     def restore(self, now: int) -> None:
         """Read what the store has, at stream time *now* (ms)."""
         self.table.restore(now)
         self._exemplars.restore()
-
-    def prepare(self) -> None:
-        """Encode what the next flush can have ready, once the layout is known that it will have.
-
-        Before the first one there is most to encode, and after a change of the layout.
-        """
-        if self._prepared != self.table.layout:
-            self._writer.prepare()
-            self._prepared = self.table.layout
+        self._writer.prepare()
 
     def seal(self) -> None:
         """Put into the store what changed since the last time."""
@@ -158,7 +148,7 @@ class FamilySeries:
     def _send_edges(self, closed: Closed, at: int, outbox: Outbox, totals: Totals) -> None:
         keys = [self.table.keys[slot] for slot in closed.slots.tolist()]
         period = at - self.table.period_ms, at
-        edges = edge_records(self.table.layout, keys, closed.rows, period, self._limit)
+        edges = edge_records(self.table.layout, keys, closed.rows[:], period, self._limit)
         for record in edges.records:
             outbox.send(self._to.edges_topic, record)
         if edges.too_large:

@@ -61,6 +61,7 @@ class Family:
     each stream outside is made of; it starts with the first of them. `resource` of a key, and
     `attributes` of a key and the number of a stream, are OTLP `Resource` messages: lists of
     attributes. `unit_ns` is that of exemplars. `split`: how much of a key it shares with others.
+    `has_attributes_in_keys`: what a key has after that are `attributes`, the same for each stream.
     """
 
     layout: Layout
@@ -72,6 +73,7 @@ class Family:
     attributes: Callable[[bytes, int], bytes]
     unit_ns: int = MILLISECOND
     split: Callable[[bytes], int] = whole
+    has_attributes_in_keys: bool = False
 
 
 def span_family(
@@ -98,6 +100,7 @@ def span_family(
         ),
         unit_ns,
         end_of_resource,
+        has_attributes_in_keys=labels is None,
     )
 
 

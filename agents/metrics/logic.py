@@ -86,8 +86,6 @@ class MetricsLogic:
         known = self._match_series
         if MATCHES in self._series and (known is None or not known.serves(definitions)):
             self._match_series = MatchSeries(definitions)
-        for series in self._all:
-            series.prepare()
 
     def restore(self, now: int) -> None:
         self._forget_roll_ups()

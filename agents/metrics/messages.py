@@ -19,10 +19,11 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from tailrace.agents.metrics.flush import Begins, Exemplars, Flush
+from tailrace.agents.metrics.flush import Exemplars, Flush
 from tailrace.agents.metrics.instruments import Family
-from tailrace.agents.metrics.packing import Metrics, Packing
+from tailrace.agents.metrics.packing import PIECES, Metrics, Packing
 from tailrace.agents.metrics.points import points_of
+from tailrace.agents.metrics.stream_attributes import StreamAttributes
 from tailrace.schemas.otlp.wire import field
 from tailrace.schemas.sums import Ints, Layout, counted
 from tailrace.tables.series import Closed, SeriesTable
@@ -63,6 +64,7 @@ class MetricsWriter:
         self._is_delta = is_delta
         self._offset_ms = offset_ms
         self._layout: Layout | None = None
+        self._attributes = StreamAttributes(family, table)
         self._number_of: dict[bytes, int] = {}
         self._resources: list[bytes] = []
         self._resource_of_slot = np.zeros(0, np.int64)
@@ -71,8 +73,6 @@ class MetricsWriter:
 
     def prepare(self) -> None:
         """Encode what can be before the first flush, which would take several times as long."""
-        if self._table.layout != self._layout:
-            self._encode_with(self._table.layout)
         self._learn(self._starts())
 
     def write(
@@ -105,10 +105,11 @@ class MetricsWriter:
 
     def _flush(self, closed: Closed, at: int, starts: Ints) -> Flush:
         at, starts = at - self._offset_ms, starts - self._offset_ms
+        said = self._family, self._points, self._attributes
         if not self._is_delta:
-            return Flush(self._begins, at, starts.ravel(), self._table.rows)
+            return Flush(*said, at, starts.ravel(), self._table.rows)
         begins = np.full(starts.size, at - self._table.period_ms)
-        return Flush(self._begins, at, begins, closed.rows, closed.slots)
+        return Flush(*said, at, begins, closed.rows, closed.slots)
 
     def _packed(self, flush: Flush, streams: Ints) -> Flushed:
         packing = Packing(self._metrics, self._resources, self._limit)
@@ -120,8 +121,8 @@ class MetricsWriter:
             if not fits.all():
                 too_large += int(np.count_nonzero(~fits))
                 lengths, numbers = lengths[fits], numbers[fits]
-                both = np.repeat(fits, 2).tolist()
-                pieces = [[p for p, fit in zip(of, both, strict=True) if fit] for of in pieces]
+                each = np.repeat(fits, PIECES).tolist()
+                pieces = [[p for p, fit in zip(of, each, strict=True) if fit] for of in pieces]
             packing.add(numbers, lengths, pieces)
         return Flushed(packing.finished(), too_large)
 
@@ -129,12 +130,10 @@ class MetricsWriter:
         """Go over to another *layout*, at first or later."""
         family = self._family
         self._layout = layout
-        points = [points_of(each, layout) for each in family.instruments]
+        self._points = [points_of(each, layout) for each in family.instruments]
         self._metrics = Metrics(
             family, is_exponential=layout.is_exponential, is_delta=self._is_delta
         )
-        self._begins = Begins(family, points, self._table)
-        self._is_ordered = False
 
     def _starts(self) -> Ints:
         """Return when each stream of every slot started (ms), or NEVER."""
@@ -160,11 +159,11 @@ class MetricsWriter:
     def _with_news(self, closed: Closed) -> Ints:
         """Return the streams that counted something in the period, in order."""
         has_news = np.zeros((len(self._table.keys), len(self._family.streams)), np.bool_)
+        rows = closed.rows[:]
         for number, of in enumerate(self._family.streams):
             for part in of:
                 name = self._family.counted[part]
-                news = counted(self._table.layout, closed.rows, name) > 0
-                has_news[closed.slots, number] |= news
+                has_news[closed.slots, number] |= counted(self._table.layout, rows, name) > 0
         chosen: Ints = self._order[has_news.ravel()[self._order]]
         return chosen
 
@@ -174,7 +173,7 @@ class MetricsWriter:
         streams = np.flatnonzero(starts.ravel() != NEVER)
         slots = streams // per_slot
         self._know_resources(slots)
-        self._begins.learn(streams)
+        self._attributes.learn(streams)
         numbers = self._resource_of_slot[slots]
         _, first, places = np.unique(numbers, return_index=True, return_inverse=True)
         rank = np.empty(len(first), np.int64)
@@ -197,7 +196,7 @@ class MetricsWriter:
     def _forget(self, slots: Ints) -> None:
         """Know nothing of *slots*; of resources neither, when most of them are no more."""
         per_slot = len(self._family.streams)
-        self._begins.forget((slots[:, np.newaxis] * per_slot + np.arange(per_slot)).ravel())
+        self._attributes.forget((slots[:, np.newaxis] * per_slot + np.arange(per_slot)).ravel())
         self._resource_of_slot[slots] = _UNKNOWN
         self._is_ordered = False
         known = np.unique(self._resource_of_slot)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 
@@ -24,7 +25,9 @@ def _tag(number: int) -> bytes:
 _RESOURCE, _SCOPE, _METRIC = _tag(1), _tag(2), _tag(2)
 
 Pieces = Sequence[bytes]
-"""Encoded points, each in two pieces: what it begins with, and the rest. Both may be empty."""
+"""Encoded points in pieces, any of which may be empty, PIECES of each stream."""
+PIECES: Final = 3
+"""Of the points of a stream: what they begin with, the attributes of the last, and its rest."""
 
 
 class Metrics:
@@ -87,7 +90,7 @@ class Packing:
     def add(self, numbers: Ints, lengths: Ints, points: Sequence[Pieces]) -> None:
         """Add streams with resources *numbers*, *lengths* bytes each, that fit.
 
-        `points[i]` has two pieces of instrument i for each stream.
+        `points[i]` are of instrument i.
         """
         is_first = np.diff(numbers, prepend=-1) != 0
         alone = self._alone[numbers]
@@ -116,7 +119,7 @@ class Packing:
                 self._close_resource()
                 self._open = number, [[] for _ in points]
             for into, pieces in zip(self._open[1], points, strict=True):
-                into.append(b"".join(pieces[2 * start : 2 * stop]))
+                into.append(b"".join(pieces[PIECES * start : PIECES * stop]))
 
     def _close_resource(self) -> None:
         number, points = self._open

@@ -1,8 +1,7 @@
 """Data points of OTLP metrics, encoded by column.
 
 Nearly every number of a data point has a fixed size on the wire, so the numbers of many points are
-one numpy array, whose bytes they are. The attributes come before them, encoded once for each
-series.
+one numpy array, whose bytes they are. The attributes come before them, see `stream_attributes`.
 """
 
 from __future__ import annotations

@@ -47,12 +47,12 @@ class _Heads(dict[int, bytes]):
         return head
 
 
-_HEADS = _Heads()
+HEADS = _Heads()
 
 
 def framed(values: Iterable[bytes]) -> bytes:
     """A message whose repeated field 1 holds *values*."""
     parts: list[bytes] = []
     for value in values:
-        parts += (_HEADS[len(value)], value)
+        parts += (HEADS[len(value)], value)
     return b"".join(parts)

@@ -17,7 +17,9 @@ LAYOUTS = [
     Layout("f", (), (), ("c",)),
     Layout("f", ("a", "b"), (), ("c",), 3, 1),
 ]
-_CELLS = st.sampled_from([0, 1, 2**16 - 1, 2**16, 2**32 - 1, 2**32, 2**63 - 1, -1, -(2**63)])
+_CELLS = st.sampled_from(
+    [0, 1, 2**8 - 1, 2**8, 2**16 - 1, 2**16, 2**32 - 1, 2**32, 2**63 - 1, -1, -(2**63)]
+)
 
 
 @settings(max_examples=300, deadline=None)

@@ -137,7 +137,15 @@ class Owner:
 
     def flush(self, end: int) -> None:
         closed, expired = self.table.close(end), self.table.expired(end)
-        self.seen.append((end, closed.since, [part.tolist() for part in closed[:3]]))
+        self.seen.append(
+            (
+                end,
+                closed.since,
+                closed.slots.tolist(),
+                closed.rows[:].tolist(),
+                closed.appeared.tolist(),
+            )
+        )
         self.seen.append(expired.tolist())
         self.seen.append(self.live())
         self.table.give_up(expired)

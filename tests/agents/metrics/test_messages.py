@@ -215,13 +215,13 @@ def test_the_bytes_are_a_function_of_the_table() -> None:
         )
         for numbers in (range(5), range(3, 9))
     ]
-    table = SeriesTable(store, b"t", RED.layout, RED.counted, PERIOD_MS)
+    table = SeriesTable(store, b"t", RED.layout, RED.counted, PERIOD_MS, split=RED.split)
     writer = MetricsWriter(RED, table, 3000)
     table.add(rollups[0])
     writer.write(table.close(AT_MS + PERIOD_MS), AT_MS + PERIOD_MS)
     table.add(rollups[1])
     table.seal()
-    successor = SeriesTable(store, b"t", RED.layout, RED.counted, PERIOD_MS)
+    successor = SeriesTable(store, b"t", RED.layout, RED.counted, PERIOD_MS, split=RED.split)
     successor.restore(0)
     at = AT_MS + 2 * PERIOD_MS
     expected = writer.write(table.close(at), at)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from types import FrameType
 
+from tailrace.agents.metrics.settings import MetricsSettings
 from tailrace.schemas.definitions import Definition, Definitions
 from tailrace.schemas.definitions.definition import SLO, DefinitionKey
 from tailrace.schemas.definitions.slo import SloSpec
@@ -16,6 +17,8 @@ from tests.agents.metrics.owners import Row, Worker
 
 BEGIN_MS = 1_700_000_000_000 // RED_MS * RED_MS
 RED_ONLY = replace(SETTINGS, edges=None)
+RENAMED = replace(RED_ONLY, naming="tempo")
+"""Labels are not as keys have them."""
 SERIES = 20
 
 
@@ -44,10 +47,10 @@ def row(number: int) -> Row:
     return Row(at, rollup(RED_LAYOUT, at - 1000, durations))
 
 
-def restarted(informed: Definitions) -> Worker:
-    """A worker that has restored what a worker with *informed* left."""
-    worker = Worker(RED_ONLY)
-    inform(worker, informed)
+def flushed(settings: MetricsSettings) -> Worker:
+    """A worker that has committed series."""
+    worker = Worker(settings)
+    inform(worker, bounded_at())
     worker.feed(row(1))
     worker.checkpoint()
     return worker
@@ -77,23 +80,20 @@ def encoded(worker: Worker, work: Callable[[], None]) -> int:
     return calls
 
 
-def test_after_a_restart_series_are_encoded_once_with_the_bounds_of_slos() -> None:
-    slos = bounded_at("50ms", "2s")
-    worker = restarted(slos)
+def test_after_a_restart_series_are_encoded_once_before_the_first_flush() -> None:
+    worker = flushed(RENAMED)
+    assert encoded(worker, worker.begin) == SERIES
+    inform(worker, bounded_at("50ms", "2s"))
+    assert encoded(worker, lambda: worker.feed(row(2))) == 0
+
+
+def test_other_bounds_are_no_reason_to_encode_again() -> None:
+    worker = flushed(RENAMED)
+    assert encoded(worker, lambda: inform(worker, bounded_at("70ms"))) == 0
+    assert encoded(worker, lambda: worker.feed(row(2))) == 0
+
+
+def test_labels_that_are_in_keys_are_never_encoded() -> None:
+    worker = flushed(RED_ONLY)
     assert encoded(worker, worker.begin) == 0
-    assert encoded(worker, lambda: inform(worker, slos)) == SERIES
     assert encoded(worker, lambda: worker.feed(row(2))) == 0
-
-
-def test_definitions_that_change_no_bounds_are_no_reason_to_encode_again() -> None:
-    slos = bounded_at("50ms")
-    worker = restarted(slos)
-    assert encoded(worker, lambda: inform(worker, bounded_at("50ms"))) == 0
-    assert encoded(worker, lambda: inform(worker, bounded_at("70ms"))) == SERIES
-    assert encoded(worker, lambda: worker.feed(row(2))) == 0
-
-
-def test_without_definitions_the_first_flush_encodes() -> None:
-    worker = restarted(bounded_at())
-    worker.begin()
-    assert encoded(worker, lambda: worker.feed(row(2))) == SERIES

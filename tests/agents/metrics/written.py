@@ -41,7 +41,13 @@ class Series:
     ) -> None:
         store = PartitionStore(MemoryDisk())
         self.table = SeriesTable(
-            store, b"t", family.layout, family.counted, PERIOD_MS, expiry=expiry
+            store,
+            b"t",
+            family.layout,
+            family.counted,
+            PERIOD_MS,
+            expiry=expiry,
+            split=family.split,
         )
         self.writer = MetricsWriter(family, self.table, limit, is_delta=is_delta)
         self._temporality = DELTA if is_delta else CUMULATIVE
