@@ -82,6 +82,7 @@ class SeriesAreDictionaries(RuleBasedStateMachine):
         is_late = end <= self.passed
         end = self.passed + self.period_ms if is_late else end
         assert self.table.add(sums(start, series)) == is_late
+        start = max(start, self.passed)
         for key, by_name in series.items():
             if key not in self.keys:
                 self.keys.append(key)
