@@ -111,7 +111,12 @@ class Flush:
                 if not is_held(table.alerts[alert_id])
             )
             group.repeat_at = min(
-                (place.told_at + group.repeat_ms for place in told if place.told), default=None
+                (
+                    place.told_at + group.repeat_ms
+                    for place in told
+                    if place.told and place.is_routed
+                ),
+                default=None,
             )
             table.touch_group(group.key)
 

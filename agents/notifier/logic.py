@@ -263,7 +263,8 @@ class NotifierLogic:
         begun_at = self._table.state.begun_at
         while now > begun_at and (due := self._schedule.take(now)) is not None:
             at, moments = due  # what was late already when it was noted is done now
-            self._settle(max(at, begun_at, self._now), moments, now, totals)
+            self._now = max(at, begun_at, self._now)
+            self._settle(self._now, moments, now, totals)
         self._now = max(self._now, now)
 
     def _settle(self, at: int, moments: Sequence[Moment], until: int, totals: Totals) -> None:

@@ -74,6 +74,20 @@ def test_of_one_that_began_and_ended_and_began_at_one_time_the_last_is_told() ->
     assert [each.status for each in notified.told(HOUR)] == ["resolved"]
 
 
+def test_who_was_released_is_told_once_though_another_contact_point_is_told_no_more() -> None:
+    notified = Notified(policy(repeat_interval="10m"))
+    notified.hear(event(service="a"), event(service="b"))
+    notified.pass_to(0)
+    to_team = [{"match": {"service": "a"}, "receiver": "team"}]
+    elsewhere = policy(repeat_interval="10m", routes=to_team)
+    notified.define(elsewhere, silence(0, 40 * MINUTE, service="a"))
+    told = [each for each in notified.told(55 * MINUTE) if each.to == "team"]
+    assert [(each.at, *each.why) for each in told] == [
+        (40 * MINUTE, "released, still violating"),
+        (50 * MINUTE, "still violating, repeat interval passed"),
+    ]
+
+
 def test_a_page_that_is_an_hour_late_is_not_sent_if_its_end_is() -> None:
     notified = Notified(policy())
     notified.hear(event("over"))
