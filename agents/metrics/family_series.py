@@ -84,6 +84,7 @@ class FamilySeries:
         """What the last flush showed, by slot; after a restart nothing, until the next one."""
         self._exemplars = SeriesExemplars(store, _EXEMPLARS + prefix, manner.flush_ms)
         self._most_exemplars = manner.exemplars
+        self._is_delta = manner.is_delta
         self._to = destination
         self._limit = destination.record_bytes - _OVERHEAD_BYTES
         self._writer = MetricsWriter(
@@ -116,7 +117,7 @@ class FamilySeries:
         """Close the period that ends at *at* (ms), and write what its family has to say."""
         closed = self.table.close(at)
         expired = self.table.expired(at)
-        self.shown = self._examples(at, totals)
+        self.shown = self._examples(closed, at, totals)
         flushed = self._writer.write(closed, at, expired, self.shown)
         last = len(flushed.values)
         for number, value in enumerate(flushed.values, 1):
@@ -132,13 +133,16 @@ class FamilySeries:
             self.shown = {slot: each for slot, each in self.shown.items() if slot not in gone}
             totals.add("expired_series", len(expired))
 
-    def _examples(self, at: int, totals: Totals) -> Mapping[int, Sequence[Exemplar]]:
-        """Return the exemplars that came for series that there are, by slot."""
+    def _examples(
+        self, closed: Closed, at: int, totals: Totals
+    ) -> Mapping[int, Sequence[Exemplar]]:
+        """Return the exemplars that came for series that have a point in this flush, by slot."""
+        told = set(closed.slots.tolist()) if self._is_delta else None
         found: dict[int, Sequence[Exemplar]] = {}
         bounds = self.table.layout.bounds
         for key, exemplars in self._exemplars.flush(at, bounds, self._most_exemplars).items():
             slot = self.table.keys.find(key)
-            if slot is None:
+            if slot is None or (told is not None and slot not in told):
                 totals.add("exemplars_without_series", len(exemplars))
             else:
                 found[slot] = exemplars

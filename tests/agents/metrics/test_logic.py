@@ -228,6 +228,11 @@ def test_exemplars_that_nobody_can_show_are_counted() -> None:
     wanted.feed(example(red_key("other"), MS), Row(BEGIN_MS + 3000, None))
     assert wanted.totals.counts["exemplars_without_series"] == 1
     assert wanted.totals.counts["ignored_exemplars"] == 1
+    deltas = Worker(replace(RED_ONLY, red=replace(SETTINGS.red, exemplars=2, is_delta=True)))
+    deltas.feed(red_row(0, 0), Row(BEGIN_MS + 3000, None), example(red_key(), MS))
+    deltas.feed(Row(BEGIN_MS + 6000, None))
+    assert deltas.totals.counts["exemplars_without_series"] == 1
+    assert "shown_exemplars" not in deltas.totals.counts
     unwanted = Worker(RED_ONLY)
     unwanted.feed(example(red_key(), MS))
     assert unwanted.totals.counts == {"ignored_exemplars": 1}
