@@ -172,9 +172,15 @@ class Workers:
             await asyncio.to_thread(worker.process.wait_for, "ready ")
 
     async def kill(self, stage: str, partition: int, why: str) -> None:
-        """Kill the worker that has the partition, and start it again."""
-        worker = next((each for each in self.running if has(each, stage, partition)), None)
-        assert worker is not None, f"nobody has {stage}-{partition}"
+        """Kill the worker that has the partition, or gets it now, and start it again."""
+        found: list[Worker] = []
+
+        def is_there() -> bool:
+            found[:] = [each for each in self.running if has(each, stage, partition)]
+            return bool(found)
+
+        await until(f"a worker that has {stage}-{partition}", is_there)
+        worker = found[0]
         worker.kill()
         self.note(f"{worker.name} with {stage}-{partition} killed {why}")
         await asyncio.to_thread(worker.start)
