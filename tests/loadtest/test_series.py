@@ -37,7 +37,8 @@ def test_all_names_have_a_turn_at_once_when_they_grow_and_time_goes_on_evenly_af
     load.grow(SERVICES * 100)
     new = list(islice(records, SERVICES * 100 // SPANS_A_MESSAGE))
     assert len(_names(new)) == SERVICES * 100
-    assert new[-1].timestamp_ms - few[-1].timestamp_ms == SERVICES * 100 * 1000 // FIRST_SPANS_A_SECOND
+    took_ms = SERVICES * 100 * 1000 // FIRST_SPANS_A_SECOND
+    assert new[-1].timestamp_ms - few[-1].timestamp_ms == took_ms
     after = list(islice(records, 20))
     assert after[-1].timestamp_ms - new[-1].timestamp_ms == 20 * SPANS_A_MESSAGE
     assert load.spans == (40 + 40 + 20) * SPANS_A_MESSAGE
