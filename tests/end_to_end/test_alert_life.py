@@ -227,7 +227,9 @@ def check_calls(shop: Shop, workers: Workers) -> None:
             elif repeats[key] > 1:
                 times = [call.at for call in shop.webhook.calls if call.key == key]
                 assert repeats[key] == 2
-                assert any(times[0] < at < times[1] for at, _ in workers.deaths)
+                assert any(times[0] < at < times[1] for at, _ in workers.deaths), (
+                    f"{stage.service}, {status}: told twice, {times[1] - times[0]:.1f} s apart"
+                )
     for count in shop.settled:
         settled, later = shop.webhook.calls[:count], shop.webhook.calls[count:]
         assert not {call.key for call in settled} & {call.key for call in later}
