@@ -87,6 +87,7 @@ async def test_the_same_mistake_made_again_is_told_again(tmp_path: Path) -> None
         await _until(lambda: len(taken) == 2)
         path.write_text(BAD)
         await _until(lambda: file.bad_versions == 2)
+        assert [each.spec.policies[0].name for each in taken] == ["all", "slow"]
     finally:
         await file.stop()
 
