@@ -176,6 +176,7 @@ async def work(job: JobSettings) -> None:
     connect(app, engine)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    say("heeds")  # from here on it ends in order
     await run(app, engine, stop)
 
 

@@ -36,12 +36,14 @@ class Worker:
     settings: JobSettings
     log: Path
     started_at: float = 0.0
+    _heeded: int = 0
     _process: subprocess.Popen[bytes] | None = None
 
     def start(self, **changes: Any) -> None:
         """Start it, again if it ended; *changes* of its settings stay."""
         self.settings = JobSettings(**(asdict(self.settings) | changes))
         self.started_at = time.monotonic()
+        self._heeded = len(self.said("heeds"))
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", counting_job.__name__, orjson.dumps(self.settings)],
@@ -74,7 +76,11 @@ class Worker:
         return self.process.returncode
 
     async def terminate(self) -> int:
-        """Stop it in order; return the exit code."""
+        """Stop it in order, once it can be; return the exit code."""
+        await until(
+            lambda: len(self.said("heeds")) > self._heeded or not self.is_running,
+            f"{self.log.stem} to heed signals",
+        )
         self.signal(signal.SIGTERM)
         return await self.ended()
 
