@@ -200,15 +200,18 @@ class Columns:
         [number] = stream.series
         if number < 0:
             return stream
+        positive, negative = _counts(point.positive), _counts(point.negative)
+        # Without buckets no scale is meant; but to be finer after it would be a reset.
+        scale = point.scale if positive or negative else LARGEST_SCALE
         native = Native(
-            point.scale,
+            scale,
             0 if is_stale else point.count,
             STALE if is_stale else point.sum,
             0 if is_stale else point.zero_count,
             point.zero_threshold or ZERO_THRESHOLD,
-            {} if is_stale else _counts(point.positive),
-            {} if is_stale else _counts(point.negative),
-        ).at(min(point.scale, LARGEST_SCALE))
+            {} if is_stale else positive,
+            {} if is_stale else negative,
+        ).at(min(scale, LARGEST_SCALE))
         self.natives.append((number, stream, at, start, native))
         if point.exemplars:
             self._exemplify(stream, (), point)

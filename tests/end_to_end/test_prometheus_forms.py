@@ -76,6 +76,21 @@ async def test_an_exponential_histogram_is_a_native_one(life: Life, prometheus: 
     assert prometheus.number(f"histogram_fraction(0, 1, {name})") == pytest.approx(5 / 105)
 
 
+async def test_a_native_histogram_has_no_reset_where_it_gets_its_buckets(
+    life: Life, prometheus: Prometheus
+) -> None:
+    """It begins with a zero that has none, and durations of zero have none either."""
+    at, pod = now_ms() - 60_000, {"service.name": "instant"}
+    flushes = [Message() for _ in range(3)]
+    flushes[0].exponential(0, 0, [], at=at, resource=pod)
+    flushes[0].exponential(0, 0, [], zero=50, at=at + 15_000, resource=pod)
+    flushes[1].exponential(20, 0, [1], zero=50, at=at + 30_000, resource=pod)
+    flushes[2].exponential(5, 0, [10], zero=50, at=at + 45_000, resource=pod)
+    await sent(life, *flushes)
+    name = f'duration_seconds{via(life)[:-1]},job="instant"}}[1m]'
+    assert prometheus.number(f"resets({name})", at_s=at / 1000 + 45) == 0
+
+
 async def test_exemplars_lead_to_their_traces(life: Life, prometheus: Prometheus) -> None:
     at = now_ms()
     message = Message()

@@ -66,29 +66,6 @@ def test_a_histogram_that_does_not_say_its_sum_has_none() -> None:
 
 
 @both
-def test_an_exponential_histogram_is_a_native_one(form: str) -> None:
-    message = Message()
-    message.exponential(3, -2, [5, 0, 0, 4, 1], zero=2)
-    [found] = sent(message, to=config(form)).histograms
-    native = found.value
-    assert (native.schema, native.count_int, native.zero_count_int) == (3, 12, 2)
-    assert (native.sum, native.zero_threshold) == (7.5, 1e-128)
-    # Bucket i of OpenTelemetry is i + 1: -1, then 2 and 3.
-    assert [(each.offset, each.length) for each in native.positive_spans] == [(-1, 1), (2, 2)]
-    assert list(native.positive_deltas) == [5, -1, -3]
-    assert found.start == (START if form == WRITE_2 else 0)
-
-
-def test_a_native_histogram_is_as_fine_as_prometheus_has_them() -> None:
-    message = Message()
-    message.exponential(10, -4, [1, 1, 1, 1, 1, 1, 1, 1])
-    [found] = sent(message).histograms
-    assert found.value.schema == 8
-    assert [(each.offset, each.length) for each in found.value.positive_spans] == [(0, 2)]
-    assert list(found.value.positive_deltas) == [4, 0]
-
-
-@both
 def test_a_series_that_has_ended_gets_the_marker_of_that(form: str) -> None:
     message = Message()
     message.counter(0, flags=STALE_FLAG)
