@@ -84,7 +84,9 @@ def _gathered(series: FamilySeries, texts: Sequence[Texts], targets: Targets) ->
                 attributes = decoded_attributes(family.attributes(key, number))
                 named = dict(labels(attributes, family.scope, targets.labels(encoded)))
                 targets.meet(encoded, named.get(TENANT, ""), int(starts[place, of].min()))
-                text = _text({**_NOBODYS, **named}.items())
+                # To Prometheus a label without a value is none, and what has it is the same series.
+                told = {name: value for name, value in named.items() if value}
+                text = _text(sorted({**_NOBODYS, **told}.items()))
                 texts[number].setdefault(text, []).append(member)
         yield b""
 

@@ -80,8 +80,6 @@ def test_series_are_told_as_of_the_last_flush_with_their_beginning() -> None:
         "instance": "one",
         "job": "api",
         "otel_scope_name": "spanmetricsconnector",
-        "otel_scope_schema_url": "",
-        "otel_scope_version": "",
         "service_name": "api",
         "span_name": 'GET "/"',
     }
@@ -144,6 +142,18 @@ def test_series_with_equal_labels_are_one_whichever_partition_they_are_of() -> N
     assert values(found[f"{CALLS}_total"]) == [4]
     assert values(found[f"{TOOK}_bucket"]) == [2, 3, 3, 4]
     assert values(found[f"{TOOK}_sum"]) == [5022]
+
+
+def test_a_label_without_a_value_makes_no_other_series() -> None:
+    """Prometheus would take the first line of the two, and leave out the other."""
+    resource = encoded_resource({"service.name": "api"})
+    keys = [
+        RedSeries(resource, encoded_attributes([("service.name", "api"), *more])).key()
+        for more in ([], [("http.route", "")], [("http.route", "/")])
+    ]
+    series = flushed(kept(), {key: {"duration": [MS] * at} for at, key in enumerate(keys, 1)})
+    found = samples(series)[f"{CALLS}_total"]
+    assert [(each.labels.get("http_route"), each.value) for each in found] == [(None, 3), ("/", 3)]
 
 
 def test_exemplars_stand_where_they_are_examples() -> None:
