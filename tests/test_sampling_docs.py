@@ -16,8 +16,9 @@ from tailrace.agents.sampling.stamps import (
     PROBABILITY_ATTRIBUTE,
     VERSION_ATTRIBUTE,
 )
+from tailrace.schemas.config.routes import RouteConfig
 from tailrace.schemas.config.section import cautions
-from tailrace.schemas.config.tail_sampling import OWN_POLICIES, PolicySet, RouteConfig
+from tailrace.schemas.config.tail_sampling import OWN_POLICIES, PolicySet
 from tailrace.schemas.definitions import Definitions, files
 from tailrace.schemas.definitions.tail_sampling import of_file, standing
 from tailrace.streams.cli import app as cli

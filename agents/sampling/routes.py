@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from tailrace.schemas.config.tail_sampling import RouteConfig
+from tailrace.schemas.config.routes import RouteConfig
 from tailrace.tables.decisions import Outcome
 
 _MANY: Final = 4096

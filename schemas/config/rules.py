@@ -51,10 +51,11 @@ class RuleConfig(Section):
     def besides(
         cls,
         given: Mapping[str, Any],
-        wrong: frozenset[Any],  # noqa: ARG003
+        wrong: frozenset[Any],
     ) -> Iterator[Remark]:
         """Say what is wrong with the conditions, whatever other keys are like."""
-        yield from _condition_problems(_one_or_more(given.get("conditions", ())))
+        if "conditions" not in wrong:
+            yield from _condition_problems(_one_or_more(given.get("conditions", ())))
 
     def cautions(self) -> Iterator[Remark]:
         if self.scope == "span" and len(self.conditions) < 2:

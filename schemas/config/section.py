@@ -43,7 +43,7 @@ class Section(BaseModel):
         given: Mapping[str, Any],  # noqa: ARG003
         wrong: frozenset[Any],  # noqa: ARG003
     ) -> Iterator[Remark]:
-        """What of `contradictions` can be said of *given* alone, when the keys *wrong* are wrong.
+        """What of `contradictions` can be said of *given*, of which the keys *wrong* are wrong.
 
         So that who repairs those is not told of another mistake only then.
         """
@@ -71,8 +71,7 @@ class Section(BaseModel):
         except ValidationError as error:
             found = [(each["loc"], each["msg"]) for each in error.errors()]
             wrong = frozenset(path[0] for path, _ in found if path)
-            right = {key: value for key, value in given.items() if key not in wrong}
-            besides = list(cls.besides(right, wrong))
+            besides = list(cls.besides(given, wrong))
             raise problems_at([*found, *besides]) if besides else error from None
         contradictions = list(section.contradictions())
         if contradictions:

@@ -1,9 +1,9 @@
 """Policies about single spans: a trace is sampled for what one of them is or says."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from tailrace.schemas.config.policy_sections import PolicySection
 from tailrace.schemas.config.scalars import Flag, StatusCodes, Texts, Whole, regex, texts
@@ -14,6 +14,7 @@ from tailrace.schemas.ottl.subjects import Context
 Key = Annotated[str, Field(min_length=1)]
 
 _CONTEXTS: tuple[Context, ...] = ("span", "spanevent")
+_ERROR_MODES: tuple[str, ...] = get_args(ErrorMode)
 
 INT64 = range(-(2**63), 2**63)
 
@@ -47,10 +48,14 @@ class StringAttributeBody(Section):
     def besides(
         cls,
         given: Mapping[str, Any],
-        wrong: frozenset[Any],  # noqa: ARG003
+        wrong: frozenset[Any],
     ) -> Iterator[Remark]:
         """Say what is wrong with the expressions, whatever other keys are like."""
-        if "values" in given and given.get("enabled_regex_matching") is True:
+        if (
+            "values" in given
+            and "values" not in wrong
+            and given.get("enabled_regex_matching") is True
+        ):
             yield from _pattern_problems(texts(given["values"]))
 
     def contradictions(self) -> Iterator[Remark]:
@@ -166,13 +171,18 @@ class TraceFlagsPolicy(PolicySection):
     type: Literal["trace_flags"]
 
 
+def _in_small_letters(mode: Any) -> Any:
+    """*mode* as the collector reads it, `IGNORE` too."""
+    return mode.lower() if isinstance(mode, str) and mode.lower() in _ERROR_MODES else mode
+
+
 class OttlConditionBody(Section):
     """Conditions on spans and on their events; one that is true of one of them is enough.
 
     Without an `error_mode`, a condition that has no answer is not true.
     """
 
-    error_mode: ErrorMode = "silent"
+    error_mode: Annotated[ErrorMode, BeforeValidator(_in_small_letters)] = "silent"
     span: Texts = ()
     spanevent: Texts = ()
 
@@ -180,10 +190,10 @@ class OttlConditionBody(Section):
     def besides(
         cls,
         given: Mapping[str, Any],
-        wrong: frozenset[Any],  # noqa: ARG003
+        wrong: frozenset[Any],
     ) -> Iterator[Remark]:
         """Say what is wrong with conditions, whatever other keys are like."""
-        for context in _CONTEXTS:
+        for context in (each for each in _CONTEXTS if each not in wrong):
             yield from _condition_problems(texts(given.get(context, ())), context)
 
     def contradictions(self) -> Iterator[Remark]:

@@ -4,7 +4,8 @@ The same keys mean the same thing, defaults included; what cannot mean the same 
 replaces it. `num_traces` and `decision_cache` are no limits unless set.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, ValidatorFunctionWrapHandler
@@ -12,6 +13,8 @@ from pydantic import WrapValidator as Wrap
 
 from tailrace.schemas.config.idle import is_false
 from tailrace.schemas.config.policies import PolicyConfig, policy
+from tailrace.schemas.config.policy_sections import PolicySection
+from tailrace.schemas.config.routes import RouteConfig, unknown_names
 from tailrace.schemas.config.rules import RulesConfig, rule_cautions
 from tailrace.schemas.config.scalars import (
     Bytes,
@@ -19,14 +22,12 @@ from tailrace.schemas.config.scalars import (
     Duration,
     Flag,
     Texts,
-    TopicName,
     Whole,
     at_least,
     listed,
 )
 from tailrace.schemas.config.section import Remark, Section, told
 from tailrace.schemas.config.tenant_budgets import TenantBudgetsConfig
-from tailrace.schemas.config.wording import one_of
 from tailrace.schemas.durations import HOUR, SECOND, spell
 
 _REFUSALS = {
@@ -120,20 +121,42 @@ def needs_whole_traces(policies: PolicySet) -> tuple[str, ...]:
     return (*stateful, *(f"{RULE_PREFIX}{each.name}" for each in policies.rules))
 
 
-def _whole_trace_remarks(policies: PolicySet) -> Iterator[Remark]:
+_INGEST = "span-ingest"
+_ALONE = "whole traces; sampling_strategy span-ingest judges each message alone"
+_TENANTS_NEED_WHOLE_TRACES: Remark = (("tenant_budgets",), f"needs {_ALONE}")
+
+
+def _whole_trace_remarks(
+    policies: Iterable[tuple[int, PolicySection]], *, has_rules: bool
+) -> Iterator[Remark]:
     """Say of each that `needs_whole_traces` names where it stands, and why it cannot."""
-    if policies.rules:
-        yield (
-            ("rules",),
-            "need whole traces; sampling_strategy span-ingest judges each message alone",
-        )
-    for index, each in enumerate(policies.policies):
+    if has_rules:
+        yield ("rules",), f"need {_ALONE}"
+    for index, each in policies:
         if each.is_stateful:
-            yield (
-                ("policies", index, "type"),
-                f"is {each.type}, which needs whole traces; sampling_strategy span-ingest "
-                f"judges each message alone",
-            )
+            yield ("policies", index, "type"), f"is {each.kind()}, which needs {_ALONE}"
+
+
+def _right(policies: Any) -> Iterator[tuple[int, PolicySection]]:
+    """Yield those of *policies*, as given, that are right by themselves, with their places."""
+    for index, each in enumerate(policies if isinstance(policies, list) else ()):
+        with suppress(ValueError):
+            yield index, policy(each)
+
+
+def _names(sections: Any) -> list[str]:
+    """Return the names of *sections*, as given."""
+    given = sections if isinstance(sections, list) else ()
+    names = (each.get("name") for each in given if isinstance(each, dict))
+    return [name for name in names if isinstance(name, str)]
+
+
+def _unknown_to(
+    routes: Sequence[RouteConfig], policies: Iterable[str], rules: Iterable[str]
+) -> Iterator[Remark]:
+    known = {*policies, *OWN_POLICIES, *(f"{RULE_PREFIX}{name}" for name in rules)}
+    for path, text in unknown_names(routes, known):
+        yield ("routes", *path), text
 
 
 class DecisionCacheConfig(Section):
@@ -141,21 +164,6 @@ class DecisionCacheConfig(Section):
 
     sampled_cache_size: Annotated[Whole, Field(ge=0)] = 0
     non_sampled_cache_size: Annotated[Whole, Field(ge=0)] = 0
-
-
-class RouteConfig(Section):
-    """Kept traces that go to a topic of their own: those of `policies`, or `kept` by chance or not.
-
-    Late spans go where their trace went.
-    """
-
-    topic: TopicName
-    policies: Texts = ()
-    kept: Literal["certainly", "by_chance"] | None = None
-
-    def contradictions(self) -> Iterator[Remark]:
-        if not self.policies and self.kept is None:
-            yield (), "takes every trace; name policies, or kept: certainly or by_chance"
 
 
 class TailSamplingConfig(PolicySet):
@@ -205,26 +213,31 @@ class TailSamplingConfig(PolicySet):
         yield from super().contradictions()
         if not self.model_fields_set & {"policies", "policies_file", "rules"}:
             yield ("policies",), "is missing; add it"
-        names = {each.name for each in self.policies} | set(OWN_POLICIES)
-        names |= {f"{RULE_PREFIX}{each.name}" for each in self.rules}
-        for index, route in enumerate(self.routes if self.policies_file is None else ()):
-            for place, name in enumerate(route.policies):
-                if name not in names:
-                    yield (
-                        ("routes", index, "policies", place),
-                        f'is "{name}"; {one_of(name, sorted(names))}',
-                    )
-        if self.sampling_strategy == "span-ingest" and self.tenant_budgets is not None:
-            yield (
-                ("tenant_budgets",),
-                "needs whole traces; sampling_strategy span-ingest judges each message alone",
-            )
+        if self.policies_file is None:
+            names, rules = ([each.name for each in of] for of in (self.policies, self.rules))
+            yield from _unknown_to(self.routes, names, rules)
+        if self.sampling_strategy == _INGEST and self.tenant_budgets is not None:
+            yield _TENANTS_NEED_WHOLE_TRACES
         yield from self.unfit(self)
+
+    @classmethod
+    def besides(cls, given: Mapping[str, Any], wrong: frozenset[Any]) -> Iterator[Remark]:
+        """Say what does not go together, of the policies that are right too."""
+        policies, rules = given.get("policies"), given.get("rules")
+        if given.get("sampling_strategy") == _INGEST:
+            if "tenant_budgets" in given:
+                yield _TENANTS_NEED_WHOLE_TRACES
+            yield from _whole_trace_remarks(_right(policies), has_rules=bool(rules))
+        if "policies_file" not in given and "routes" in given and "routes" not in wrong:
+            routes = [RouteConfig.model_validate(each) for each in listed(given["routes"])]
+            yield from _unknown_to(routes, _names(policies), _names(rules))
 
     def unfit(self, policies: PolicySet) -> Iterator[Remark]:
         """Say what of *policies* cannot stand here, whoever wrote them."""
-        if self.sampling_strategy == "span-ingest":
-            yield from _whole_trace_remarks(policies)
+        if self.sampling_strategy == _INGEST:
+            yield from _whole_trace_remarks(
+                enumerate(policies.policies), has_rules=bool(policies.rules)
+            )
 
     def cautions(self) -> Iterator[Remark]:
         if self.tenant_budgets is not None:
@@ -240,7 +253,7 @@ class TailSamplingConfig(PolicySet):
                 f"{spell(self.decision_wait)}, so a root changes nothing",
             )
         types: set[str] = {each.type for each in self.policies}
-        if self.sampling_strategy == "span-ingest" and "drop" in types:
+        if self.sampling_strategy == _INGEST and "drop" in types:
             yield (
                 ("sampling_strategy",),
                 "is span-ingest and there is a drop policy, so no trace is ever sampled; "

@@ -11,6 +11,7 @@ from tailrace.schemas.config.metric_labels import Asked, MetricLabelsConfig
 from tailrace.schemas.config.otlp_http import OtlpHttpConfig
 from tailrace.schemas.config.receivers import named_once
 from tailrace.schemas.config.remote_write import RemoteWriteConfig
+from tailrace.schemas.config.routes import into_others
 from tailrace.schemas.config.scalars import (
     Bytes,
     Directory,
@@ -191,6 +192,7 @@ class WorkerConfig(Section):
                 )
             elif self._is_internal(topic):
                 yield path, f'is "{topic}", which app {self.app} uses inside; name another'
+        yield from into_others(self.tail_sampling.routes, self.output.model_dump())
         if not self.capabilities:
             yield ("only",), f"is {', '.join(self.only)}, which is turned off; nothing would run"
         for section in ("span_metrics", "service_graph"):

@@ -121,11 +121,11 @@ class AlertSpec(Section):
     @classmethod
     def besides(cls, given: Mapping[str, Any], wrong: frozenset[Any]) -> Iterator[Remark]:
         """Yield what is wrong with `when` and `formula`, whatever the filters are like."""
-        if "when" in given and "aggregate" not in wrong:
+        if "when" in given and not {"when", "aggregate"} & wrong:
             aggregate = given.get("aggregate", "count")
             yield from _comparison_problems(_by_severity(given["when"]), aggregate)
         try:
-            formulas.parse(given.get("formula", "0"))
+            formulas.parse("0" if "formula" in wrong else given.get("formula", "0"))
         except ValueError as error:
             yield ("formula",), str(error)
 

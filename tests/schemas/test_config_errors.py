@@ -81,6 +81,11 @@ ONE: dict[str, tuple[str, str]] = {
         "output: {sampled: x, edges: x}",
         'output.edges is "x", as is output.sampled; give each its own',
     ),
+    "kept traces in the topic of another output": (
+        "tail_sampling: {policies: [], routes: [{topic: tailrace.decisions, kept: certainly}]}",
+        'tail_sampling.routes[0].topic is "tailrace.decisions", as is output.decisions; give each '
+        "its own",
+    ),
     "a server with a scheme": (
         "kafka: {bootstrap_servers: ['kafka://a:1']}",
         'kafka.bootstrap_servers[0] is "kafka://a:1"; it must be host:port, as in localhost:9092',
@@ -396,6 +401,32 @@ tail_sampling:
         "tail_sampling.policies[1].string_attribute.values[1]",
         "tail_sampling.rules[0].conditions[1]",
         "tail_sampling.rules[0].name",
+    ]
+
+
+def test_what_does_not_go_together_is_told_beside_what_is_wrong_by_itself() -> None:
+    text = """
+tail_sampling:
+  sampling_strategy: span-ingest
+  decision_wait: 10
+  tenant_budgets: {spans_per_second: 5}
+  rules: [{name: rest, keep: yes}]
+  policies:
+    - {name: slow, type: latency, latency: {threshold_ms: x}}
+    - {name: few, type: rate_limiting, rate_limiting: {spans_per_second: 5}}
+    - text
+  routes: [{topic: a, policies: [slow, rules/rest, fw]}]
+"""
+    starts = sorted(problem.split(" ")[0] for problem in _problems(text))
+    assert starts == [
+        "tail_sampling.decision_wait",
+        "tail_sampling.policies[0].latency.threshold_ms",
+        "tail_sampling.policies[1].type",
+        "tail_sampling.policies[2]",
+        "tail_sampling.routes[0].policies[2]",
+        "tail_sampling.rules",
+        "tail_sampling.rules[0].keep",
+        "tail_sampling.tenant_budgets",
     ]
 
 

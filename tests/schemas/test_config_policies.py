@@ -71,6 +71,12 @@ def test_a_body_has_its_defaults(kind: str) -> None:
     assert _policy(_of(kind, given)).model_dump(by_alias=True)[kind] == expected
 
 
+@pytest.mark.parametrize("mode", ["ignore", "Silent", "PROPAGATE"])
+def test_the_letters_of_an_error_mode_may_be_large_as_in_the_collector(mode: str) -> None:
+    policy = _policy(_of("ottl_condition", {"error_mode": mode, "span": ["true"]}))
+    assert policy.ottl_condition.error_mode == mode.lower()
+
+
 def test_every_type_of_the_collector_is_there() -> None:
     assert {*TYPES} == {*_KINDS}
 

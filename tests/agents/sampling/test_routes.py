@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tailrace.agents.sampling.routes import Routes
-from tailrace.schemas.config.tail_sampling import RouteConfig
+from tailrace.schemas.config.routes import RouteConfig
 from tailrace.tables.decisions import Outcome
 
 ROUTES = [
