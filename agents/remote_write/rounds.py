@@ -228,7 +228,7 @@ def _streams_of(samples: _Samples) -> tuple[Ints, npt.NDArray[np.bool_]]:
 
 
 def _native_rounds(columns: Columns) -> list[list[tuple[int, int, int, Native]]]:
-    """Return histograms by round; those of one series and time are added up."""
+    """Return histograms by round; those of one series and time are added up, as samples are."""
     at_once: dict[int, dict[int, dict[int, tuple[int, Native]]]] = {}
     for series, stream, at, start, native in columns.natives:
         flush = at + math.isnan(native.sum)  # as above
@@ -236,12 +236,19 @@ def _native_rounds(columns: Columns) -> list[list[tuple[int, int, int, Native]]]
     found: list[list[tuple[int, int, int, Native]]] = []
     for series, times in at_once.items():
         every = {stream for streams in times.values() for stream in streams}
-        rank = 0
+        begun = {
+            stream
+            for at, streams in times.items()
+            for stream, (start, _) in streams.items()
+            if start == at
+        }
+        first, rank = min(times), 0
         for at in sorted(times):
             streams = times[at]
-            if len(streams) < len(every):
-                continue
             start, whole = _sum(list(streams.values()))
+            is_zero = at == first and begun == every and not whole.count
+            if len(streams) < len(every) and not is_zero:
+                continue
             if rank == len(found):
                 found.append([])
             found[rank].append((series, at - math.isnan(whole.sum), start, whole))

@@ -107,13 +107,14 @@ class Message:
         at: int = AT,
         resource: Mapping[str, Any] = SERVICE,
         *,
+        start: int = START,
         flags: int = 0,
     ) -> Any:
         data = self._metric("duration", resource, "s").exponential_histogram
         data.aggregation_temporality = 2
         counts = list(counts)
         point = data.data_points.add(
-            time_unix_nano=at * MS, start_time_unix_nano=START * MS, scale=scale, flags=flags,
+            time_unix_nano=at * MS, start_time_unix_nano=start * MS, scale=scale, flags=flags,
             count=sum(counts) + zero, sum=7.5, zero_count=zero,
         )  # fmt: skip
         point.positive.offset = offset

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tailrace.schemas.config.remote_write import WRITE_2
-from tests.agents.remote_write.messages import FORMATS, SERVICE, START, Message, config, sent
+from tests.agents.remote_write.messages import AT, FORMATS, SERVICE, START, Message, config, sent
 
 both = pytest.mark.parametrize("form", FORMATS)
 
@@ -49,3 +49,24 @@ def test_a_stream_without_buckets_makes_those_of_others_no_coarser() -> None:
     message.exponential(0, 0, [], zero=5, resource={**SERVICE, "pod": "b"})
     [found] = sent(message).histograms
     assert (found.value.schema, found.value.count_int) == (6, 11)
+
+
+@both
+def test_a_series_of_which_all_streams_begin_begins_with_zero(form: str) -> None:
+    """At the start of the first of them, as counters do; what it begins with would be lost."""
+    message = Message()
+    for late, pod in enumerate("ab"):
+        resource, start = {**SERVICE, "pod": pod}, START + 5_000 * late
+        message.exponential(0, 0, [], at=start, start=start, resource=resource)
+        message.exponential(6, 0, [5], start=start, resource=resource)
+    found = sent(message, to=config(form)).histograms
+    assert [(each.at, each.value.count_int) for each in found] == [(START, 0), (AT, 10)]
+
+
+def test_the_zero_of_a_stream_is_no_reset_of_a_series_that_others_count() -> None:
+    message, between = Message(), AT - 5_000
+    message.exponential(6, 0, [100], resource={**SERVICE, "pod": "old"})
+    message.exponential(0, 0, [], at=between, start=between, resource={**SERVICE, "pod": "new"})
+    message.exponential(6, 0, [2], start=between, resource={**SERVICE, "pod": "new"})
+    found = sent(message).histograms
+    assert [(each.at, each.value.count_int) for each in found] == [(AT, 102)]
