@@ -1,7 +1,7 @@
 """What two configs keep of the same data: counted by policy, service, status and latency.
 
-A trace is one decision; if it was decided more than once (its ID came again after its retention),
-all of them count.
+A trace counts once. If it was decided more than once (its ID came again when the decision was
+forgotten), it was kept if any decision kept it, with the spans of those that did.
 """
 
 from __future__ import annotations
@@ -63,12 +63,16 @@ class Kept:
 
     name: str
     traces: dict[str, Decided] = field(default_factory=dict)
+    spans: int = 0
+    """All that were decided of."""
 
     def take(self, decisions: Iterable[Mapping[str, Any]], written: Mapping[str, int]) -> None:
         """Take what was decided, in order, and how many bytes of each trace were written."""
         for each in decisions:
+            self.spans += each["spans"]
             known = self.traces.get(each["trace_id"])
-            if known is None:
+            is_kept = each["decision"] == "sampled"
+            if known is None or (is_kept and not known.is_kept):
                 self.traces[each["trace_id"]] = Decided(
                     each["decision"],
                     each["policy"],
@@ -76,7 +80,7 @@ class Kept:
                     each["services"],
                     each["duration_ms"],
                 )
-            else:
+            elif is_kept or not known.is_kept:
                 known.spans += each["spans"]
         for trace_id, count in written.items():
             self.traces[trace_id].bytes += count
@@ -148,7 +152,7 @@ def compared(one: Kept, other: Kept, failed: set[str]) -> dict[str, Any]:
     return {
         "configs": [one.name, other.name],
         "traces": len(one.traces),
-        "spans": sum(each.spans for each in one.traces.values()),
+        "spans": one.spans,
         "kept": [_sum(each.traces.values()) for each in (one, other)],
         "kept_by_both": len(both),
         "kept_by_one_only": [len(only_one), len(only_other)],

@@ -15,6 +15,7 @@ from tailrace.streams.cli import app
 from tailrace.streams.comparison import Side, compare
 from tests.otlp import ERROR, MS, Span, message
 
+MINUTE = 60_000 * MS
 A, B, C, D = (letter * 16 for letter in (b"A", b"B", b"C", b"D"))
 ERRORS = """
 tail_sampling:
@@ -68,6 +69,24 @@ def test_bytes_are_those_that_are_written_wherever_they_go(tmp_path: Path) -> No
     found = compare(sides, [frames(tmp_path / "in.pb")], "at-once", tmp_path / "out")
     kept = [span for span in SPANS if span.trace_id != D]
     assert [each["bytes"] for each in found["kept"]] == [sum(len(message(s)) for s in kept)] * 2
+
+
+def test_a_trace_that_is_decided_again_is_kept_if_any_decision_keeps_it(tmp_path: Path) -> None:
+    failed, fine = Span(A, status=ERROR), Span(A)
+    other = Span(B)
+    text = ERRORS.replace("policies", "decision_wait: 1s\n  decision_retention: 1s\n  policies")
+    sides = [Side(name, parse(text), Definitions()) for name in "ab"]
+    for name, spans in (("first", (failed, other, fine)), ("last", (fine, other, failed))):
+        values = [
+            message(span.but(start=minute * MINUTE, end=minute * MINUTE + MS))
+            for minute, span in enumerate(spans, 1)
+        ]
+        path = tmp_path / f"{name}.pb"
+        path.write_bytes(b"".join(struct.pack(">I", len(value)) + value for value in values))
+        found = compare(sides, [path], "event", tmp_path / name)
+        assert (found["traces"], found["spans"]) == (2, 3)
+        assert [(each["traces"], each["spans"]) for each in found["kept"]] == [(1, 1)] * 2
+        assert list(found["by_policy"]) == ["errors"]
 
 
 def test_a_person_can_read_it(tmp_path: Path) -> None:
