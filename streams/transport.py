@@ -22,6 +22,7 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
 from tailrace.streams.batch import Batch
+from tailrace.streams.fetch_times import FetchTimes
 
 MAX_POLL_RECORDS = 4000
 _POLL_WHILE_BUSY_S = 0.02
@@ -41,11 +42,12 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Fa
     def __post_init__(self) -> None:
         super().__post_init__()
         self._delivered: dict[TopicPartition, int] = {}
+        self._fetch_times: FetchTimes | None = None
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         conf = self.app.conf
         self._assignor = RangePartitionAssignor  # puts partition N of all topics together
-        return aiokafka.AIOKafkaConsumer(
+        consumer = aiokafka.AIOKafkaConsumer(
             group_id=conf.id,
             group_instance_id=conf.consumer_group_instance_id,
             partition_assignment_strategy=[self._assignor],
@@ -63,6 +65,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Fa
             metadata_max_age_ms=30_000,
             **transport.settings.kafka,
         )
+        self._fetch_times = FetchTimes(consumer)
+        return consumer
 
     def forget_positions(self) -> None:
         """Deliver nothing of any partition before its next seek."""
@@ -120,12 +124,11 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Fa
         return True
 
     def end_reached(self, tp: TopicPartition) -> tuple[int, int] | None:
-        """Return the log's end, and when (ms, wall clock) a fetch found it there; else None."""
+        """Return the log's end, and when (ms, wall clock) it was there; else None."""
         state = self._state(tp)
-        if state is None or state.timestamp is None or not state.has_valid_position:
+        if state is None or self._fetch_times is None:
             return None
-        end = state.lso if state.lso is not None else state.highwater
-        return (end, state.timestamp) if state.position >= end else None
+        return self._fetch_times.end_reached(tp, state)
 
     def log_end(self, tp: TopicPartition) -> int | None:
         """Return the end of the log as the last fetch saw it."""
