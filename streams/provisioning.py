@@ -35,6 +35,8 @@ from tailrace.tables.trace_buffers import SEGMENT_BYTES
 log = structlog.get_logger()
 
 NEW_INPUT_PARTITIONS = 8
+ADMIN_TIMEOUT_MS = 30_000
+"""A broker that stands still for a moment, or is busy, is there all the same."""
 _MAX_REPLICATION = 3
 _DESCRIBE_TRIES = 50
 _DESCRIBE_RETRY_S = 0.2
@@ -116,7 +118,7 @@ async def administration(
 ) -> AsyncIterator[AIOKafkaAdminClient]:
     """A client that creates and describes topics; EnvironmentFailed if no broker answers it."""
     servers = ", ".join(config.kafka.bootstrap_servers)
-    admin = AIOKafkaAdminClient(request_timeout_ms=10_000, **kafka)
+    admin = AIOKafkaAdminClient(request_timeout_ms=ADMIN_TIMEOUT_MS, **kafka)
     try:
         await admin.start()
     except (KafkaError, OSError) as error:

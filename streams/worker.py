@@ -208,7 +208,7 @@ async def _look_around(
         await membership.refuse_mixed(config, kafka)
     except ConfigError as error:
         engine.fail(error)
-    except KafkaError:
+    except EnvironmentFailed:
         log.debug("nobody says who else is in the group")
 
 

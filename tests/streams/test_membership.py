@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from tailrace.schemas.errors import ConfigError
 from tailrace.streams.broker import EmbeddedBroker
 from tailrace.streams.membership import client_id, refuse_mixed
 from tailrace.streams.worker import overridden
-from tailrace_loadtest.processes import Process
+from tailrace_loadtest.processes import Process, free_port
 from tests.patience import PATIENCE_S
 
 _numbers = itertools.count(1)
@@ -32,7 +33,10 @@ def start(broker: EmbeddedBroker, tmp_path: Path) -> Iterator[Start]:
         place = tmp_path / str(len(started))
         config = place.with_suffix(".json")
         outputs = {name: f"{app}.{name}" for name in ("metrics", "edges", "alerts")}
-        content = {"app": app, "input": {"topics": [f"{app}.spans"]}, "output": outputs, **said}
+        content = {
+            "app": app, "input": {"topics": [f"{app}.spans"]}, "output": outputs,
+            "kafka": {"session_timeout": f"{PATIENCE_S:.0f}s"}, **said,
+        }  # fmt: skip
         config.write_bytes(orjson.dumps(content))
         fixed = ["-c", str(config), "--bootstrap", broker.bootstrap, "--web-port", "0"]
         command = ["worker", *fixed, "--data", str(place), *arguments]
@@ -69,6 +73,25 @@ def test_workers_that_run_the_same_are_let_in_however_they_say_it(start: Start) 
     first.wait_for("ready ")
     start(only=["red", "sampling"]).wait_for("ready ")
     assert first.is_running
+
+
+async def test_a_broker_that_does_not_answer_yet_is_asked_again(broker: EmbeddedBroker) -> None:
+    async def forward(source: asyncio.StreamReader, to: asyncio.StreamWriter) -> None:
+        while data := await source.read(1 << 16):
+            to.write(data)
+        to.close()
+
+    async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        host, _, port = broker.bootstrap.partition(":")
+        source, to = await asyncio.open_connection(host, int(port))
+        await asyncio.gather(forward(reader, to), forward(source, writer))
+
+    port = free_port()
+    kafka = {"bootstrap_servers": f"127.0.0.1:{port}"}
+    asking = asyncio.create_task(refuse_mixed(WorkerConfig(), kafka))
+    await asyncio.sleep(1)
+    async with await asyncio.start_server(connect, "127.0.0.1", port):
+        await asking
 
 
 def test_of_two_sets_that_join_together_one_does_not_stay(start: Start) -> None:
