@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from tailrace.schemas.config import parse
 from tailrace.schemas.definitions.definition import Definition
 from tailrace.schemas.errors import ConfigError
 from tailrace.streams.policies_file import PoliciesFile
+from tests.streams.counting_worker import until
 
 GOOD = "policies: [{name: all, type: always_sample}]\n"
 BETTER = "tail_sampling:\n  policies: [{name: slow, type: latency, latency: {threshold_ms: 5}}]\n"
@@ -20,12 +20,11 @@ LIMITED = "policies: [{name: few, type: rate_limiting, rate_limiting: {spans_per
 ALONE = parse("tail_sampling: {sampling_strategy: span-ingest, policies_file: policies.yaml}")
 
 
-async def _until(what: Any) -> None:
-    for _ in range(200):
-        if what():
-            return
-        await asyncio.sleep(0.05)
-    raise AssertionError("it never came")
+def _change(path: Path, text: str) -> None:
+    """Let *path* say *text*, at once: it is nowhere to be seen half written."""
+    written = path.with_suffix(".new")
+    written.write_text(text)
+    written.replace(path)
 
 
 async def test_a_good_change_is_taken_and_a_bad_one_leaves_the_old(tmp_path: Path) -> None:
@@ -36,13 +35,13 @@ async def test_a_good_change_is_taken_and_a_bad_one_leaves_the_old(tmp_path: Pat
     file.start()
     try:
         assert [each.spec.policies[0].name for each in taken] == ["all"]
-        path.write_text(BAD)
-        await _until(lambda: file.bad_versions == 1)
+        _change(path, BAD)
+        await until(lambda: file.bad_versions == 1, "the file to be looked at")
         path.unlink()
-        await _until(lambda: file.bad_versions == 2)
+        await until(lambda: file.bad_versions == 2, "the file to be looked at")
         assert len(taken) == 1
-        path.write_text(BETTER)
-        await _until(lambda: len(taken) == 2)
+        _change(path, BETTER)
+        await until(lambda: len(taken) == 2, "the file to be looked at")
         assert taken[1].spec.policies[0].name == "slow"
         versions = [each.annotations["version"] for each in taken]
         assert len(set(versions)) == 2
@@ -65,10 +64,10 @@ async def test_what_no_reader_is_prepared_for_leaves_the_old(tmp_path: Path, tex
     file = PoliciesFile(path, taken.append)
     file.start()
     try:
-        path.write_text(text)
-        await _until(lambda: file.bad_versions == 1)
-        path.write_text(BETTER)
-        await _until(lambda: len(taken) == 2)
+        _change(path, text)
+        await until(lambda: file.bad_versions == 1, "the file to be looked at")
+        _change(path, BETTER)
+        await until(lambda: len(taken) == 2, "the file to be looked at")
         assert [each.spec.policies[0].name for each in taken] == ["all", "slow"]
     finally:
         await file.stop()
@@ -81,12 +80,12 @@ async def test_the_same_mistake_made_again_is_told_again(tmp_path: Path) -> None
     file = PoliciesFile(path, taken.append)
     file.start()
     try:
-        path.write_text(BAD)
-        await _until(lambda: file.bad_versions == 1)
-        path.write_text(BETTER)
-        await _until(lambda: len(taken) == 2)
-        path.write_text(BAD)
-        await _until(lambda: file.bad_versions == 2)
+        _change(path, BAD)
+        await until(lambda: file.bad_versions == 1, "the file to be looked at")
+        _change(path, BETTER)
+        await until(lambda: len(taken) == 2, "the file to be looked at")
+        _change(path, BAD)
+        await until(lambda: file.bad_versions == 2, "the file to be looked at")
         assert [each.spec.policies[0].name for each in taken] == ["all", "slow"]
     finally:
         await file.stop()
@@ -103,11 +102,11 @@ async def test_policies_that_cannot_stand_beside_the_other_keys_leave_the_old(
         ConfigError, match=r"policies\[0\].type is rate_limiting, which needs whole"
     ):
         file.start()
-    path.write_text(GOOD)
+    _change(path, GOOD)
     file.start()
     try:
-        path.write_text(LIMITED)
-        await _until(lambda: file.bad_versions == 1)
+        _change(path, LIMITED)
+        await until(lambda: file.bad_versions == 1, "the file to be looked at")
         assert [each.spec.policies[0].name for each in taken] == ["all"]
     finally:
         await file.stop()

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientError, web
 from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
@@ -24,7 +24,7 @@ from tests.patience import PATIENCE_S
 
 BEGIN_MS = 1_700_000_000_000 // RED_MS * RED_MS
 
-PATIENCE = Patience()
+PATIENCE = Patience(600, 600)
 
 
 def partition(*services: str) -> MetricsLogic:
@@ -180,7 +180,10 @@ async def test_whoever_does_not_read_is_dropped_and_the_next_has_its_turn(
         slow = asyncio.create_task(scraper.read())
         await scraper.began.wait()
         async with asyncio.timeout(PATIENCE_S):
-            assert len(await calls(client)) == len(services)
+            while True:
+                with suppress(ClientError):  # a slow machine was too slow to read itself
+                    assert len(await calls(client)) == len(services)
+                    break
             scraper.hurry.set()
             assert b"# EOF" not in await slow
 

@@ -200,7 +200,8 @@ def outside(clock: Clock | None = None, **changes: Any) -> Surroundings:
 def point(
     name: str = "oncall", tenant: str = "default", version: int = 1, **spec: Any
 ) -> ContactPoint:
-    """A contact point as it is applied."""
+    """A contact point as it is applied, with time for a slow machine."""
+    spec = {"timeout": f"{PATIENCE_S:.0f}s", **spec}
     key = DefinitionKey(CONTACT_POINT, tenant, name)
     return Definition(key, {}, {}, ContactPointSpec.model_validate(spec), version)
 

@@ -49,7 +49,7 @@ async def mailed(
         "tls": "none",
         **(changes or {}),
     }
-    spec = {"email": email, "retries": {"max_elapsed": 0}, "timeout": "5s"}
+    spec = {"email": email, "retries": {"max_elapsed": 0}}
     return await delivered(point(**spec), what or notification(), **more)
 
 

@@ -14,6 +14,7 @@ from tailrace.schemas.config.receivers import TlsConfig
 from tailrace.streams.exports.door import Door, Unanswered, Unknown
 from tailrace.streams.exports.identities import nobody
 from tests.agents.notifier.receivers import CERTIFICATE, always, receiver, server_tls
+from tests.patience import PATIENCE_S
 
 
 @dataclass
@@ -32,7 +33,7 @@ class Plain:
         return None
 
 
-async def posted(url: str, timeout_s: float = 10.0, **tls: Any) -> int:
+async def posted(url: str, timeout_s: float = PATIENCE_S, **tls: Any) -> int:
     door = Door(url, TlsConfig.model_validate(tls), {}, nobody, timeout_s)
     try:
         return (await door.post(Plain(), 1)).status
@@ -74,7 +75,7 @@ async def test_certificates_are_read_anew_when_their_files_change(tmp_path: Path
     file = tmp_path / "authority.pem"
     async with receiver(tls=server_tls()) as there:
         url = f"https://127.0.0.1:{there.port}/"
-        door = Door(url, TlsConfig.model_validate({"ca_file": str(file)}), {}, nobody, 10.0)
+        door = Door(url, TlsConfig.model_validate({"ca_file": str(file)}), {}, nobody, PATIENCE_S)
         with pytest.raises(Unknown, match=f"^{file} cannot be read: No such file or directory$"):
             await door.post(Plain(), 1)
         for _ in range(2):
@@ -105,7 +106,7 @@ async def test_what_does_not_answer_is_said_without_its_url() -> None:
 
 async def test_a_body_that_is_too_large_to_answer_with_is_cut() -> None:
     async with receiver(always(400, "x" * 100_000)) as there:
-        door = Door(there.url, TlsConfig(), {}, nobody, 10.0)
+        door = Door(there.url, TlsConfig(), {}, nobody, PATIENCE_S)
         reply = await door.post(Plain(), 1)
         assert 0 < len(reply.body) <= 16_384
         await door.close()
@@ -124,6 +125,6 @@ async def test_an_answer_that_comes_in_pieces_is_read_whole() -> None:
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]
-        door = Door(f"http://127.0.0.1:{port}/", TlsConfig(), {}, nobody, 10.0)
+        door = Door(f"http://127.0.0.1:{port}/", TlsConfig(), {}, nobody, PATIENCE_S)
         assert (await door.post(Plain(), 1)).body == b"abc"
         await door.close()

@@ -15,6 +15,7 @@ from tailrace.schemas.config.receivers import AuthorizationConfig, BasicAuthConf
 from tailrace.streams.exports.door import Unanswered, Unknown
 from tailrace.streams.exports.identities import identity
 from tests.agents.notifier.receivers import receiver
+from tests.patience import PATIENCE_S
 
 URL = "https://aps-workspaces.eu-west-1.amazonaws.com/workspaces/ws-1/api/v1/remote_write"
 HEADERS = {"Content-Type": "application/x-protobuf", "Content-Encoding": "snappy"}
@@ -117,23 +118,36 @@ async def test_a_role_is_assumed_before_it_is_signed_for(monkeypatch: pytest.Mon
 async def test_a_role_that_nobody_gives_holds_up_nobody_else(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """All requests that wait for it wait in one thread, and ask once; none waits for long."""
+    """All requests that wait for it wait in one thread, and ask once."""
     async with receiver(silent=True) as sts:
         monkeypatch.setenv("AWS_ENDPOINT_URL_STS", sts.url)
-        config = SigV4Config.model_validate(
-            {
-                "region": "eu-west-1", "access_key": "AKIDEXAMPLE", "secret_key": "secret",
-                "role_arn": "arn:aws:iam::123456789012:role/writer",
-            }
-        )  # fmt: skip
-        identify = identity(None, None, config, 3.0)
+        identify = identity(None, None, ROLE, PATIENCE_S)
         waiting = [asyncio.create_task(identify(URL, b"samples", HEADERS)) for _ in range(50)]
-        await asyncio.sleep(0.2)
+        await sts.is_asked.wait()
         await asyncio.to_thread(lambda: None)
         assert not any(each.done() for each in waiting)
+        assert len(sts.received) == 1
+        for each in waiting:
+            each.cancel()
+
+
+async def test_a_role_that_nobody_gives_is_waited_for_by_no_request_for_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with receiver(silent=True) as sts:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_STS", sts.url)
+        identify = identity(None, None, ROLE, 0.5)
+        waiting = [identify(URL, b"samples", HEADERS) for _ in range(50)]
         found = await asyncio.gather(*waiting, return_exceptions=True)
         assert {type(each) for each in found} <= {Unanswered, Unknown}
-        assert len(sts.received) == 1
+
+
+ROLE = SigV4Config.model_validate(
+    {
+        "region": "eu-west-1", "access_key": "AKIDEXAMPLE", "secret_key": "secret",
+        "role_arn": "arn:aws:iam::123456789012:role/writer",
+    }
+)  # fmt: skip
 
 
 ASSUMED = """
