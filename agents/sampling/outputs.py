@@ -24,7 +24,6 @@ from tailrace.schemas.topics import (
 from tailrace.tables.decisions import Outcome
 
 _NO_TRACES: frozenset[bytes] = frozenset()
-_NOTHING = KeptTrace([], set(), 0)
 _OVERHEAD_BYTES = 1024
 """Of a record with key and headers, and of the batch around it."""
 
@@ -75,7 +74,7 @@ def _write(
 ) -> Written:
     trace, outcome = effect.trace, effect.outcome
     is_kept = bool(effect.raw) and outcome.is_sampled
-    found = _stamped(effect) if is_kept and (stamps or links) else _NOTHING
+    found = _stamped(effect, links=links) if is_kept and (stamps or links) else None
     is_late = type(effect) is Late
     limit = record_bytes - _OVERHEAD_BYTES
     key = hexlify(trace.trace_id)
@@ -85,21 +84,21 @@ def _write(
         outcome,
         services,
         times,
-        None if is_late or not found.values else found.missing_parents,
+        None if is_late or found is None else found.missing_parents,
         limit,
         is_late=is_late,
     )
     decision = Output(key, value, effect.at)
     if not effect.raw:
         return Written(decision, [], [], _NO_TRACES)
-    values = join(found.values if stamps and is_kept else effect.raw, limit)
+    values = join([found.value] if stamps and found is not None else effect.raw, limit)
     headers = _headers(outcome)
     records = [Output(key, value, effect.at, headers) for value in values if len(value) <= limit]
     unfit = [value for value in values if len(value) > limit]
-    return Written(decision, records, unfit, found.linked)
+    return Written(decision, records, unfit, _NO_TRACES if found is None else found.linked)
 
 
-def _stamped(effect: Decided | Late) -> KeptTrace:
+def _stamped(effect: Decided | Late, *, links: bool) -> KeptTrace:
     outcome = effect.outcome
     stamp = Stamp(
         effect.trace.trace_id,
@@ -108,7 +107,7 @@ def _stamped(effect: Decided | Late) -> KeptTrace:
         outcome.version,
         outcome.inclusion,
     )
-    return kept(effect.raw, stamp)
+    return kept(effect.raw, stamp, links=links)
 
 
 @lru_cache(maxsize=4096)

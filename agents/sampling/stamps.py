@@ -7,14 +7,14 @@ account that this trace was kept with its inclusion. All else of a message stays
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
-from tailrace.schemas.otlp.slim import parse_attribute, parse_link, parse_stamped
+from tailrace.schemas.otlp.slim import parse_attribute, parse_link, stamp_parser
 from tailrace.schemas.otlp.wire import field
 from tailrace.schemas.tracestate import composed
 
@@ -44,39 +44,38 @@ class Stamp(NamedTuple):
 
 
 class KeptTrace(NamedTuple):
-    """A kept trace, stamped. `linked`: the other traces that its spans link to.
+    """A kept trace, stamped: one message. `linked`: the other traces that its spans link to.
 
     `missing_parents`: how many spans name a parent that is not among the spans.
     """
 
-    values: list[bytes]
-    linked: set[bytes]
+    value: bytes
+    linked: Set[bytes]
     missing_parents: int
 
 
-def kept(fragments: Sequence[bytes], stamp: Stamp) -> KeptTrace:
-    """Return *fragments* (OTLP, each of the one trace) with *stamp* on every span."""
+def kept(fragments: Sequence[bytes], stamp: Stamp, *, links: bool = True) -> KeptTrace:
+    """Return *fragments* (OTLP, each of the one trace) with *stamp* on every span, in their order.
+
+    What they link to is looked for only with *links*.
+    """
+    # Protobuf reads concatenated messages as one, and reading one costs less.
+    value = b"".join(fragments)
+    has_stamps = _COMMON in value
+    request = stamp_parser(attributes=has_stamps, links=links)(value)
+    spans = _spans(request)
     marks = _Marks(stamp)
-    values: list[bytes] = []
     linked: set[bytes] = set()
-    span_ids: list[bytes] = []
-    parents: list[bytes] = []
-    for raw in fragments:
-        request = parse_stamped(raw)
-        spans = _spans(request)
-        span_ids += [span.span_id for span in spans]
-        parents += [span.parent_span_id for span in spans]
-        has_stamps = _COMMON in raw
-        for span in spans:
-            if span.links:
-                linked |= _linked(span.links)
-            if has_stamps:
-                _unstamp(span)
-            span.MergeFromString(marks[span.trace_state])
-        values.append(request.SerializeToString())
-    absent = set(parents).difference(span_ids, _NO_PARENT)
+    for span in spans:
+        if links and span.links:
+            linked |= _linked(span.links)
+        if has_stamps:
+            _unstamp(span)
+        span.MergeFromString(marks[span.trace_state])
+    parents = [span.parent_span_id for span in spans]
+    absent = set(parents).difference([span.span_id for span in spans], _NO_PARENT)
     missing = sum(parent in absent for parent in parents) if absent else 0
-    return KeptTrace(values, linked - {stamp.trace_id, _NO_TRACE}, missing)
+    return KeptTrace(request.SerializeToString(), linked - {stamp.trace_id, _NO_TRACE}, missing)
 
 
 def _spans(request: Any) -> list[Any]:

@@ -63,7 +63,6 @@ def _request(
 
 _RESOURCE: list[_Field] = [("resource", 1, _BYTES, _MANY)]
 _ENVELOPE = _request(_BYTES, [], [])
-_STAMP = {"StampedSpan": _STAMPED, **_request("StampedSpan", [], [])}
 _PIECES: dict[str, list[_Field]] = {
     "LinkedTrace": [("trace_id", 1, _BYTES, _ONE)],
     "Link": [("trace_id", 1, _BYTES, _ONE), ("span_id", 2, _BYTES, _ONE)],
@@ -135,8 +134,17 @@ _PIECE_POOL = _pool(_PIECES)
 parse_envelope = _parser(_pool(_ENVELOPE), "Request")
 """One request, only its nesting; each span still encoded."""
 
-parse_stamped = _parser(_pool(_STAMP), "Request")
-"""One request, to write on its spans: their ids, trace state, attributes and links, as bytes."""
+
+@lru_cache
+def stamp_parser(*, attributes: bool, links: bool) -> Callable[[bytes], Any]:
+    """Return what parses one request, to write on its spans: their ids and trace state, and what is
+    asked for besides, as bytes."""
+    left_out = {
+        name for name, is_read in (("attributes", attributes), ("links", links)) if not is_read
+    }
+    span = [field for field in _STAMPED if field[0] not in left_out]
+    return _parser(_pool({"StampedSpan": span, **_request("StampedSpan", [], [])}), "Request")
+
 
 parse_link = _parser(_PIECE_POOL, "LinkedTrace")
 """An encoded link, only its trace id."""

@@ -145,7 +145,7 @@ def tail(*bodies: Mapping[str, Any]) -> Stage:
             for inclusion in [verdict.inclusion]
             if verdict.decision == "sampled"
         ]
-        values = [kept([trace.message], stamp).values[0] for trace, stamp in sampled]
+        values = [kept([trace.message], stamp).value for trace, stamp in sampled]
         batch = Decoder(trace_state=True).decode(values)
         written = iter([batch.strings[number] for number in batch.trace_state.tolist()])
         return [

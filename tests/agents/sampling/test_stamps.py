@@ -71,30 +71,32 @@ def test_stamps_change_trace_state_and_our_attributes_and_nothing_else(
                     link.trace_state, link.flags = "k=v", 1
                     link.attributes.add(key="a")
     value = request.SerializeToString()
-    found = kept([value], stamp).values
-    assert canonical(found[0]) == canonical(stamped_plainly(request, stamp))
-    assert kept(found, stamp._replace(inclusion=1.0)).values == found
+    found = kept([value], stamp).value
+    assert canonical(found) == canonical(stamped_plainly(request, stamp))
+    again = kept([found], stamp._replace(inclusion=1.0)).value
+    assert canonical(again) == canonical(found)
 
 
 def test_all_fragments_are_stamped_in_their_order() -> None:
     fragments = [request_of(span_of(name=name)) for name in "abc"]
-    values = kept(fragments, Stamp(TRACE_A, "errors", None, "0", 0.5)).values
-    assert [span.name for value in values for span in spans_of(value)] == ["a", "b", "c"]
-    written = [(each.key, each.value.string_value) for each in spans_of(values[2])[0].attributes]
-    assert written == [("tailrace.policy", "errors"), ("tailrace.policy_version", "0")]
+    spans = spans_of(kept(fragments, Stamp(TRACE_A, "errors", None, "0", 0.5)).value)
+    assert [span.name for span in spans] == ["a", "b", "c"]
+    for span in spans:
+        written = [(each.key, each.value.string_value) for each in span.attributes]
+        assert written == [("tailrace.policy", "errors"), ("tailrace.policy_version", "0")]
 
 
 def test_late_spans_get_the_trace_state_of_the_others() -> None:
     stamp = Stamp(TRACE_A, "tenth", 0.1, "0", 0.1)
     first = kept([request_of(span_of(trace_state="ot=th:0"))], stamp)
     late = kept([request_of(span_of(span_id=b"late one", trace_state="ot=th:0"))], stamp)
-    assert spans_of(first.values[0])[0].trace_state == spans_of(late.values[0])[0].trace_state
+    assert spans_of(first.value)[0].trace_state == spans_of(late.value)[0].trace_state
 
 
 def test_a_decoder_counts_what_was_stamped() -> None:
     stamp = Stamp(TRACE_A, "quarter", 0.25, "0", 0.25)
-    values = kept([request_of(span_of(), span_of(trace_state="ot=th:0"))], stamp).values
-    batch = Decoder(trace_state=True).decode(values)
+    value = kept([request_of(span_of(), span_of(trace_state="ot=th:0"))], stamp).value
+    batch = Decoder(trace_state=True).decode([value])
     assert batch.weight is not None
     assert batch.weight.tolist() == [4, 4]
 
@@ -108,6 +110,14 @@ def test_links_to_other_traces_are_told() -> None:
     spans[1].links.add(trace_id=b"short", span_id=SPAN_BYTES)
     found = kept([request_of(span) for span in spans], Stamp(TRACE_A, "p", 1.0, "0", 1.0))
     assert found.linked == {TRACE_B, b"C" * 16}
+
+
+@given(requests(), stamps)
+def test_links_stay_as_they_were_where_nobody_asks_for_them(request: Any, stamp: Stamp) -> None:
+    value = request.SerializeToString()
+    found, asked = kept([value], stamp, links=False), kept([value], stamp)
+    assert canonical(found.value) == canonical(asked.value)
+    assert (found.linked, found.missing_parents) == (set(), asked.missing_parents)
 
 
 @pytest.mark.parametrize(
@@ -142,6 +152,6 @@ def test_what_is_malformed_where_no_decoder_looked_is_passed_on(
 ) -> None:
     span = span_of().SerializeToString() + part
     fragment = field(1, field(2, field(2, span)))
-    (value,) = kept([fragment], Stamp(TRACE_A, "p", 1.0, "0", inclusion)).values
+    value = kept([fragment], Stamp(TRACE_A, "p", 1.0, "0", inclusion)).value
     assert part in value
     assert b"tailrace.policy_version" in value
