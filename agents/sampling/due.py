@@ -33,7 +33,8 @@ class DueTraces:
         """Let *trace*, opened at *now*, be due after its wait."""
         trace.due = now + self._wait_ms
         self._waiting.append(trace)
-        self.next = min(self.next, trace.due)
+        if trace.due < self.next:
+            self.next = trace.due
 
     def rooted(self, trace: OpenTrace, now: int) -> None:
         """Hear that a root of *trace* came at *now*: it may be due sooner."""

@@ -132,15 +132,15 @@ def _afters(
 
 def _services(batch: SpanBatch, services: ServiceNames, rows: npt.NDArray[np.int32]) -> list[int]:
     """Return each fragment's services. A message is mostly of one, which needs no set."""
-    names = np.unique(batch.service)
-    bits = {name: services.bit(batch.strings[name]) for name in names.tolist()}
     lowest = np.minimum.reduceat(batch.service, rows)
     mixed = np.flatnonzero(lowest != np.maximum.reduceat(batch.service, rows))
-    found = [bits[name] for name in lowest.tolist()]
+    names = lowest.tolist()
+    bits = {name: services.bit(batch.strings[name]) for name in set(names)}
+    found = [bits[name] for name in names]
     for fragment in mixed.tolist():
         first, last = batch.fragment_start[fragment : fragment + 2].tolist()
-        for name in batch.service[first:last].tolist():
-            found[fragment] |= bits[name]
+        for name in set(batch.service[first:last].tolist()):
+            found[fragment] |= services.bit(batch.strings[name])
     return found
 
 

@@ -32,6 +32,8 @@ NO_ANSWER: Final = 2
 
 _TIMES: Final = frozenset({"start", "end"})
 _MOST_CODES: Final = 1 << 62
+_FEW_CODES: Final = 1 << 15
+"""So many are told apart by a table of all, of more by sorting those that are there."""
 _MOST_ROWS: Final = 20_000
 """As many answers to rows are kept for conditions; then they are forgotten."""
 
@@ -184,13 +186,23 @@ def _distinct(ids: Sequence[npt.NDArray[Any]]) -> tuple[npt.NDArray[np.intp], np
     for each in ids:
         size = int(each.max(initial=0)) + 2
         if room * size >= _MOST_CODES:
-            numbers, codes = np.unique(codes, return_inverse=True)
-            room = len(numbers)
+            room, codes = _numbered(codes, room)
         codes, room = codes * size + each + 1, room * size
-    numbers, which = np.unique(codes, return_inverse=True)
-    places = np.empty(len(numbers), np.intp)
+    count, which = _numbered(codes, room)
+    places = np.empty(count, np.intp)
     places[which] = np.arange(len(codes))
     return places, which
+
+
+def _numbered(codes: npt.NDArray[np.int64], room: int) -> tuple[int, npt.NDArray[np.intp]]:
+    """How many distinct *codes* there are, all below *room*; and for each its number among them."""
+    if room > _FEW_CODES:
+        numbers, which = np.unique(codes, return_inverse=True)
+        return len(numbers), which
+    is_there = np.zeros(room, np.bool_)
+    is_there[codes] = True
+    numbers = np.cumsum(is_there)
+    return int(numbers[-1]), numbers[codes] - 1
 
 
 @dataclass(slots=True, weakref_slot=True)
