@@ -57,7 +57,9 @@ def _function(call: nodes.Call, context: Context) -> Function:
             f"{at}: conditions call functions that begin with a capital letter; those that "
             f"begin with a small one change data",
         )
-    raise Misread(call.position, f"{at}, which is no function; {listed(call.name, FUNCTIONS)}")
+    known = [name for name, each in FUNCTIONS.items() if context == "span" or not each.is_of_spans]
+    told = listed(call.name, known, len(known))
+    raise Misread(call.position, f"{at}, which is no function; {told}")
 
 
 def _arguments(call: nodes.Call, function: Function, compiler: Surroundings) -> list[Any]:
