@@ -96,8 +96,9 @@ def words_of(reply: Reply) -> str:
     return f"the receiver answered {reply.status}{f': {said}' if said else ''}"
 
 
-_NOT_OF_THIS_TIME: Final = ("out of bounds", "timestamp-too-old")
-"""What Prometheus and Mimir say of a time at which they take nothing any more, or not yet."""
+_NOT_OF_THIS_TIME: Final = ("out of bounds", "too old sample", "timestamp-too-old")
+"""What Prometheus and Mimir say of a time at which they take nothing any more, or not yet; the
+second where Prometheus takes what is out of order for a while."""
 
 
 def is_of_no_use_then(words: str) -> bool:

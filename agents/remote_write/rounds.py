@@ -45,6 +45,7 @@ class _Samples(NamedTuple):
 class Round:
     """Samples of different series, and histograms of others. `last`: its latest time, in ms.
 
+    Both in order of time: what a receiver refuses for its time is then found by few halves.
     `exemplars`: of the series that are in no later round.
     """
 
@@ -112,8 +113,8 @@ def rounds(book: Book, columns: Columns) -> list[Round]:
     found = []
     exemplars: dict[int, Sequence[Exemplar]] = dict(columns.exemplars)
     for number in reversed(range(count)):
-        mine = samples if count == 1 else samples.of(ranks == number)
-        theirs = natives[number] if number < len(natives) else []
+        mine = _by_time(samples if count == 1 else samples.of(ranks == number))
+        theirs = sorted(natives[number], key=_time) if number < len(natives) else []
         told = _exemplars_of(mine, theirs, exemplars)
         times = [
             *(at for _, at, _, _ in theirs),
@@ -121,6 +122,18 @@ def rounds(book: Book, columns: Columns) -> list[Round]:
         ]
         found.append(Round(mine, theirs, told, max(times, default=0)))
     return found[::-1]
+
+
+def _by_time(samples: _Samples) -> _Samples:
+    times = samples.times
+    if not len(times) or times.min() == times.max():
+        return samples
+    return samples.of(np.argsort(times, kind="stable"))
+
+
+def _time(native: tuple[int, int, int, Native]) -> int:
+    _, at, _, _ = native
+    return at
 
 
 def distinct(found: Sequence[Round]) -> int:

@@ -47,7 +47,9 @@ def test_an_answer(case: tuple[int, dict[str, str], str, Any]) -> None:
 
 
 @pytest.mark.parametrize("form", [WRITE_1, WRITE_2])
-@pytest.mark.parametrize("words", ["out of bounds", "(err-mimir-sample-timestamp-too-old)"])
+@pytest.mark.parametrize(
+    "words", ["out of bounds", "too old sample", "(err-mimir-sample-timestamp-too-old)"]
+)
 def test_what_is_too_old_is_refused_whole_where_all_of_it_is_of_one_time(
     words: str, form: str
 ) -> None:

@@ -57,3 +57,18 @@ def test_the_parts_of_a_request_share_what_is_said_of_its_metrics() -> None:
         parts += (part for pair in halves if pair for part in pair)
     said = [each.content.count(b"About ") for each in parts]
     assert (max(said), sum(said)) == (1, 3)
+
+
+@both
+def test_a_round_is_in_order_of_time(form: str) -> None:
+    """So that what is too old is together, and is not looked for sample by sample."""
+    message = Message()
+    for number in range(40):
+        at = AT - number % 3
+        message.counter(1, at=at, number=str(number))
+        message.exponential(3, 0, [1], at=at, resource={"service.name": str(number)})
+    [deliveries] = sent(message, to=config(form, queue_config={"max_samples_per_send": 7})).rounds
+    for kind in ("samples", "histograms"):
+        times = [each.at for got in deliveries for each in getattr(got, kind)]
+        assert times == sorted(times)
+        assert set(times) == {AT - 2, AT - 1, AT}
