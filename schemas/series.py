@@ -36,6 +36,10 @@ SERVICE = "service.name"
 NAMESPACE = "service.namespace"
 TENANT = "tenant"
 OVERFLOW = "otel.metric.overflow"
+VIRTUAL_NODE = "virtual_node"
+"""Both a type of connection and the label of edges that says which side is one."""
+OTHER: Final = "(other)"
+"""The value of a label that has as many as it may have."""
 
 Attributes = Sequence[tuple[str, AttributeValue]]
 
@@ -144,6 +148,27 @@ class EdgeSeries(NamedTuple):
         """Return the edge of *key*."""
         tenant, client, server, connection_type, dimensions = orjson.loads(key)
         return cls(tenant, client, server, connection_type, tuple(map(tuple, dimensions)))
+
+    @property
+    def overflow_key(self) -> bytes:
+        """The key of the edge that stands for others of its client: to a node of its own."""
+        return EdgeSeries(self.tenant, self.client, OTHER, "", _STANDS_FOR_OTHERS).key()
+
+    @property
+    def is_overflow(self) -> bool:
+        """True if it stands for others."""
+        return self.dimensions == _STANDS_FOR_OTHERS
+
+
+_STANDS_FOR_OTHERS: Final = ((OVERFLOW, "true"),)
+
+
+def edge_place(key: bytes) -> int:
+    """Return the hash that decides the partition of the edge *key*.
+
+    It is of the tenant and of the client: who writes one edge of a client writes them all.
+    """
+    return zlib.crc32(compact_json.dumps(EdgeSeries.of_key(key)[:2]))
 
 
 class UnpairedSeries(NamedTuple):

@@ -243,10 +243,10 @@ SPLIT_METRICS = (
     SplitMetric("labels_refused", "Times a series was counted under another value of a label, "
                 "which had as many as it may, since the partition was assigned.", ("label",),
                 _refused_labels, True, _OF_METRICS),
-    SplitMetric("rollup_spans_foreign", "Spans, events or calls that partial sums held and no "
-                "series says, because another partition writes those series: the sums, or flush "
-                "periods that were open, are of before an upgrade that moved them. Since the "
-                "partition was assigned.", ("family",), _foreign, True, _OF_METRICS),
+    SplitMetric("rollup_spans_foreign", "Spans, events or calls that were sent on, because "
+                "another partition writes their series: partial sums, or flush periods that were "
+                "open, of before an upgrade that moved them. Since the partition was assigned.",
+                ("family",), _foreign, True, _OF_METRICS),
     SplitMetric("series", "Series that this worker is the one writer of.", ("family",), _series,
                 False, _OF_METRICS),
     *alert_metrics.SPLIT_METRICS,

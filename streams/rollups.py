@@ -21,6 +21,7 @@ from tailrace.agents.service_graph import agent as service_graph_agent
 from tailrace.agents.service_graph.link_join import LinkJoin
 from tailrace.schemas.config import WorkerConfig
 from tailrace.schemas.config.metric_labels import MetricLabelsConfig
+from tailrace.schemas.config.service_graph import ServiceGraphConfig
 from tailrace.schemas.config.span_metrics import SpanMetricsConfig
 from tailrace.schemas.config.worker import ALERTS, RED, SERVICE_GRAPH
 from tailrace.schemas.durations import MILLISECOND, SECOND
@@ -126,7 +127,7 @@ class RollupTasks:
         logics: dict[str, Logic[Rollups]] = {}
         if has_metrics(self._config):
             logics[metrics_agent.NAME] = MetricsLogic(
-                replace(self._settings, rollups=(id.partition, self._partitions)), store
+                replace(self._settings, partition=id.partition), store
             )
         if has_links(self._config):
             logics[service_graph_agent.LINKS] = LinkJoin(self._links, store, self._rollups)
@@ -167,6 +168,7 @@ def _settings(config: WorkerConfig, cluster: Cluster) -> MetricsSettings:
             graph.metrics_flush_interval // MILLISECOND,
             Expiry(graph.series_expiration // MILLISECOND),
             graph.metrics_timestamp_offset // MILLISECOND,
+            _edge_limits(graph, config.metric_labels),
         )
         if SERVICE_GRAPH in config.capabilities
         else None,
@@ -175,7 +177,24 @@ def _settings(config: WorkerConfig, cluster: Cluster) -> MetricsSettings:
         else None,
         naming=config.naming,
         has_tenants=config.tenancy.is_on,
+        rollups=rollup_topic(config, cluster),
     )
+
+
+def _edge_limits(graph: ServiceGraphConfig, labels: MetricLabelsConfig) -> Limits:
+    """Return the limits of edges: what is said of an attribute holds for that of each side."""
+    limits = labels.limits.labels or {}
+    said = {
+        label: most
+        for label, attribute in graph.labels.items()
+        if (most := limits.get(label, limits.get(attribute))) is not None
+    }
+    learned = tuple(
+        label
+        for label, attribute in graph.labels.items()
+        if label in labels.learn or attribute in labels.learn
+    )
+    return Limits(None, labels.limits.series, labels.limits.values, said, learned)
 
 
 def _red(red: SpanMetricsConfig, labels: MetricLabelsConfig) -> RedMetrics:

@@ -17,7 +17,7 @@ from tailrace.tables.interval_source import IDLE_MS, IntervalSource, RollupTopic
 from tailrace.tables.series_keys import SeriesKeys, whole
 from tailrace.tables.store import PartitionStore
 
-__all__ = ["IDLE_MS", "IntervalSums", "RollupTopic", "give_up"]
+__all__ = ["IDLE_MS", "IntervalSums", "RollupTopic", "give_up", "in_parts"]
 
 _OPEN = b"o"
 _VALUE_BYTES = 512 << 10
@@ -30,6 +30,17 @@ def give_up(store: PartitionStore, prefix: bytes) -> None:
     """Remove what the table *prefix* has in an open interval: it is not counted any more."""
     for key, _ in list(store.scan(prefix + _OPEN)):
         store.delete(key)
+
+
+def in_parts(rows: Ints, key_bytes: Ints, layout: Layout, room: int) -> Iterator[Ints]:
+    """Yield *rows* of *layout*, as many at a time as fit into *room* bytes, or one more."""
+    if not len(rows):
+        return
+    ends = np.cumsum(key_bytes + 4 + 8 * layout.width)
+    if ends[-1] <= room:
+        yield rows
+    else:
+        yield from np.split(rows, np.flatnonzero(np.diff(ends // room)) + 1)
 
 
 class IntervalSums:
@@ -191,15 +202,7 @@ class IntervalSums:
         return records
 
     def _parts(self, slots: Ints, room: int) -> Iterator[Ints]:
-        """Yield *slots*, as many at a time as fit into *room*, or one more."""
-        if not len(slots):
-            return
-        sizes = self._key_bytes[slots].astype(np.int64)
-        ends = np.cumsum(sizes + 4 + 8 * self.layout.width)
-        if ends[-1] <= room:
-            yield slots
-        else:
-            yield from np.split(slots, np.flatnonzero(np.diff(ends // room)) + 1)
+        return in_parts(slots, self._key_bytes[slots].astype(np.int64), self.layout, room)
 
     def _close(self, slots: Ints) -> None:
         if len(self._keys) > _KEPT_SERIES:

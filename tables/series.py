@@ -6,7 +6,7 @@ kept apart until it is closed; then it is added to the cumulative sums. Laws:
 - Cumulative sums, open periods and what was given up together are everything that was ever added.
 - What comes for a period that has passed counts in the first one that has not; so does what came
   for one that passed while nobody asked for it.
-- A key of another partition has no series here; what comes for it is given up at once.
+- A key of another partition has no series here; what comes for it is handed out as it came.
 - A key that is new gets the lowest slot that is free; slots and everything else survive a restart,
   so that what is made of a closed period does not depend on where checkpoints fell.
 - A row's streams are what it becomes in the world outside, each named by what of the layout counts
@@ -26,6 +26,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from tailrace.schemas.rebucketing import rebucketed
 from tailrace.schemas.sums import Ints, Layout, Rollup, carried, counted, merged
@@ -67,7 +68,8 @@ class SeriesTable:
 
     *split*: how much of a key is a beginning that it shares with others; it is kept once.
     *admission*: under which key something new is counted.
-    *is_ours*: false of keys that belong to other partitions, whose owners count them.
+    *is_ours*: false of keys that belong to other partitions, whose owners count what `take_strays`
+    hands out.
     """
 
     def __init__(
@@ -89,7 +91,7 @@ class SeriesTable:
         self.count = 0
         """What the streams have counted, in open periods and of series that are no more, too."""
         self.foreign = 0
-        """What of it, since the last restart, no series ever said: it was of other partitions."""
+        """What of it, since the last restart, no series ever said: it is of other partitions."""
         self.keys = SeriesKeys(split)
         """The key of every slot; of a slot that is free, nothing."""
         self._expiry = expiry
@@ -106,6 +108,7 @@ class SeriesTable:
         self._passed = 0
         self._gone = 0
         self._given_up: set[int] = set()
+        self._strays: list[Rollup] = []
         self._stored = SeriesStore(store, prefix, self._meta())
 
     def __len__(self) -> int:
@@ -161,7 +164,11 @@ class SeriesTable:
         # What comes late starts after all that was said, which may be the end of a namesake.
         start = max(rollup.start, self._passed)
         part = Part(slots, np.where(counts > 0, start, NEVER), news, rows)
-        part = united(self.layout, self._without_foreign(part))
+        is_foreign = slots == _FOREIGN
+        if is_foreign.any():
+            self._hand_out(_only(rollup, is_foreign), counts[is_foreign])
+            part = Part(*(each[~is_foreign] for each in part))
+        part = united(self.layout, part)
         if len(part.slots):
             self._period(self._passed + self.period_ms if is_late else end).add(part)
         return is_late
@@ -171,19 +178,20 @@ class SeriesTable:
         is_foreign = self._is_ours is not None and not self._is_ours(key)
         return _FOREIGN if is_foreign else self._door.slot_of(key)
 
-    def _without_foreign(self, part: Part) -> Part:
-        """Return the rows of *part* that have slots here; the others are given up."""
-        is_foreign = part.slots == _FOREIGN
-        if not is_foreign.any():
-            return part
-        self._leave_out(part.cells[is_foreign])
-        return Part(*(each[~is_foreign] for each in part))
+    def _hand_out(self, stray: Rollup, counts: Ints) -> None:
+        """Take note that *stray*, which has *counts*, is of other partitions."""
+        count = int(counts.sum())
+        self._gone += count
+        self.foreign += count
+        self._strays.append(stray)
 
-    def _leave_out(self, rows: Ints) -> None:
-        """Take note that *rows* are of other partitions, and that no series said them."""
-        left_out = int(self._counts(rows).sum())
-        self._gone += left_out
-        self.foreign += left_out
+    def take_strays(self) -> list[Rollup]:
+        """Return what came for other partitions, and was not told by any series.
+
+        After a restart that is what open periods had of them: to be taken before the next `seal`.
+        """
+        strays, self._strays = self._strays, []
+        return strays
 
     def due(self, now: int) -> list[int]:
         """Return the boundaries up to *now* to flush: of periods that have news, and the last.
@@ -321,7 +329,13 @@ class SeriesTable:
         if not len(foreign):
             return
         for end, period in self._open.items():
-            self._leave_out(period.drop(foreign))
+            gone = period.drop(foreign)
+            if len(gone.slots):
+                keys = [self.keys[slot] for slot in gone.slots.tolist()]
+                # Until the last boundary all was said, here.
+                start = max(end - self.period_ms, self._passed)
+                stray = Rollup(self._held, start, end, keys, gone.cells)
+                self._hand_out(stray, self._counts(gone.cells))
             for block in range(period.blocks, period.stored_blocks):
                 self._stored.delete_block(end, block)
         self._forget(foreign)
@@ -340,6 +354,13 @@ class SeriesTable:
         self._stored.put_rows(self._rows, self.keys.taken)
         for end, period in self._open.items():
             self._stored.put_period(end, period)
+
+
+def _only(rollup: Rollup, rows: npt.NDArray[np.bool_]) -> Rollup:
+    """Return *rows* of *rollup*."""
+    chosen = np.flatnonzero(rows)
+    keys = [rollup.keys[row] for row in chosen.tolist()]
+    return rollup._replace(keys=keys, rows=rollup.rows[chosen])
 
 
 def _are_alike(one: Layout, other: Layout) -> bool:

@@ -135,15 +135,18 @@ class OpenPeriod:
         """How many blocks it has."""
         return -(-len(self.slots) // BLOCK)
 
-    def drop(self, slots: Ints) -> Ints:
-        """Forget what came for *slots*; return their sums."""
+    def drop(self, slots: Ints) -> Part:
+        """Forget what came for *slots*, and return it."""
         is_gone, old = np.isin(self.slots, slots), self._rows
         stay, gone = np.flatnonzero(~is_gone), np.flatnonzero(is_gone)
-        part = Part(self.slots[stay], old.starts[stay], old.news[stay], old.cells[stay])
+        dropped, part = (
+            Part(self.slots[rows], old.starts[rows], old.news[rows], old.cells[rows])
+            for rows in (gone, stay)
+        )
         self._row_of_slot[:] = 0
         self.slots, self._rows = self.slots[:0], Rows(self._layout, old.starts.shape[1])
         self.add(part)
-        return old.cells[gone]
+        return dropped
 
     def use(self, layout: Layout) -> None:
         """Go over to sums of *layout*."""

@@ -1,11 +1,12 @@
 """Admission: under which key a series that nobody has met is counted.
 
-Limits count the living series of one service of one tenant, and the values of their labels. Laws:
+Limits count the living series of one service of one tenant, and the values of their labels; edges
+are those of their client. Laws:
 
 - There are never more series than limits allow, but for one a resource that stands for the rest;
   nor more values of a label, but for one that stands for the rest.
 - What is admitted depends on which series live, and on nothing else.
-- Nothing is lost: what is refused is counted under another key of the same resource.
+- Nothing is lost: what is refused is counted under another key of the same service.
 """
 
 from __future__ import annotations
@@ -16,22 +17,11 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from tailrace.agents.metrics.learned import Paths
+from tailrace.agents.metrics.subjects import RedSubject, Service, Subject, SubjectOf
 from tailrace.schemas.config.metric_labels import UNLIMITED
-from tailrace.schemas.series import (
-    NAMESPACE,
-    OVERFLOW,
-    SERVICE,
-    TENANT,
-    Attributes,
-    RedSeries,
-    decoded_attributes,
-    encoded_attributes,
-    encoded_resource,
-)
+from tailrace.schemas.series import OTHER
 from tailrace.schemas.strings import AttributeValue, text_of
 
-OTHER: Final = "(other)"
-"""The value of a label that has as many as it may have."""
 _TOP: Final = 10
 _WATCHED: Final = 4 * _TOP
 _LONGEST_TOLD: Final = 200
@@ -63,14 +53,6 @@ class Limits:
 
 
 NO_LIMITS: Final = Limits()
-
-
-class Service(NamedTuple):
-    """Whose series are limited together."""
-
-    tenant: str
-    namespace: str
-    name: str
 
 
 class Blame(NamedTuple):
@@ -114,10 +96,11 @@ class _Alive:
 
 
 class SeriesAdmission:
-    """The Admission of one table of RED series."""
+    """The Admission of one table of series; *subject_of* says what their keys are about."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, subject_of: SubjectOf = RedSubject.of_key) -> None:
         self._limits = limits
+        self._subject_of = subject_of
         self._services: dict[Service, _Alive] = {}
         self._resources: Counter[bytes] = Counter()
         self._keys: set[int] = set()
@@ -126,19 +109,17 @@ class SeriesAdmission:
 
     def admit(self, key: bytes) -> bytes:
         """Return the key under which *key*, which no series has, is counted; perhaps itself."""
-        series = RedSeries.of_key(key)
-        labels = decoded_attributes(series.dimensions)
-        if _is_overflow(labels):
+        subject = self._subject_of(key)
+        if subject.stands_for_others:
             return key
-        service = _service(series.resource, labels)
+        service, labels = subject.service, subject.labels
         alive = self._services.get(service) or _Alive()
         fitted = [(name, self._fitted(service, alive, name, value)) for name, value in labels]
         if fitted != labels:
-            series = RedSeries(series.resource, encoded_attributes(fitted))
-            key = series.key()
+            key = subject.with_labels(fitted)
             if hash(key) in self._keys:
                 return key
-        return self._within(series, service, alive) or key
+        return self._within(subject, alive) or key
 
     def _fitted(
         self, service: Service, alive: _Alive, name: str, value: AttributeValue
@@ -158,17 +139,14 @@ class SeriesAdmission:
         self._blamed.setdefault((service, name), _Refused()).add(text[:_LONGEST_TOLD])
         return OTHER
 
-    def _within(self, series: RedSeries, service: Service, alive: _Alive) -> bytes | None:
+    def _within(self, subject: Subject, alive: _Alive) -> bytes | None:
         """Return the key of the series that stands for others, if there are too many."""
         limits = self._limits
         of_resource = limits.resource_series
-        if of_resource is not None and self._resources[series.resource] >= of_resource:
-            return series.overflow_key
+        if of_resource is not None and self._resources[subject.resource] >= of_resource:
+            return subject.overflow_key(of_resource=True)
         if limits.service_series is not None and alive.series >= limits.service_series:
-            about = {SERVICE: service.name}
-            if service.namespace:
-                about[NAMESPACE] = service.namespace
-            return RedSeries(encoded_resource(about), series.dimensions).overflow_key
+            return subject.overflow_key(of_resource=False)
         return None
 
     def met(self, key: bytes) -> None:
@@ -180,21 +158,20 @@ class SeriesAdmission:
         self._count(key, -1)
 
     def _count(self, key: bytes, change: int) -> None:
-        series = RedSeries.of_key(key)
-        labels = decoded_attributes(series.dimensions)
-        if _is_overflow(labels):
+        subject = self._subject_of(key)
+        if subject.stands_for_others:
             return
-        service = _service(series.resource, labels)
+        service, resource = subject.service, subject.resource
         alive = self._services.setdefault(service, _Alive())
         alive.series += change
-        self._resources[series.resource] += change
-        if not self._resources[series.resource]:
-            del self._resources[series.resource]
+        self._resources[resource] += change
+        if not self._resources[resource]:
+            del self._resources[resource]
         if change > 0:
             self._keys.add(hash(key))
         else:
             self._keys.discard(hash(key))
-        for name, value in labels:
+        for name, value in subject.labels:
             self._count_label(alive, name, text_of(value), change)
         if not alive.series:
             del self._services[service]
@@ -224,14 +201,3 @@ class SeriesAdmission:
             )
             for (service, label), refused in self._blamed.items()
         ]
-
-
-def _is_overflow(labels: Attributes) -> bool:
-    """Return whether a series stands for others: users may call a label of theirs the same."""
-    return [pair for pair in labels if pair[0] != TENANT] == [(OVERFLOW, True)]
-
-
-def _service(resource: bytes, labels: Attributes) -> Service:
-    about = dict(reversed(decoded_attributes(resource)))
-    tenant = next((text_of(value) for name, value in labels if name == TENANT), "")
-    return Service(tenant, text_of(about.get(NAMESPACE, "")), text_of(about.get(SERVICE, "")))

@@ -15,7 +15,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 
 from tailrace.schemas.otlp.attributes import plain_value
-from tailrace.schemas.series import SERVICE, TENANT
+from tailrace.schemas.series import CLIENT, SERVICE, TENANT
 from tailrace.schemas.strings import text_of
 
 _DATA = ("sum", "gauge", "histogram", "exponential_histogram", "summary")
@@ -34,7 +34,10 @@ class LabelReport(NamedTuple):
 
 
 class MetricReport(NamedTuple):
-    """One metric: its series, those of each tenant and service, and its labels, the worst first."""
+    """One metric: its series, those of each tenant and service, and its labels, the worst first.
+
+    An edge is of its client.
+    """
 
     metric: str
     series: int
@@ -99,7 +102,7 @@ def _report(metric: str, series: list[Pairs], top: int) -> MetricReport:
             without[name].add(whole ^ hash((name, value)))
             lacking[name] += 1
         labels = dict(pairs)
-        services[_tenant(labels), labels.get(SERVICE, "")] += 1
+        services[_tenant(labels), labels.get(SERVICE) or labels.get(CLIENT, "")] += 1
     reports = [
         LabelReport(
             name,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 from tailrace.agents.metrics import instruments, tempo
@@ -18,6 +19,7 @@ from tailrace.schemas.series import (
     EVENTS,
     RED,
     UNPAIRED,
+    edge_place,
     service_place,
     unpaired_layout,
 )
@@ -32,6 +34,13 @@ PREFIXES: Final = {
     MATCHES: b"d",
 }
 """Of tables in the store."""
+PLACES: Final[Mapping[str, Callable[[bytes], int]]] = {
+    RED: service_place,
+    CALLS: service_place,
+    EVENTS: service_place,
+    EDGES: edge_place,
+}
+"""The hash that decides the partition of a key, where those of one service are together."""
 
 
 class Families(NamedTuple):
@@ -72,7 +81,10 @@ def _wanted(settings: MetricsSettings) -> Iterator[tuple[Family, Manner]]:
     if edges is not None:
         names = tempo if naming == "tempo" else instruments
         manner = Manner(edges.flush_ms, expiry=edges.expiry, offset_ms=edges.offset_ms)
-        yield names.edge_family(edges.layout, has_tenants=settings.has_tenants), manner
+        yield (
+            names.edge_family(edges.layout, has_tenants=settings.has_tenants),
+            replace(manner, limits=edges.limits, is_ours=_is_ours(settings, EDGES)),
+        )
         yield (
             names.unpaired_family(unpaired_layout(), has_tenants=settings.has_tenants),
             manner,
@@ -103,12 +115,16 @@ def span_families(red: RedMetrics, naming: Naming, roll_up: str | None = None) -
 
 
 def _red_manner(settings: MetricsSettings, red: RedMetrics, exemplars: int) -> Manner:
-    partition, partitions = settings.rollups
     return Manner(
         red.flush_ms,
         red.is_delta,
         red.expiry,
         exemplars,
         limits=red.limits,
-        is_ours=lambda key: service_place(key) % partitions == partition,
+        is_ours=_is_ours(settings, RED),
     )
+
+
+def _is_ours(settings: MetricsSettings, family: str) -> Callable[[bytes], bool]:
+    place, partitions, mine = PLACES[family], settings.rollups.partitions, settings.partition
+    return lambda key: place(key) % partitions == mine

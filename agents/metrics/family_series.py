@@ -11,6 +11,7 @@ from tailrace.agents.metrics.edges import edge_records
 from tailrace.agents.metrics.instruments import Family
 from tailrace.agents.metrics.messages import MetricsWriter
 from tailrace.agents.metrics.settings import FOR_EVER
+from tailrace.agents.metrics.subjects import EdgeSubject, RedSubject
 from tailrace.schemas.exemplars import Exemplar, ExemplarBatch
 from tailrace.schemas.records import Outbox, Output, Totals
 from tailrace.schemas.series import EDGES
@@ -66,7 +67,10 @@ class FamilySeries:
     ) -> None:
         self.name = name
         self.family = family
-        self.admission = None if manner.limits.is_idle else SeriesAdmission(manner.limits)
+        subject_of = EdgeSubject.of_key if family.layout.family == EDGES else RedSubject.of_key
+        self.admission = (
+            None if manner.limits.is_idle else SeriesAdmission(manner.limits, subject_of)
+        )
         """Who limits the series and what their labels say, if anybody does."""
         self.prefix = prefix
         self.table = SeriesTable(

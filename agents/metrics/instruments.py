@@ -17,6 +17,7 @@ from tailrace.schemas.series import (
     CLIENT_FAILED,
     DURATION,
     EVENTS,
+    OVERFLOW,
     SERVER,
     SERVER_FAILED,
     UNPAIRED,
@@ -182,5 +183,5 @@ def edge_attributes(
         "server": edge.server,
         "connection_type": edge.connection_type,
         **others,
-        **dict(edge.dimensions),
+        **({OVERFLOW: True} if edge.is_overflow else dict(edge.dimensions)),
     }

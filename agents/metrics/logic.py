@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from typing import Final
 
 from tailrace.agents.metrics.admission import Blame
-from tailrace.agents.metrics.families import families
+from tailrace.agents.metrics.families import PLACES, families
 from tailrace.agents.metrics.family_series import FamilySeries
 from tailrace.agents.metrics.instruments import Family
 from tailrace.agents.metrics.matches import MatchSeries
 from tailrace.agents.metrics.prometheus import exposition
 from tailrace.agents.metrics.roll_ups import PREFIX as ROLL_UPS
 from tailrace.agents.metrics.settings import EdgeMetrics, MetricsSettings, RedMetrics
+from tailrace.agents.metrics.strays import stray_records
 from tailrace.schemas.definitions import Definitions
 from tailrace.schemas.definitions.latency_bounds import with_thresholds
 from tailrace.schemas.exemplars import ExemplarBatch
@@ -43,11 +44,13 @@ class MetricsLogic:
     a gap, what is due is written in order of time: each period that has news, and the last. What
     comes of a family that is turned off is counted as such, and that is all.
 
-    What the rollups held = cumulative sums + open periods + series that are no more.
+    What belongs to another partition is sent to that. What the rollups held = cumulative sums +
+    open periods + series that are no more + what was sent on.
     """
 
     def __init__(self, settings: MetricsSettings, store: PartitionStore) -> None:
         self._store = store
+        self._rollups = settings.rollups
         self._series, self._roll_ups = families(settings, store)
         rolled = (roll_up.series for of in self._roll_ups.values() for roll_up in of)
         self._all: list[FamilySeries] = [*self._series.values(), *rolled]
@@ -86,6 +89,7 @@ class MetricsLogic:
         known = self._match_series
         if MATCHES in self._series and (known is None or not known.serves(definitions)):
             self._match_series = MatchSeries(definitions)
+        self._send_strays(outbox)
 
     def restore(self, now: int) -> None:
         self._forget_roll_ups()
@@ -159,7 +163,20 @@ class MetricsLogic:
         is_shown = series is not None and series.show(batch, at)
         totals.add("exemplars" if is_shown else "ignored_exemplars", count)
 
+    def _send_strays(self, outbox: Outbox) -> None:
+        """Send on what other partitions have to write; roll-ups of it are made there."""
+        for name, place in PLACES.items():
+            series = self._series.get(name)
+            if series is None:
+                continue
+            for stray in series.table.take_strays():
+                for record in stray_records(stray, place, self._rollups):
+                    outbox.send(self._rollups.name, record)
+            for roll_up in self._roll_ups.get(name, ()):
+                roll_up.series.table.take_strays()
+
     def _flush(self, now: int, outbox: Outbox, totals: Totals) -> None:
+        self._send_strays(outbox)
         due = [
             (at, number) for number, series in enumerate(self._all) for at in series.table.due(now)
         ]

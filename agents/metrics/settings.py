@@ -7,10 +7,13 @@ from typing import Final, Literal
 
 from tailrace.agents.metrics.admission import NO_LIMITS, Limits
 from tailrace.schemas.sums import Layout
+from tailrace.tables.interval_source import RollupTopic
 from tailrace.tables.series_expiry import Expiry
 
 FOR_EVER: Final = Expiry()
 """Series stay, however long they have no news."""
+ALONE: Final = RollupTopic("", 1, 0, 0)
+"""One partition, so everything is of it."""
 Naming = Literal["collector", "tempo"]
 """After whom metrics are named: the collector's connectors, or Tempo's metrics-generator."""
 
@@ -47,19 +50,23 @@ class RedMetrics:
 
 @dataclass(frozen=True, slots=True)
 class EdgeMetrics:
-    """How the service graph is written; points seem *offset_ms* older than they are."""
+    """How the service graph is written; points seem *offset_ms* older than they are.
+
+    `limits`: how many edges of a client there may be, and values of their labels.
+    """
 
     layout: Layout
     flush_ms: int
     expiry: Expiry = FOR_EVER
     offset_ms: int = 0
+    limits: Limits = NO_LIMITS
 
 
 @dataclass(frozen=True, slots=True)
 class MetricsSettings:
     """Where metrics go, and how large a record may be. A family that is None is turned off.
 
-    `rollups`: which partition of how many this is.
+    This is the partition `partition` of `rollups`.
     """
 
     metrics_topic: str
@@ -70,4 +77,5 @@ class MetricsSettings:
     matches_flush_ms: int | None = None
     naming: Naming = "collector"
     has_tenants: bool = False
-    rollups: tuple[int, int] = (0, 1)
+    rollups: RollupTopic = ALONE
+    partition: int = 0

@@ -16,6 +16,7 @@ from tailrace.schemas.series import (
     CLIENT_FAILED,
     SERVER,
     SERVER_FAILED,
+    VIRTUAL_NODE,
     EdgeSeries,
 )
 from tailrace.schemas.sums import Ints, merged, observed
@@ -26,8 +27,6 @@ from tailrace.tables.interval_sums import IntervalSums
 KEY_BYTES = 16 << 10
 """How long the key of an edge may be: every record must hold several."""
 USER, UNKNOWN = "user", "unknown"
-VIRTUAL_NODE = "virtual_node"
-"""Both a type of connection and the label that says which side it is."""
 _KEPT_CODES = 100_000
 _TYPES = ("", "messaging_system", "database", VIRTUAL_NODE)
 _MESSAGING, _DATABASE, _VIRTUAL = 1, 2, 3

@@ -32,7 +32,7 @@ from tailrace.agents.service_graph.unpaired import (
 from tailrace.schemas.half_edges import CLIENT, LINKED, LinkHalves
 from tailrace.schemas.matches import RollupRecord
 from tailrace.schemas.records import Arrivals, Outbox, Output, Totals
-from tailrace.schemas.series import unpaired_layout
+from tailrace.schemas.series import edge_place, unpaired_layout
 from tailrace.tables.half_edge_rows import Halves
 from tailrace.tables.half_edges import HalfEdges
 from tailrace.tables.interval_sums import IntervalSums, RollupTopic
@@ -69,7 +69,7 @@ class LinkJoin:
         prototypes = self._halves.prototypes
         # Of one interval, and empty before and after: so they are never in the store.
         self._sums = [
-            IntervalSums(store, _EDGES, settings.graph.layout, topic, ""),
+            IntervalSums(store, _EDGES, settings.graph.layout, topic, "", edge_place),
             IntervalSums(store, _UNPAIRED, unpaired_layout(), topic, ""),
         ]
         self._edges = EdgeSums(settings.graph, prototypes, self._sums[0])

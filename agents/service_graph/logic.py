@@ -19,7 +19,7 @@ from tailrace.agents.service_graph.settled import Settled, completed, expired
 from tailrace.agents.service_graph.unpaired import UnpairedSums
 from tailrace.schemas.half_edges import CLIENT, DATABASE
 from tailrace.schemas.records import Arrivals, Outbox, Totals
-from tailrace.schemas.series import unpaired_layout
+from tailrace.schemas.series import edge_place, unpaired_layout
 from tailrace.schemas.spans import SpanBatch
 from tailrace.schemas.sums import Rollup
 from tailrace.tables.half_edge_rows import Halves
@@ -55,7 +55,7 @@ class ServiceGraphLogic:
         self._halves = HalfEdges(store, settings.ttl_ms)
         prototypes, layout = self._halves.prototypes, settings.layout
         self._reader = HalfReader(settings, prototypes)
-        sums = IntervalSums(store, _PREFIX, layout, topic, source, closed=closed)
+        sums = IntervalSums(store, _PREFIX, layout, topic, source, edge_place, closed)
         unpaired = IntervalSums(store, _UNPAIRED, unpaired_layout(), topic, source)
         self._links = OpenLinks(store, _LINKS, topic)
         self._sums = IntervalContents(store, _PREFIX, topic, source, [sums, unpaired, self._links])

@@ -62,9 +62,11 @@ def _positive(limits: Mapping[str, int]) -> Mapping[str, int]:
 
 
 class LabelLimits(Section):
-    """Of each service of each tenant; unset: no limit.
+    """Of each service of each tenant; unset: no limit. Edges are those of their client.
 
-    `series`: of one metric. `values`: of each label, or of those in `labels` as said there.
+    `series`: of one metric. `values`: of each label, or of those in `labels` as said there. What
+    `labels` says of an attribute holds for edges, too, of each side; so does what it says of a
+    label of edges alone.
     """
 
     series: Annotated[Whole, Field(ge=1)] | None = None
@@ -135,16 +137,18 @@ class MetricLabelsConfig(Section):
             (("templates", index, "attribute"), each.attribute)
             for index, each in enumerate(self.templates)
         ]
-        asked += ((("limits", "labels", name), name) for name in self.limits.labels or ())
         yield from self.hidden(asked)
 
     def unmet(self, has_label: Callable[[str], bool]) -> Iterator[Remark]:
-        """Tell of what is said of labels that metrics of spans do not have."""
+        """Tell of what is said of labels that no metrics have."""
         asked: list[Asked] = [(("learn", index), name) for index, name in enumerate(self.learn)]
         asked += ((("limits", "labels", name), name) for name in self.limits.labels or ())
         for path, name in asked:
             if not has_label(name):
-                text = f"does nothing: {show(name)} is no label that span_metrics gives"
+                text = (
+                    f"does nothing: {show(name)} is no label that span_metrics or service_graph "
+                    f"gives"
+                )
                 yield ("metric_labels", *path), text
 
     def hidden(self, asked: Iterable[Asked]) -> Iterator[Remark]:

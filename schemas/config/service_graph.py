@@ -14,6 +14,8 @@ from tailrace.schemas.config.scalars import Duration, Flag, Texts, Whole, at_lea
 from tailrace.schemas.config.section import Remark, Section, problems_at
 from tailrace.schemas.durations import MILLISECOND, MINUTE, SECOND, Nanos, spell
 
+SERVER: Final = "server"
+"""The label of an edge that names who is called."""
 DEFAULT_DATABASE_NAMES = ("db.name",)
 FEWEST_BUCKETS: Final = 2
 MOST_BUCKETS: Final = 16_384
@@ -122,6 +124,17 @@ class ServiceGraphConfig(Section):
                 f"nobody in its trace is told of after store.ttl, when links that came with it "
                 f"have given up; make it longer",
             )
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """The labels of edges that may have many values, each with the attribute it is of.
+
+        A server's name is of no one attribute: it stands for itself.
+        """
+        sides = ("client", "server")
+        return {SERVER: SERVER} | {
+            f"{side}_{name}": name for name in self.dimensions for side in sides
+        }
 
     @property
     def max_size(self) -> int:

@@ -28,7 +28,7 @@ from tailrace.schemas.config.scalars import (
     texts,
 )
 from tailrace.schemas.config.section import NOT_YET, Remark, Section, cautions, spelled
-from tailrace.schemas.config.service_graph import ServiceGraphConfig
+from tailrace.schemas.config.service_graph import SERVER, ServiceGraphConfig
 from tailrace.schemas.config.span_metrics import SpanMetricsConfig
 from tailrace.schemas.config.tail_sampling import DEFAULT_TAIL_SAMPLING, TailSamplingConfig
 from tailrace.schemas.config.tenancy import TENANT, TenancyConfig, idle_weights, unseen
@@ -253,8 +253,10 @@ class WorkerConfig(Section):
                 ("span_metrics", "exemplars", "enabled"),
                 "is true, and there are none where sampling and red do not both run",
             )
-        yield from self.metric_labels.hidden(self._dimensions())
-        yield from self.metric_labels.unmet(red.has_label)
+        yield from self.metric_labels.hidden((*self._dimensions(), *self._limited()))
+        yield from self.metric_labels.unmet(
+            lambda name: red.has_label(name) or self._of_edges(name)
+        )
         yield from self._tenants()
 
     def _dimensions(self) -> Iterator[Asked]:
@@ -262,6 +264,17 @@ class WorkerConfig(Section):
             yield ("span_metrics", *path), name
         for index, name in enumerate(self.service_graph.dimensions):
             yield ("service_graph", "dimensions", index), name
+
+    def _limited(self) -> Iterator[Asked]:
+        edges = self.service_graph.labels
+        for name in self.metric_labels.limits.labels or ():
+            if name != SERVER:
+                yield ("metric_labels", "limits", "labels", name), edges.get(name, name)
+
+    def _of_edges(self, name: str) -> bool:
+        """Return whether *name* is a label of edges, or an attribute of which one is."""
+        graph = self.service_graph
+        return graph.enabled and (name in graph.labels or name in graph.labels.values())
 
     def _tenants(self) -> Iterator[Remark]:
         budgets = self.tail_sampling.tenant_budgets

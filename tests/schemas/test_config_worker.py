@@ -185,8 +185,8 @@ HARDLY_MEANT: dict[str, tuple[str, list[str]]] = {
             ("span_metrics.calls_dimensions[0].name", "http.b"),
             ("span_metrics.histogram.dimensions[0].name", "http.a"),
             ("span_metrics.events.dimensions[0].name", "http.c"),
-            ("metric_labels.templates[0].attribute", "http.route"),
             ("metric_labels.limits.labels.http.route", "http.route"),
+            ("metric_labels.templates[0].attribute", "http.route"),
         )],
     ),
     "what is said of labels that no series has": (
@@ -196,12 +196,31 @@ HARDLY_MEANT: dict[str, tuple[str, list[str]]] = {
             "roll_ups: [{namespace: few, dimensions: [tier, tenant, status.code, span.nme]}]",
         ),
         [
-            'metric_labels.learn[0] does nothing: "zip" is no label that span_metrics gives',
+            'metric_labels.learn[0] does nothing: "zip" is no label that span_metrics or '
+            "service_graph gives",
             *(f'metric_labels.limits.labels.{name} does nothing: "{name}" is no label that '
-              "span_metrics gives" for name in ("span.name", "code")),
+              "span_metrics or service_graph gives" for name in ("span.name", "code")),
             'span_metrics.roll_ups[0].dimensions[3] is "span.nme", which is no label of these '
             "metrics; nothing stays by it",
         ],
+    ),
+    "labels that only edges have": (
+        "{metric_labels: {learn: [zip], limits: {labels: {zip: 5, client_zip: 6, server: 7, "
+        "zap: 8}}}, service_graph: {dimensions: [zip]}}",
+        ['metric_labels.limits.labels.zap does nothing: "zap" is no label that span_metrics or '
+         "service_graph gives"],
+    ),
+    "labels of edges where there are none": (
+        "{metric_labels: {limits: {labels: {server: 7}}}, service_graph: {enabled: false}}",
+        ['metric_labels.limits.labels.server does nothing: "server" is no label that span_metrics '
+         "or service_graph gives"],
+    ),
+    "labels of edges of which only one side is shown": (
+        "{metric_labels: {allow: [zip], limits: {labels: {client_zip: 6, server: 7, server_code: "
+        "3}}}, service_graph: {dimensions: [zip, code]}}",
+        ['service_graph.dimensions[1] does nothing: metric_labels.allow does not name "code"',
+         "metric_labels.limits.labels.server_code does nothing: metric_labels.allow does not name "
+         '"code"'],
     ),
     "labels that are there when they are asked for": (
         LABELS.format(

@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from tailrace.schemas.series import (
+    EdgeSeries,
     RedSeries,
     decoded_attributes,
+    edge_place,
     encoded_attributes,
     encoded_resource,
     service_place,
@@ -72,6 +74,34 @@ def test_what_overflows_stays_with_its_resource_and_tenant() -> None:
     ]
     assert service_place(overflow.key()) == service_place(key)
     assert RedSeries.of_key(overflow.overflow_key) == overflow
+
+
+@given(st.lists(st.tuples(_NAMES, _NAMES, st.integers(0, 5)), min_size=1))
+def test_all_edges_of_a_client_are_in_one_place(edges: list[tuple[str, str, int]]) -> None:
+    places = defaultdict(set)
+    for tenant, client, number in edges:
+        of_zone = (("client_zone", str(number)),)
+        edge = EdgeSeries(tenant, client, f"s{number}", "", of_zone * (number % 2))
+        places[tenant, client] |= {edge_place(edge.key()), edge_place(edge.overflow_key)}
+    assert all(len(found) == 1 for found in places.values())
+
+
+def test_edges_stay_where_they_were_placed() -> None:
+    edges = [EdgeSeries(tenant, client, "db", "") for tenant in ("default", "é") for client in "ab"]
+    assert [edge_place(edge.key()) for edge in edges] == [
+        3373230366,
+        3410614087,
+        2540741238,
+        2503351343,
+    ]
+
+
+def test_an_edge_that_stands_for_others_is_known_as_such() -> None:
+    edge = EdgeSeries("acme", "web", "db", "database", (("client_zone", "a"), ("virtual_node", "")))
+    overflow = EdgeSeries.of_key(edge.overflow_key)
+    assert (overflow.tenant, overflow.client, overflow.server) == ("acme", "web", "(other)")
+    assert (overflow.is_overflow, edge.is_overflow) == (True, False)
+    assert overflow.overflow_key == edge.overflow_key
 
 
 _VALUES = st.recursive(

@@ -63,3 +63,25 @@ def test_what_is_hashed_tells_series_apart_and_what_is_dropped_does_not(tmp_path
 def test_a_hidden_peer_names_no_node(tmp_path: Path) -> None:
     _, edges = written(tmp_path)
     assert {each["server"] for each in edges} == {"api", "unknown"}
+
+
+def test_limits_hold_for_edges_by_their_labels_and_by_the_attributes_of_both_sides(
+    tmp_path: Path,
+) -> None:
+    spans = [
+        Span(bytes([number]) * 16, b"c" * 8, "web", "call", BEGIN, BEGIN + MS, kind=CLIENT,
+             attributes={"peer.service": f"host-{number}", "shop": f"shop-{number}"})
+        for number in range(1, 5)
+    ]  # fmt: skip
+    config = """
+    service_graph: {dimensions: [shop], virtual_node_peer_attributes: [peer.service]}
+    metric_labels: {limits: {labels: {server: 3, shop: 2}}}
+    """
+    file = as_frames(tmp_path / "spans.pb", [message(span) for span in spans])
+    simulate(parse(config), [file], "at-once", tmp_path / "out")
+    edges = lines(tmp_path / "out" / "edges.jsonl")
+    shown = sorted((str(each["server"]), str(each["dimensions"])) for each in edges)
+    assert len({server for server, _ in shown} - {"(other)"}) == 3
+    assert len({shops for _, shops in shown if "(other)" not in shops}) == 2
+    assert sum(int(str(each["calls"])) for each in edges) == 4
+    assert {each["connection_type"] for each in edges} == {"virtual_node"}

@@ -148,13 +148,27 @@ def test_rows_that_an_upgrade_left_behind_are_not_read_and_go_away() -> None:
     assert counts_of(table_of(store, PERIOD_MS)) == dict.fromkeys(KEYS, 1)
 
 
-def test_what_comes_for_a_series_of_another_partition_is_given_up_and_told() -> None:
+def handed_out(table: SeriesTable) -> list[tuple[int, int, dict[bytes, int]]]:
+    """What a table hands out: since when, until when, and how much of each key."""
+    return [
+        (each.start, each.end, dict(zip(each.keys, each.rows[:, 2].tolist(), strict=True)))
+        for each in table.take_strays()
+    ]
+
+
+def test_what_comes_for_a_series_of_another_partition_is_handed_out_as_it_came() -> None:
     store = PartitionStore(MemoryDisk())
     table = table_of(store, 0, lambda key: key[:1] == b"A")
     assert not table.add(ones(0, [b"B1", b"A1", b"B2"]))
     assert table.add(ones(-PERIOD_MS, [b"B1"]))
     assert not table.add(ones(PERIOD_MS, [b"B3"]))
     assert (table.count, table.foreign) == (5, 4)
+    assert handed_out(table) == [
+        (0, 1000, {b"B1": 1, b"B2": 1}),
+        (-PERIOD_MS, 1000 - PERIOD_MS, {b"B1": 1}),
+        (PERIOD_MS, PERIOD_MS + 1000, {b"B3": 1}),
+    ]
+    assert handed_out(table) == []
     assert table.due(PERIOD_MS) == [PERIOD_MS]
     assert counts_of(table) == {b"A1": 0}
     checkpoint(table, store)
@@ -165,15 +179,27 @@ def test_what_comes_for_a_series_of_another_partition_is_given_up_and_told() -> 
     assert len(table.close(2 * PERIOD_MS).slots) == 0
 
 
-def test_what_open_periods_had_of_series_that_moved_away_is_told() -> None:
-    store = PartitionStore(MemoryDisk())
+def test_what_open_periods_had_of_series_that_moved_away_is_handed_out_once() -> None:
+    disk = MemoryDisk()
+    store = PartitionStore(disk)
     table = table_of(store, 0)
     table.add(ones(0, [b"A1", b"B1", b"B2"]))
     table.close(PERIOD_MS)
     table.add(ones(PERIOD_MS, [b"A1", b"B1"]))
+    table.add(ones(PERIOD_MS + 1000, [b"B1"]))
+    table.add(ones(3 * PERIOD_MS, [b"B3"]))
+    checkpoint(table, store)
+    for _ in range(2):  # the first one does not live to see a checkpoint
+        store = PartitionStore(disk)
+        table = table_of(store, PERIOD_MS, lambda key: key[:1] == b"A")
+        assert (table.count, table.foreign) == (7, 3)
+        assert handed_out(table) == [
+            (PERIOD_MS, 2 * PERIOD_MS, {b"B1": 2}),
+            (3 * PERIOD_MS, 4 * PERIOD_MS, {b"B3": 1}),
+        ]
     checkpoint(table, store)
     table = table_of(store, PERIOD_MS, lambda key: key[:1] == b"A")
-    assert (table.count, table.foreign) == (5, 1)
+    assert (table.count, table.foreign, handed_out(table)) == (7, 0, [])
 
 
 @pytest.mark.parametrize("since", [PERIOD_MS, 90 * DAY_MS])

@@ -44,6 +44,11 @@ class Worker:
         self.logic = MetricsLogic(self._settings, self._store)
         self.logic.restore(self._now)
 
+    @property
+    def now(self) -> int:
+        """Stream time."""
+        return self._now
+
     def process(self, rows: Sequence[Row], end: int) -> None:
         """Process *rows* up to *end* as one batch."""
         batch = rows[self.position : end]

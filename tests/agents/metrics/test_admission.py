@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import random
+from functools import partial
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailrace.agents.metrics.admission import OTHER, Limits, SeriesAdmission, Service
+from tailrace.agents.metrics.admission import Limits, SeriesAdmission
 from tailrace.agents.metrics.learned import ANY, LEARNT_AT
+from tailrace.agents.metrics.subjects import EdgeSubject, RedSubject, Service
 from tailrace.schemas.series import (
+    OTHER,
     OVERFLOW,
+    EdgeSeries,
     RedSeries,
     decoded_attributes,
     encoded_attributes,
@@ -36,9 +40,11 @@ def resource_of(key: bytes) -> dict[str, object]:
 class Alive:
     """The living series of a table that asks for admission as it should."""
 
-    def __init__(self, limits: Limits) -> None:
-        self.limits = limits
-        self.admission = SeriesAdmission(limits)
+    def __init__(self, limits: Limits, *, has_edges: bool = False) -> None:
+        self._make = partial(
+            SeriesAdmission, limits, EdgeSubject.of_key if has_edges else RedSubject.of_key
+        )
+        self.admission = self._make()
         self.keys: set[bytes] = set()
 
     def add(self, key: bytes) -> bytes:
@@ -56,7 +62,7 @@ class Alive:
 
     def anew(self) -> SeriesAdmission:
         """What a restart makes of the same living series, whatever their order."""
-        found = SeriesAdmission(self.limits)
+        found = self._make()
         for each in random.Random(7).sample(sorted(self.keys), len(self.keys)):
             found.met(each)
         return found
@@ -158,6 +164,38 @@ def test_what_was_learned_is_forgotten_with_the_last_series_that_shows_it() -> N
     assert alive.add(key("web", span_name="/users/77")) == key("web", span_name="/users/77")
 
 
+def edge(client: str, server: str, kind: str = "", tenant: str = "default", **more: str) -> bytes:
+    return EdgeSeries(tenant, client, server, kind, tuple(more.items())).key()
+
+
+def test_a_client_has_as_many_edges_as_it_may_and_one_for_the_rest() -> None:
+    alive = Alive(Limits(service_series=2), has_edges=True)
+    admitted = [alive.add(edge("web", server, "database", server_zone="a")) for server in "abcd"]
+    assert admitted[:2] == [edge("web", name, "database", server_zone="a") for name in "ab"]
+    rest = EdgeSeries("default", "web", OTHER, "", ((OVERFLOW, "true"),))
+    assert admitted[2:] == [rest.key()] * 2
+    for other in (edge("cart", "c"), edge("web", "c", tenant="red")):
+        assert alive.add(other) == other
+
+
+def test_servers_and_dimensions_of_edges_have_as_many_values_as_they_may() -> None:
+    alive = Alive(Limits(values=2, labels={"client_zone": 1}), has_edges=True)
+    admitted = [
+        EdgeSeries.of_key(
+            alive.add(edge("web", name, "virtual_node", client_zone=name, virtual_node=name))
+        )
+        for name in "abcd"
+    ]
+    assert [each.server for each in admitted] == ["a", "b", OTHER, OTHER]
+    assert [dict(each.dimensions)["client_zone"] for each in admitted] == ["a", *[OTHER] * 3]
+    assert [dict(each.dimensions)["virtual_node"] for each in admitted] == [*"abcd"]
+    assert {each.connection_type for each in admitted} == {"virtual_node"}
+    assert [(each.service, each.label) for each in alive.admission.blamed] == [
+        (Service("default", "", "web"), "client_zone"),
+        (Service("default", "", "web"), "server"),
+    ]
+
+
 KEYS = st.builds(
     key,
     st.sampled_from(["cart", "web"]),
@@ -218,6 +256,64 @@ def test_a_restart_changes_nothing_of_what_is_admitted(
     limits: Limits, before: list[bytes], after: list[bytes], removed: int
 ) -> None:
     alive = Alive(limits)
+    for each in before:
+        alive.add(each)
+    for each in sorted(alive.keys)[:removed]:
+        alive.remove(each)
+    anew = alive.anew()
+    for wanted in after:
+        if wanted not in alive.keys:
+            assert anew.admit(wanted) == alive.admission.admit(wanted)
+
+
+EDGES = st.builds(
+    edge,
+    st.sampled_from(["cart", "web"]),
+    st.sampled_from(["a", "b", "c", "x/1", "x/2"]),
+    st.sampled_from(["", "database"]),
+    st.sampled_from(["default", "red"]),
+    client_user=st.sampled_from("stu"),
+    server_user=st.sampled_from("stu"),
+    virtual_node=st.sampled_from(["", "server"]),
+)
+EDGE_LIMITS = st.builds(
+    Limits,
+    service_series=st.none() | st.integers(1, 5),
+    values=st.none() | st.integers(1, 3),
+    labels=st.dictionaries(st.sampled_from(["server", "client_user"]), st.integers(1, 3)),
+    learned=st.sampled_from([(), ("server",)]),
+)
+
+
+@given(EDGE_LIMITS, st.lists(st.tuples(EDGES, st.integers(0, 9)), max_size=60))
+def test_limits_of_edges_hold_whatever_comes_and_goes(
+    limits: Limits, steps: list[tuple[bytes, int]]
+) -> None:
+    alive = Alive(limits, has_edges=True)
+    for wanted, fate in steps:
+        admitted = alive.add(wanted)
+        assert EdgeSeries.of_key(admitted)[:2] == EdgeSeries.of_key(wanted)[:2]
+        if fate == 0:
+            alive.remove(random.Random(len(alive.keys)).choice(sorted(alive.keys)))
+        _check_edges([EdgeSeries.of_key(each) for each in alive.keys], limits)
+
+
+def _check_edges(edges: list[EdgeSeries], limits: Limits) -> None:
+    for whose in {each[:2] for each in edges}:
+        mine = [each for each in edges if each[:2] == whose and not each.is_overflow]
+        if limits.service_series is not None:
+            assert len(mine) <= limits.service_series
+        said = [dict(each.dimensions, server=each.server) for each in mine]
+        for label in ("server", "client_user", "server_user"):
+            most = limits.of_label(label)
+            assert most is None or len({each[label] for each in said} - {OTHER}) <= most
+
+
+@given(EDGE_LIMITS, st.lists(EDGES, max_size=40), st.lists(EDGES, max_size=10), st.integers(0, 20))
+def test_a_restart_changes_nothing_of_which_edges_are_admitted(
+    limits: Limits, before: list[bytes], after: list[bytes], removed: int
+) -> None:
+    alive = Alive(limits, has_edges=True)
     for each in before:
         alive.add(each)
     for each in sorted(alive.keys)[:removed]:

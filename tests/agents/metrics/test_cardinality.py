@@ -64,6 +64,14 @@ def test_services_and_tenants_are_told_apart() -> None:
     assert of_red.series == 1
 
 
+def test_edges_are_of_their_clients() -> None:
+    found = Cardinality()
+    edges = [{"client": "web", "server": server} for server in "abc"]
+    found.add(written(*edges, {"client": "api", "server": "a"}, metric="requests", service=""))
+    [report] = found.reports(top=5)
+    assert report.services == (("default", "web", 3), ("default", "api", 1))
+
+
 def test_a_series_written_at_two_flushes_is_one_and_one_that_ended_none() -> None:
     found = Cardinality()
     for _ in range(2):

@@ -10,6 +10,7 @@ import pytest
 from tailrace.schemas.exemplars import Exemplar, ExemplarBatch
 from tailrace.schemas.records import Totals
 from tailrace.schemas.series import calls_layout, events_layout, red_layout, service_place
+from tailrace.tables.interval_sums import RollupTopic
 from tailrace.tables.series_expiry import Expiry
 from tests.agents.metrics.flushes import (
     EDGE_LAYOUT,
@@ -333,7 +334,7 @@ def test_series_of_a_service_that_is_not_ours_are_left_to_its_owner() -> None:
     worker.checkpoint()
     mine = [key for key in services if service_place(key) % 3 == 1]
     assert 0 < len(mine) < len(services)
-    worker.begin(replace(RED_ONLY, rollups=(1, 3)))
+    worker.begin(replace(RED_ONLY, partition=1, rollups=RollupTopic("rollups", 3, 1000, 1000)))
     [(_, _, table)] = worker.logic.parts
     assert [key for key in table.keys if key] == mine
     assert worker.logic.problems(worker.totals) == []

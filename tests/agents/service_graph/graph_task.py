@@ -13,7 +13,7 @@ from tailrace.schemas.config.tenancy import TenancyConfig
 from tailrace.schemas.half_edges import are_link_halves
 from tailrace.schemas.otlp.decoder import Decoder
 from tailrace.schemas.records import DeadLetter, Output, Record
-from tailrace.schemas.series import EDGES, UNPAIRED, EdgeSeries, UnpairedSeries
+from tailrace.schemas.series import EDGES, UNPAIRED, EdgeSeries, UnpairedSeries, edge_place
 from tailrace.schemas.spans import SpanBatch
 from tailrace.schemas.sums import decode, histogram
 from tailrace.schemas.tenants import SpanTenants
@@ -82,6 +82,7 @@ def counted(sent: deaths.Sent) -> Counted:
         assert rollup.end - rollup.start == INTERVAL_MS
         for key, row in zip(rollup.keys, rollup.rows, strict=True):
             edge = tuple(EdgeSeries.of_key(key))
+            assert output.partition == edge_place(key) % ROLLUPS.partitions
             for name in rollup.layout.histograms:
                 seen = histogram(rollup.layout, row, name)
                 found[rollup.start, edge, f"{name} sum"] += seen.sum_ns

@@ -13,7 +13,7 @@ from tailrace.agents.service_graph.settings import ServiceGraphSettings
 from tailrace.agents.service_graph.unpaired import EXPIRED, UnpairedSums, number_of
 from tailrace.schemas.half_edges import Prototype
 from tailrace.schemas.records import Outbox
-from tailrace.schemas.series import edge_layout, unpaired_layout
+from tailrace.schemas.series import edge_layout, edge_place, unpaired_layout
 from tailrace.schemas.sums import decode
 from tailrace.schemas.watermarks import Watermark
 from tailrace.streams.batch import Batch
@@ -327,7 +327,7 @@ def test_calls_are_of_what_their_numbers_mean_when_they_are_counted() -> None:
     for service, weight in (("foo", 2), ("bar", 1), ("baz", 8)):
         prototypes.number(Prototype(service, "", weight=weight))
     store, layout = PartitionStore(MemoryDisk()), edge_layout(BOUNDS_NS)
-    sums = IntervalSums(store, b"g", layout, ROLLUPS, "service_graph-0")
+    sums = IntervalSums(store, b"g", layout, ROLLUPS, "service_graph-0", edge_place)
     counter = EdgeSums(DEFAULTS, prototypes, sums)
     one, outbox = np.array([1]), Outbox()
     calls = Calls(one * 0, one, one, one, one, np.zeros(1, np.uint8))
