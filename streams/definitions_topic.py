@@ -18,6 +18,7 @@ from tailrace.schemas.definitions.tail_sampling import refuse_unfit
 from tailrace.schemas.errors import ConfigError, EnvironmentFailed, Problem
 from tailrace.streams.definitions import Follower, LocalDefinitions
 from tailrace.streams.provisioning import (
+    ADMIN_TIMEOUT_MS,
     DEFINITIONS,
     Wanted,
     administration,
@@ -28,7 +29,6 @@ from tailrace.streams.provisioning import (
 
 DEFINITION_BYTES: Final = 512 << 10
 """The longest document that is written, as JSON."""
-_TIMEOUT_MS: Final = 10_000
 
 Action = Literal["created", "changed", "unchanged", "deleted"]
 
@@ -50,7 +50,7 @@ class DefinitionsTopic:
         self._kafka: Mapping[str, Any] = {
             "bootstrap_servers": list(config.kafka.bootstrap_servers),
             "client_id": f"tailrace-{config.app}-definitions",
-            "request_timeout_ms": _TIMEOUT_MS,
+            "request_timeout_ms": ADMIN_TIMEOUT_MS,
         }
 
     async def read(self) -> LocalDefinitions:
