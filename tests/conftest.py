@@ -8,12 +8,15 @@ from typing import Protocol
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tailrace.streams.broker import EmbeddedBroker
+from tests import kafka_topics
 
 # A busy machine is no reason to fail: laws say what, not how fast.
-settings.register_profile("untimed", settings(), deadline=None)
+settings.register_profile(
+    "untimed", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("untimed")
 
 _NEED_KAFKA = {"broker", "disposable_broker", "fresh_topic"}
@@ -78,6 +81,6 @@ async def _create(bootstrap: str, topic: NewTopic) -> None:
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
     try:
-        await admin.create_topics([topic])
+        await kafka_topics.create(admin, topic)
     finally:
         await admin.close()

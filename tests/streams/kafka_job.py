@@ -20,6 +20,7 @@ from aiokafka.structs import TopicPartition
 
 from tailrace.schemas import topics
 from tailrace.streams.broker import EmbeddedBroker
+from tests import kafka_topics
 from tests.patience import PATIENCE_S
 from tests.streams.counting_job import JobSettings
 from tests.streams.counting_outputs import Sent, problems
@@ -72,19 +73,16 @@ class CountingJob:
             NewTopic(self.changelogs[0].topic, PARTITIONS, 1, topic_configs=changelog),
         ]
         async with admin(self.bootstrap) as client:
-            await client.create_topics(wanted)
+            await kafka_topics.create(client, *wanted)
 
     async def renew_changelog(self) -> None:
         """Delete the changelog, and make it anew."""
         topic = self.changelogs[0].topic
         async with admin(self.bootstrap) as client:
             await client.delete_topics([topic])
-            for _ in range(100):
-                made = await client.create_topics([NewTopic(topic, PARTITIONS, 1)])
-                if not made.topic_errors[0][1]:
-                    return
-                await asyncio.sleep(0.1)  # the old one is still being deleted
-        raise AssertionError(f"{topic} was not made anew: {made}")
+            while topic in await client.list_topics():  # noqa: ASYNC110  # the broker's
+                await asyncio.sleep(0.05)
+            await kafka_topics.create(client, NewTopic(topic, PARTITIONS, 1))
 
     def worker(self, **changes: Any) -> Worker:
         """Start one more worker; static members with own data unless *changes* say otherwise."""
@@ -114,7 +112,9 @@ class CountingJob:
         """Send *count* records over *seconds*: common keys, rare ones that rest, some without."""
         rng = random.Random(seed)
         producer = AIOKafkaProducer(
-            bootstrap_servers=self.bootstrap, enable_idempotence=True, request_timeout_ms=90_000
+            bootstrap_servers=self.bootstrap,
+            enable_idempotence=True,
+            request_timeout_ms=int(PATIENCE_S * 1000),
         )
         slots = max(1, int(seconds * _SLOTS_PER_S))
         async with producer:
@@ -160,6 +160,8 @@ class CountingJob:
             deadline = time.monotonic() + PATIENCE_S
             while True:
                 fetched = await reader.getmany(timeout_ms=500)
+                if fetched:
+                    deadline = time.monotonic() + PATIENCE_S
                 for tp, records in fetched.items():
                     if tp == dead:
                         letters += [record.value for record in records]

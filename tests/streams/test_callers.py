@@ -8,6 +8,7 @@ from aiokafka.admin import NewTopic
 
 from tailrace.streams.broker import EmbeddedBroker
 from tailrace.streams.callers import REMEMBERED_MS, Callers, KnownEdges
+from tests import kafka_topics
 from tests.streams.counting_worker import until
 from tests.streams.kafka_job import admin
 
@@ -47,7 +48,7 @@ def test_what_is_no_edge_is_left_aside() -> None:
 async def test_the_topic_is_followed_from_an_hour_ago(broker: EmbeddedBroker) -> None:
     kafka = {"bootstrap_servers": broker.bootstrap}
     async with admin(broker.bootstrap) as client:
-        await client.create_topics([NewTopic("edges-of-callers", 2, 1)])
+        await kafka_topics.create(client, NewTopic("edges-of-callers", 2, 1))
     producer = AIOKafkaProducer(**kafka)
     await producer.start()
     await producer.send_and_wait("edges-of-callers", edge("web", "cart"))

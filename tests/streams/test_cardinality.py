@@ -17,6 +17,7 @@ from tailrace.schemas.config import WorkerConfig
 from tailrace.schemas.errors import EnvironmentFailed
 from tailrace.streams.broker import EmbeddedBroker
 from tailrace.streams.cardinality import read_cardinality
+from tests import kafka_topics
 from tests.agents.metrics.test_cardinality import written
 from tests.streams.kafka_job import admin
 
@@ -35,7 +36,7 @@ async def send(
     """Write (partition, value, age in seconds) into the topic of metrics."""
     topic, now_ms = config.output.metrics, int(time.time() * 1000)
     async with admin(broker.bootstrap) as client:
-        await client.create_topics([NewTopic(topic, 3, 1)])
+        await kafka_topics.create(client, NewTopic(topic, 3, 1))
     producer = AIOKafkaProducer(bootstrap_servers=broker.bootstrap)
     await producer.start()
     try:

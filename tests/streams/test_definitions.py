@@ -23,6 +23,7 @@ from tailrace.schemas.errors import ConfigError, EnvironmentFailed
 from tailrace.streams.broker import EmbeddedBroker
 from tailrace.streams.definitions import Follower, LocalDefinitions
 from tailrace.streams.definitions_topic import DEFINITION_BYTES, Change, DefinitionsTopic
+from tests import kafka_topics
 from tests.patience import PATIENCE_S
 from tests.streams.kafka_job import admin
 
@@ -228,7 +229,7 @@ async def test_a_compacted_topic_is_read_to_its_end_with_the_same_versions(
         "delete.retention.ms": "0", "max.compaction.lag.ms": "100",
     }  # fmt: skip
     async with admin(broker.bootstrap) as client:
-        await client.create_topics([NewTopic(topic.name, 1, 1, topic_configs=eager)])
+        await kafka_topics.create(client, NewTopic(topic.name, 1, 1, topic_configs=eager))
     for above in range(6):
         await topic.apply([alert("a", above), alert("b", above)])
         await asyncio.sleep(0.15)

@@ -21,6 +21,8 @@ from tailrace.streams.broker import EmbeddedBroker
 from tailrace.streams.cluster import Cluster
 from tailrace.streams.ledger import CHANGELOG_MESSAGE_BYTES, REQUEST_BYTES
 from tailrace.streams.provisioning import NEW_INPUT_PARTITIONS, provision
+from tests import kafka_topics
+from tests.patience import PATIENCE_S
 from tests.streams.kafka_job import admin
 
 OUTPUTS, SUMS = ("sampled", "decisions"), ("metrics", "edges", "alerts")
@@ -71,17 +73,15 @@ class House:
     async def create(self, stem: str, partitions: int, **config: str) -> None:
         async with admin(self.bootstrap) as client:
             topic = NewTopic(self.name(stem), partitions, 1, topic_configs=config)
-            made = await client.create_topics([topic])
-        assert not made.topic_errors[0][1], made
+            await kafka_topics.create(client, topic)
         await self.has({stem: partitions})
 
     async def has(self, expected: dict[str, int]) -> None:
         """Wait until the broker tells of the topics *expected*; it does so a moment later."""
-        for _ in range(200):
-            if expected.items() <= (await self.topics()).items():
-                return
+        deadline = time.monotonic() + PATIENCE_S
+        while not expected.items() <= (found := await self.topics()).items():
+            assert time.monotonic() < deadline, f"{found} instead of {expected}"
             await asyncio.sleep(0.05)
-        raise AssertionError(f"{await self.topics()} instead of {expected}")
 
     async def config_of(self, stem: str) -> dict[str, str]:
         """Return how the topic *stem* is configured."""
