@@ -22,7 +22,7 @@ class DataDirectory:
     is enough.
     """
 
-    def __init__(self, path: Path, patience_s: float = 5.0) -> None:
+    def __init__(self, path: Path, patience_s: float = 30.0) -> None:
         self.path = path
         self._patience_s = patience_s
         self._stamp: TextIO | None = None
@@ -35,6 +35,12 @@ class DataDirectory:
     @property
     def is_formatted(self) -> bool:
         return (self.path / LOG_DIRECTORY / "meta.properties").exists()
+
+    @property
+    def was_killed(self) -> bool:
+        """True if the last broker that ran on it did not end in order."""
+        is_clean = (self.path / LOG_DIRECTORY / ".kafka_cleanshutdown").exists()
+        return self.is_formatted and not is_clean
 
     def take(self, version: str) -> int:
         """Own the directory and stamp it with *version*; the lock's file descriptor.

@@ -25,8 +25,8 @@ from tailrace.streams.broker.settings import (
 )
 
 _HOST = "127.0.0.1"
-_START_S = 60.0
-_STOP_S = 30.0
+_START_S = 180.0
+_STOP_S = 120.0
 _ATTEMPTS = 3
 
 # Becomes Java, after leaving a guard behind. The guard reads a pipe that only our process writes
@@ -94,9 +94,10 @@ class EmbeddedBroker:
             raise
 
     def _start(self, distribution: Distribution, lock: int) -> None:
+        was_killed = self._directory.was_killed
         for attempt in range(1, _ATTEMPTS + 1):
             port, controller_port = _free_ports(self.port)
-            self._configure(port, controller_port)
+            self._configure(port, controller_port, was_killed)
             if not self._directory.is_formatted:
                 self._format(distribution)
             self._java = self._spawn(distribution, lock)
@@ -108,11 +109,12 @@ class EmbeddedBroker:
                 raise self._died("Kafka did not start")
             self._clear()
 
-    def _configure(self, port: int, controller_port: int) -> None:
+    def _configure(self, port: int, controller_port: int, is_after_kill: bool) -> None:
         path = self._directory.path
         shutil.rmtree(path / SCRATCH, ignore_errors=True)
         (path / SCRATCH).mkdir()
-        (path / PROPERTIES).write_text(server_properties(port, controller_port))
+        properties = server_properties(port, controller_port, is_after_kill=is_after_kill)
+        (path / PROPERTIES).write_text(properties)
         (path / LOGGING).write_text(logging_properties())
 
     def _format(self, distribution: Distribution) -> None:

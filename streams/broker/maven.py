@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ from tailrace.streams.broker.lock import LockedJar, sha256_of
 
 Advance = Callable[[int], None]
 _DOWNLOADS_AT_ONCE = 6
+_AGAIN_AFTER_S = 2.0
+"""A network that is away for a moment is there again then."""
 
 
 def repositories() -> dict[str, str]:
@@ -59,8 +62,8 @@ def fetch(
 ) -> None:
     """Put *jars* into the directory *into*; each has the hash of the lock, or none is left there.
 
-    A jar is asked for twice before it counts as failed. *advance* is told bytes, negative
-    when a download starts again, from several threads. Raises EnvironmentFailed.
+    A jar is asked for twice, with a pause, before it counts as failed. *advance* is told bytes,
+    negative when a download starts again, from several threads. Raises EnvironmentFailed.
     """
     stopped = Event()
 
@@ -80,7 +83,9 @@ def fetch(
 
 def _fetch_one(jar: LockedJar, into: Path, advance: Advance, asked: Mapping[str, str]) -> None:
     failures: list[str] = []
-    for name, url in [*asked.items()] * 2:
+    for number, (name, url) in enumerate([*asked.items()] * 2):
+        if number == len(asked):
+            time.sleep(_AGAIN_AFTER_S)
         staging = into / f".{jar.filename}"
         received = 0
 

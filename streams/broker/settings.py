@@ -8,6 +8,12 @@ PROPERTIES = "server.properties"
 LOG_DIRECTORY = "logs"
 SCRATCH = "tmp"  # native libraries are unpacked here; a killed Java leaves them
 
+# To its controller, a broker that stands still for so long is gone, and there is no other: clients
+# are told of no broker at all. A laptop that sleeps, or a busy machine, is no reason for that.
+_SESSION_MS = 60_000
+# But after a kill, the controller waits this long before it admits the restarted broker.
+_AFTER_KILL_SESSION_MS = 3_000
+
 # Paths are relative to the data directory, in which Java is started: Kafka would split a list
 # of directories at a comma in one.
 _LISTENERS = """\
@@ -34,9 +40,8 @@ share.coordinator.state.topic.num.partitions=1
 auto.create.topics.enable=false
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
-# After a kill, the controller waits this long before it admits the restarted broker.
 broker.heartbeat.interval.ms=500
-broker.session.timeout.ms=3000
+broker.session.timeout.ms={session_ms}
 # Otherwise 128 MB of the heap.
 log.cleaner.dedupe.buffer.size=16777216
 """
@@ -62,11 +67,12 @@ logger.config.level=warn
 """
 
 
-def server_properties(port: int, controller_port: int) -> str:
+def server_properties(port: int, controller_port: int, *, is_after_kill: bool) -> str:
     listeners = _LISTENERS.format(
         port=port, controller_port=controller_port, log_directory=LOG_DIRECTORY
     )
-    return listeners + _ONE_SMALL_NODE
+    session_ms = _AFTER_KILL_SESSION_MS if is_after_kill else _SESSION_MS
+    return listeners + _ONE_SMALL_NODE.format(session_ms=session_ms)
 
 
 def logging_properties() -> str:

@@ -22,6 +22,7 @@ from tailrace.streams.broker.lock import Lock, LockedJar, committed_lock, parse_
 from tailrace.streams.broker.maven import central_mirror
 from tests.conftest import FreshTopic
 from tests.patience import PATIENCE_S
+from tests.streams.kafka_job import admin
 
 # ---- a running broker
 
@@ -58,6 +59,18 @@ async def test_fresh_topics_are_distinct_and_as_asked_for(
         assert len(reader.partitions_for_topic(other)) == 1
 
 
+async def test_a_broker_that_stood_still_is_there_as_soon_as_it_goes_on(
+    disposable_broker: EmbeddedBroker,
+) -> None:
+    """Else clients were told for a moment that there is no broker at all."""
+    async with admin(disposable_broker.bootstrap) as client:
+        disposable_broker.pause()
+        await asyncio.sleep(4)
+        disposable_broker.resume()
+        for _ in range(200):
+            assert len((await client.describe_cluster())["brokers"]) == 1
+
+
 def _identity(directory: Path) -> str:
     lines = (directory / "logs" / "meta.properties").read_text().splitlines()
     return next(line for line in lines if line.startswith("cluster.id="))
@@ -74,10 +87,12 @@ async def test_records_port_and_cluster_survive_stop_and_kill(
         await _send(bootstrap, topic, b"before the stop")
         own.stop()
         own.start()
+        assert "broker.session.timeout.ms=60000" in (tmp_path / "server.properties").read_text()
         await _send(bootstrap, topic, b"before the kill")
         own.kill()
         assert not own.is_running
-        own.start()
+        own.start()  # the one that was killed is waited for, and not for long
+        assert "broker.session.timeout.ms=3000" in (tmp_path / "server.properties").read_text()
         assert await _read_all(bootstrap, topic) == [b"before the stop", b"before the kill"]
         assert (own.bootstrap, _identity(tmp_path)) == (bootstrap, identity)
     finally:

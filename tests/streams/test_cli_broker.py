@@ -138,7 +138,7 @@ def test_a_second_start_touches_no_network_and_leaves_no_data(start: Start, tmp_
     _listening(process)
     assert list(temporary.iterdir()) != []
     process.terminate()
-    assert process.wait(60) == 0
+    assert process.wait(PATIENCE_S) == 0
     assert list(temporary.iterdir()) == []
 
 
