@@ -9,14 +9,14 @@ import gzip
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceResponse,
 )
 
-from tailrace.agents.otlp_http.parts import part
+from tailrace.agents.otlp_http.parts import beginnings, begins, part
 from tailrace.schemas import topics
 from tailrace.schemas.config.otlp_http import OtlpHttpConfig
 from tailrace.schemas.exports import (
@@ -56,8 +56,8 @@ class Message:
     @property
     def is_of_one_time(self) -> bool:
         """Whether all points have the same time."""
-        _, first, last = _measured(self.content)
-        return first == last
+        measured = _measured(self.content)
+        return measured.first == measured.last
 
     @property
     def body(self) -> bytes:
@@ -101,44 +101,71 @@ class Messages:
     def translate(self, records: Sequence[Record]) -> Translated:
         """Return the requests of *records*, which belong together.
 
-        Those of a flush are one round, for each series is in one of them. Of others nobody knows:
-        they go one after the other.
+        Those of a flush are one round, for each series is in one of them; but series that begin
+        have two points, the first of which goes in a round before. Of others nobody knows: they go
+        one after the other.
         """
-        messages, letters, last = [], [], 0
+        first, rest, letters, last = list[Message](), list[Message](), list[DeadLetter](), 0
+        is_flush = bool(records) and _is_of_a_flush(records[0])
         for row, record in enumerate(records):
             value = record.value or b""
             try:
-                points, _, at = _measured(value)
+                measured = _measured(value)
             except ValueError:
                 letters.append(DeadLetter(row, _MALFORMED, value, whole=True))
                 continue
-            last = max(last, at)
-            if points:
-                messages.append(Message(value, points, self._compression))
-        together = [messages] if _are_of_a_flush(records) else [[each] for each in messages]
+            last = max(last, measured.last)
+            in_turn = _in_turn(value, measured) if is_flush else [(value, measured.points)]
+            made = [Message(*each, self._compression) for each in in_turn if each[1]]
+            first += made[:-1]
+            rest += made[-1:]
+        together = [first, rest] if is_flush else [[each] for each in rest]
         rounds = [partial(_each, each) for each in together if each]
         return Translated(rounds, letters, {}, last)
 
 
-def _are_of_a_flush(records: Sequence[Record]) -> bool:
-    return any(name == topics.FLUSH_HEADER for name, _ in records[0].headers)
+def _in_turn(value: bytes, measured: _Measured) -> list[tuple[bytes, int]]:
+    """Return *value* in messages that go one after the other, each with its number of points."""
+    begun = measured.beginnings
+    if begun:
+        try:
+            first, rest = beginnings(value)
+        except DecodeError:
+            pass  # it holds what no message may: whether to take it is not ours to say
+        else:
+            return [(first, begun), (rest, measured.points - begun)]
+    return [(value, measured.points)]
+
+
+def _is_of_a_flush(record: Record) -> bool:
+    return any(name == topics.FLUSH_HEADER for name, _ in record.headers)
 
 
 def _each(messages: Sequence[Message]) -> Iterator[Request]:
     return iter(messages)
 
 
-def _measured(value: bytes) -> tuple[int, int, int]:
-    """Return how many points *value* has, and the first and last time of one, in ms."""
-    points, times = 0, set[int]()
+class _Measured(NamedTuple):
+    """How many points a message has, and with how many of them series begin; when, in ms."""
+
+    points: int
+    beginnings: int
+    first: int
+    last: int
+
+
+def _measured(value: bytes) -> _Measured:
+    points, begun, times = 0, 0, set[int]()
     for block in parse_columns(value).resource_metrics:
         for scope in block.scope_metrics:
             for metric in scope.metrics:
                 for _, data in metric.ListFields():
                     found = getattr(data, "data_points", ())
                     points += len(found)
+                    begun += sum(map(begins, found))
                     times.update(point.time_unix_nano for point in found)
-    return points, min(times, default=0) // 1_000_000, max(times, default=0) // 1_000_000
+    first, last = min(times, default=0) // 1_000_000, max(times, default=0) // 1_000_000
+    return _Measured(points, begun, first, last)
 
 
 def judged(reply: Reply, request: Request) -> Verdict:
