@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,6 +31,7 @@ OF_FILE: Final = "the watched file"
 """The name of the definition that a watched file is."""
 _VERSION: Final = "version"
 _SECTION: Final = "tail_sampling"
+_VARIABLE: Final = re.compile(r"\$\{(?:env:)?[A-Za-z_]\w*(?::-[^{}]*)?\}")
 
 
 class TailSamplingSpec(PolicySet):
@@ -80,8 +83,18 @@ def at(path: Path, among: TailSamplingConfig) -> Definition[TailSamplingSpec]:
 
 def warnings(definition: Definition[TailSamplingSpec], source: str) -> Iterator[Problem]:
     """Tell what of the policies of the file *source* is accepted but can hardly be meant."""
-    for path, told in cautions(definition.spec):
+    remarks = cautions(definition.spec), _unfilled(definition.spec.model_dump(by_alias=True))
+    for path, told in chain(*remarks):
         yield Problem(f"{source}: {spelled(path)}", told)
+
+
+def _unfilled(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[Remark]:
+    """Say where *value* has what would be a variable in a config."""
+    if isinstance(value, str) and (variable := _VARIABLE.search(value)):
+        yield path, f"has {variable[0]}, which stands for itself: only in a config it is filled in"
+    parts: Iterable[tuple[Any, Any]] = value.items() if isinstance(value, dict) else ()
+    for step, part in enumerate(value) if isinstance(value, tuple) else parts:
+        yield from _unfilled(part, (*path, step))
 
 
 def refuse_unfit(definitions: Iterable[Definition[Any]], among: TailSamplingConfig) -> None:
