@@ -163,7 +163,11 @@ class ExponentialPoints:
         points["scale_tag"], points["zeros_tag"] = 6 << 3, _tag(7)
         points["count"], points["zeros"] = count, rows[:, _ZEROS]
         points["sum"] = scaled_sums(cells, self._unit_ns)
-        points["scale"] = _zigzags(np.where(has_buckets, exponential.MAX_SCALE - rows[:, _DOWN], 0))
+        # Nothing but zeros has scale 0, as in the collector. What is empty, which only we say, has
+        # the finest: to whoever adds up histograms, all are as coarse as the coarsest.
+        finest = np.where(count > 0, 0, exponential.MAX_SCALE)
+        scales = np.where(has_buckets, exponential.MAX_SCALE - rows[:, _DOWN], finest)
+        points["scale"] = _zigzags(scales)
         extremes = np.zeros(len(cells), self._EXTREMES)
         extremes["min_tag"], extremes["max_tag"] = _tag(12), _tag(13)
         extremes["min"], extremes["max"] = (
