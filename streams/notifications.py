@@ -149,10 +149,11 @@ class NotificationTasks:
         assert task.informed is not None
         self._sender.use({each.key: each for each in task.informed.of(CONTACT_POINT)})
         self._tell(runner.id, task)
-        overtaken = logic.overtaken(self._now_ms() - _LATE_MS)
+        begun = self._sender.begun()
+        overtaken = logic.overtaken(self._now_ms() - _LATE_MS, begun)
         if overtaken:
             with task.told() as (outbox, totals):
-                logic.supersede(overtaken, outbox, totals)
+                logic.supersede(overtaken, outbox, totals, begun)
         calls = self._calls()
         if calls is not self._told_calls[runner.id]:
             self._told_calls[runner.id] = calls

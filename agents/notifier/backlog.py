@@ -51,8 +51,10 @@ class Backlog:
         return self._entries.get(entry.notification.id) is entry
 
     def add(self, notification: Notification, report: Report, now: float) -> None:
-        """Let *notification* wait behind those of its group; nothing if it waits already."""
-        if notification.id in self._entries:
+        """Let *notification* wait behind those of its group; if it waits already, where it does."""
+        known = self._entries.get(notification.id)
+        if known is not None:
+            known.notification = notification  # it may have taken over news
             return
         self._number += 1
         self.put(Entry(notification, report, self._number, now, now, notification.attempts))

@@ -29,7 +29,10 @@ def is_held(alert: Alert) -> bool:
 
 
 class Flush:
-    """What *group* has to say at *at* (ms), when *news* say why: row of the table by event id."""
+    """What *group* has to say at *at* (ms), when *news* say why: row of the table by event id.
+
+    Without *tells_ends* an end is no reason to tell what else fires, nor does it count as told.
+    """
 
     def __init__(
         self,
@@ -38,12 +41,15 @@ class Flush:
         news: Mapping[str, str],
         at: int,
         most_alerts: int = MOST_ALERTS,
+        *,
+        tells_ends: bool = True,
     ) -> None:
         self._table = table
         self._group = group
         self._news = news
         self._at = at
         self._most = most_alerts
+        self._tells_all = tells_ends or any(table.alerts[each].is_active for each in news)
 
     def messages(self) -> list[Message]:
         """Make the notifications: all news, and the rest of the group where there is room."""
@@ -66,7 +72,7 @@ class Flush:
     def _is_listed(self, alert_id: str, alert: Alert) -> bool:
         place = alert.places[self._group.contact_point]
         tells = alert.is_active and place.is_routed and not is_held(alert)
-        return tells or alert_id in self._news
+        return (tells and self._tells_all) or alert_id in self._news
 
     def _message(self, said: Sequence[tuple[str, Alert]], truncated: int) -> Message:
         group, state = self._group, self._table.state
@@ -94,7 +100,7 @@ class Flush:
     def settle(self, messages: Sequence[Message]) -> None:
         """Remember that *messages* tell of it, and when all of it is told again."""
         table, group, at = self._table, self._group, self._at
-        group.due, group.told_at = None, at
+        group.due, group.told_at = None, at if self._tells_all else group.told_at
         for alert_id in [alert_id for message in messages for alert_id in message.listed]:
             alert = table.alerts[alert_id]
             if alert.is_active:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tailrace.agents.notifier.backlog import Backlog, Entry, Report
@@ -36,6 +37,12 @@ class Lane:
             self.backlog.put(entry)
         else:
             self.backlog.add(notification, report, now)
+
+    def begun(self) -> Iterator[Entry]:
+        """Yield what is on its way, and what is through in part."""
+        if self.asking is not None:
+            yield self.asking
+        yield from (entry for entry in self.backlog if entry.accepted)
 
     def ready_at(self, now: float) -> float | None:
         """Return when the next request may go: *now* or later; None if nothing waits."""

@@ -6,7 +6,7 @@ fire at once are told at once, but in one message, and without those that they h
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -146,9 +146,14 @@ class NotifierLogic:
         self._outbound.sent(notification_id, outcome, self._now, totals)
         self._forget_unlisted(self._now)
 
-    def supersede(self, ids: Sequence[str], outbox: Outbox, totals: Totals) -> None:
-        """Remember that the notifications *ids*, which are overtaken, will not be sent."""
-        self._outbound.supersede(ids, totals)
+    def supersede(
+        self, ids: Sequence[str], outbox: Outbox, totals: Totals, begun: Collection[str] = ()
+    ) -> None:
+        """Remember that the notifications *ids*, which are overtaken, will not be sent.
+
+        What of them is news is told by others; not by those *begun*, as `overtaken` has it.
+        """
+        self._outbound.supersede(ids, totals, begun)
         self._forget_unlisted(self._now)
 
     # What is asked of it
@@ -161,12 +166,13 @@ class NotifierLogic:
         """Return what is to be sent, in order; none that is not committed."""
         return self._outbound.pending()
 
-    def overtaken(self, late: int = 0) -> list[str]:
+    def overtaken(self, late: int = 0, begun: Collection[str] = ()) -> list[str]:
         """Return the ids of those of them of which a later one of the group tells all.
 
-        Of those made before *late* (ms), that all of it is over is enough.
+        Of those made before *late* (ms), that all of it is over is enough. *begun*: the ids of what
+        is being sent.
         """
-        return self._outbound.overtaken(late)
+        return self._outbound.overtaken(late, begun)
 
     def undelivered(self) -> list[Undelivered]:
         """Return what failed and was not told in another way since."""
@@ -296,7 +302,9 @@ class NotifierLogic:
         if not news:
             return
         group = self._table.groups[key]
-        flush = Flush(self._table, group, news, at, self._settings.most_alerts)
+        tells_ends = group.contact_point not in self._tenant(group.tenant).rules.without_ends
+        most = self._settings.most_alerts
+        flush = Flush(self._table, group, news, at, most, tells_ends=tells_ends)
         messages = flush.messages()
         flush.settle(messages)
         self._decider.expect(group)

@@ -10,12 +10,14 @@ Laws:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
+from tailrace.agents.notifier import overtaking
 from tailrace.agents.notifier.groups import heartbeat_id, is_held, notification_of
 from tailrace.agents.notifier.rules import Pulse
 from tailrace.agents.notifier.schedule import Moment, Schedule
+from tailrace.schemas.alert_events import Status
 from tailrace.schemas.notifications import (
     Delivered,
     Failed,
@@ -69,27 +71,33 @@ class Outbound:
         found.sort(key=lambda each: each.sequence)
         return [notification_of(each, self._table) for each in found]
 
-    def overtaken(self, late: int = 0) -> list[str]:
-        """Return what is to be sent though something later, to be sent too, tells all of it.
+    def overtaken(self, late: int = 0, begun: Collection[str] = ()) -> list[str]:
+        """Return what need not be sent, because something later, to be sent too, tells all of it.
 
         So does the end of all that fired in it, if it was made before *late* (ms).
         """
-        found: list[str] = []
-        for group in self._table.messages_of.values():
-            waiting = [each for each in group.values() if each.listed and self._is_pending(each)]
-            waiting.sort(key=lambda each: each.sequence)
-            found += (
-                old.id
-                for place, old in enumerate(waiting, 1)
-                if any(old.listed.items() <= new.listed.items() for new in waiting[place:])
-                or (old.created_at < late and _is_ended_by(old, waiting[place:]))
-            )
-        return found
+        return [
+            each
+            for group in self._table.messages_of.values()
+            for each in overtaking.overtaken(self._waiting(group), late, begun)
+        ]
 
-    def supersede(self, ids: Iterable[str], totals: Totals) -> None:
-        """Send the messages *ids* no more: others tell all of it."""
-        for each in ids:
-            self._drop(self._table.messages[each], "superseded", totals)
+    def _waiting(self, group: Mapping[str, Message]) -> list[Message]:
+        waiting = (each for each in group.values() if each.listed and self._is_pending(each))
+        return sorted(waiting, key=lambda each: each.sequence)
+
+    def supersede(self, ids: Iterable[str], totals: Totals, begun: Collection[str] = ()) -> None:
+        """Send the messages *ids* no more: others tell all of it, and what of it is news."""
+        for old in sorted((self._table.messages[each] for each in ids), key=lambda m: m.sequence):
+            group = self._waiting(self._table.messages_of[old.group_key])
+            later = [each for each in group if each.sequence > old.sequence]
+            self._hand_on(old, overtaking.heir(old, later, begun))
+            self._drop(old, "superseded", totals)
+
+    def _hand_on(self, old: Message, new: Message | None) -> None:
+        if new is not None:
+            overtaking.take_over(new, old)
+            self._table.put_message(new)
 
     def _is_pending(self, message: Message) -> bool:
         return message.sequence <= self._committed and message.failed_at is None
@@ -126,6 +134,7 @@ class Outbound:
             old = self._table.messages[failed]
             is_told = all(each in message.listed or self._is_over(each) for each in old.listed)
             if is_told and "resolved" not in old.listed.values():
+                self._hand_on(old, message)
                 self._drop(old, "superseded", totals)
 
     def _firing(self, message: Message) -> list[str]:
@@ -205,8 +214,8 @@ class Outbound:
             self._try_again(message, at, totals)
 
     def _try_again(self, message: Message, at: int, totals: Totals) -> None:
-        if message.failed_under and not self._mark_of(message):  # there is no such contact point
-            message.retry_at = None
+        if message.failed_under and not self._mark_of(message):
+            message.retry_at, message.failed_under = None, ""  # when there is one again, it is due
             self._table.put_message(message)
             return
         firing = self._firing(message)
@@ -227,12 +236,30 @@ class Outbound:
         del self._failed[_address(message)][message.id]
         self._table.drop_message(message)
         self._unlisted.update(message.listed)
+        left |= self._begun_since(message)
         is_over = all(said == "resolved" for said in left.values())
         message.listed, message.status = left, "resolved" if is_over else "firing"
         message.truncated = 0
         message.news = {each: row for each, row in message.news.items() if each in left}
         message.failed_at = message.retry_at = None
         self._table.put_message(message)
+
+    def _begun_since(self, message: Message) -> dict[str, Status]:
+        """Return what was told to fire meanwhile of the same alerts that *message* says are over.
+
+        Receivers that know alerts by their labels would take the old end for its end.
+        """
+        found: dict[str, Status] = {}
+        for each, said in message.listed.items():
+            ended = self._table.alerts[each].event
+            current = self._table.current.get(ended.fingerprint, each)
+            alert = self._table.alerts[current]
+            place = alert.places.get(message.contact_point)
+            if said != "resolved" or not alert.is_active or place is None:
+                continue
+            if place.told and place.group == message.group_key:  # else they may not stay in order
+                found[current] = alert.event.status
+        return found
 
     def _drop(self, message: Message, fate: str, totals: Totals) -> None:
         totals.add(f"notifications.{fate}", 1)
@@ -304,14 +331,6 @@ class Outbound:
         self._table.put_message(message)
         totals.add("notifications", 1)
         totals.add("notifications.heartbeat", 1)
-
-
-def _is_ended_by(old: Message, later: Iterable[Message]) -> bool:
-    """Return whether *later* tell that all is over of which *old* tells that it is not."""
-    told = {each for new in later for each, said in new.listed.items() if said == "resolved"}
-    return old.status == "firing" and all(
-        said != "resolved" and each in told for each, said in old.listed.items()
-    )
 
 
 def _address(message: Message) -> str:

@@ -46,6 +46,9 @@ class Rules:
     points: Mapping[str, str] = field(default_factory=dict, compare=False)
     """Of each contact point a mark, which is another when it is defined otherwise."""
 
+    without_ends: frozenset[str] = field(default=frozenset(), compare=False)
+    """The contact points that are not told that something is over."""
+
     def destinations(self, labels: Labels) -> dict[str, Grouping]:
         """Return how each contact point is told of alerts with *labels*."""
         return destinations(self.legs, labels)
@@ -69,16 +72,24 @@ def rules_of(definitions: Definitions) -> Mapping[str, Rules]:
 
 def _rules(definitions: Sequence[Definition[Any]]) -> Rules:
     policies = [each for each in definitions if each.key.kind == NOTIFICATION_POLICY]
+    points = [each for each in definitions if each.key.kind == CONTACT_POINT]
     said = [rule for policy in policies for rule in policy.spec.inhibit]
     beats = {each.name: each.spec.heartbeat for each in policies if each.spec.heartbeat}
     return Rules(
-        [(each.key, None if each.key.kind == CONTACT_POINT else each.spec) for each in definitions],
+        [(each.key, _said_of(each)) for each in definitions],
         [leg_of(policy.spec.route) for policy in policies] or _everybody(definitions),
         [mute for mute in map(mute_of, definitions) if mute is not None],
         [InhibitRule(number, rule) for number, rule in enumerate(said)],
         {name: Pulse(beat.receiver, beat.every // MILLISECOND) for name, beat in beats.items()},
-        {each.name: _mark_of(each) for each in definitions if each.key.kind == CONTACT_POINT},
+        {each.name: _mark_of(each) for each in points},
+        frozenset(each.name for each in points if not each.spec.send_resolved),
     )
+
+
+def _said_of(definition: Definition[Any]) -> object:
+    """Return what of *definition* matters to what is told when: of a contact point, if ends are."""
+    is_point = definition.key.kind == CONTACT_POINT
+    return definition.spec.send_resolved if is_point else definition.spec
 
 
 def _mark_of(definition: Definition[Any]) -> str:

@@ -109,7 +109,7 @@ class Sender:
         self._points = points
 
     def submit(self, notification: Notification, report: Report) -> None:
-        """Send *notification* and *report* what comes of it; nothing if it is in hand already.
+        """Send *notification* and *report* what comes of it; if it is in hand, as it is now.
 
         *report* may be told of retries several times, and of the end once. Needs a running loop.
         """
@@ -131,6 +131,12 @@ class Sender:
         lane = self._lanes.get(notification.contact_point_key)
         if lane is not None:
             lane.backlog.remove(notification.id)
+
+    def begun(self) -> frozenset[str]:
+        """Return the ids of what is being sent, or is through in part: it is as it was then."""
+        return frozenset(
+            entry.notification.id for lane in self._lanes.values() for entry in lane.begun()
+        )
 
     def statuses(self) -> list[LaneStatus]:
         """Return how it stands with each contact point that was used, in their order."""

@@ -43,6 +43,10 @@ class Hands:
         """As the real one."""
         self.has.pop(notification.id, None)
 
+    def begun(self) -> frozenset[str]:
+        """As the real one."""
+        return frozenset()
+
     def deliver(self) -> None:
         """Let all of it be through."""
         self.report(Delivered())

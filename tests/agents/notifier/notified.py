@@ -28,6 +28,7 @@ class ContactPoint(Section):
     """Stands for whatever a contact point is; the logic asks for its name, and if it changes."""
 
     url: str = ""
+    send_resolved: bool = True
 
 
 @dataclass(frozen=True)
@@ -204,6 +205,10 @@ class Notified:
     def outcome(self, id: str, outcome: Outcome) -> None:
         """Say what became of the notification *id*."""
         self._do(lambda: self.logic.sent(id, outcome, Outbox(), self.totals))
+
+    def supersede(self, ids: Sequence[str], begun: Sequence[str] = ()) -> None:
+        """Let the notifications *ids* not be sent, while those *begun* are."""
+        self._do(lambda: self.logic.supersede(ids, Outbox(), self.totals, begun))
 
     def deliver(self) -> list[Said]:
         """Commit, and deliver all there is; return it in short."""

@@ -451,7 +451,7 @@ def test_an_end_that_a_contact_point_refused_is_told_when_it_is_mended_with_what
     notified.outcome(end.id, Failed("the receiver answered 404: no"))
     notified.define(policy(), define(CONTACT_POINT, "ops", {"url": "right"}))
     told = [(each.status, each.alerts) for each in notified.told(2 * MINUTE)]
-    assert told == [("firing", ("errors! resolved", "errors"))]
+    assert told == [("firing", ("errors! resolved", "errors!"))]
     assert notified.logic.undelivered() == []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tailrace.schemas.definitions.definition import CONTACT_POINT
 from tailrace.schemas.notifications import Failed
 from tests.agents.notifier.notified import (
     HOUR,
@@ -12,6 +13,7 @@ from tests.agents.notifier.notified import (
     START,
     Notified,
     Said,
+    define,
     event,
     policy,
 )
@@ -72,3 +74,35 @@ def test_of_what_was_refused_only_what_still_fires_is_told() -> None:
     told = notified.logic.pending()
     assert [each.created_at - START for each in told] == [SECOND]
     assert [alert.status for each in told for alert in each.alerts] == ["resolved", "firing"]
+
+
+def test_what_was_refused_is_told_when_its_contact_point_is_there_again_as_it_was() -> None:
+    ops = define(CONTACT_POINT, "ops", {"url": "here"})
+    notified = Notified(policy(), ops)
+    notified.hear(event())
+    notified.told(0)
+    notified.hear(event(status="resolved", at=SECOND))
+    assert refused(notified, SECOND)
+    notified.define(policy())
+    assert not refused(notified, HOUR)
+    notified.die()
+    notified.define(policy(), ops)
+    assert [each.status for each in notified.told(HOUR + SECOND)] == ["resolved"]
+
+
+def test_who_wants_no_ends_is_not_told_again_of_what_fires_beside_what_ended() -> None:
+    ops = define(CONTACT_POINT, "ops", {"send_resolved": False})
+    notified = Notified(policy(repeat_interval="1h"), ops)
+    notified.hear(event(service="a"), event(service="b"))
+    assert [each.alerts for each in notified.told(0)] == [("errors!", "errors!")]
+    notified.hear(event(service="a", status="resolved", at=30 * MINUTE))
+    assert [each.alerts for each in notified.told(30 * MINUTE)] == [("errors! resolved",)]
+    # Nor does he wait the longer for what is told again.
+    assert [(each.at, each.alerts) for each in notified.told(HOUR)] == [(HOUR, ("errors!",))]
+    notified.define(policy(repeat_interval="1h"), define(CONTACT_POINT, "ops"))
+    notified.hear(event(began=HOUR, service="c"), at=HOUR + MINUTE)
+    notified.told(HOUR + MINUTE)
+    notified.hear(event(began=HOUR, service="c", status="resolved", at=HOUR + 2 * MINUTE))
+    assert [each.alerts for each in notified.told(HOUR + 2 * MINUTE)] == [
+        ("errors", "errors! resolved")
+    ]
