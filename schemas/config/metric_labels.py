@@ -16,6 +16,7 @@ NEEDED: Final = ("service.name", "span.name", "span.kind", "status.code")
 _SERVICE: Final = "service.name"
 UNLIMITED: Final = (_SERVICE, "tenant", "span.kind", "status.code", "otel.metric.overflow")
 """Labels with few values by nature, or by which limits are counted."""
+_OF_EDGES: Final = ("client", "connection_type", "virtual_node")
 Asked = tuple[tuple[str | int, ...], str]
 """Where in the config an attribute is asked for, and its name."""
 _GROUP: Final = re.compile(r"\\\\|\\([0-9])")
@@ -145,11 +146,12 @@ class MetricLabelsConfig(Section):
         asked += ((("limits", "labels", name), name) for name in self.limits.labels or ())
         for path, name in asked:
             if not has_label(name):
-                text = (
-                    f"does nothing: {show(name)} is no label that span_metrics or service_graph "
-                    f"gives"
+                why = (
+                    "is a label of edges that has few values, or by which they are counted"
+                    if name in _OF_EDGES
+                    else "is no label that span_metrics or service_graph gives"
                 )
-                yield ("metric_labels", *path), text
+                yield ("metric_labels", *path), f"does nothing: {show(name)} {why}"
 
     def hidden(self, asked: Iterable[Asked]) -> Iterator[Remark]:
         """Tell of the attributes *asked* for elsewhere, each at its path, that are no labels."""

@@ -210,6 +210,12 @@ HARDLY_MEANT: dict[str, tuple[str, list[str]]] = {
         ['metric_labels.limits.labels.zap does nothing: "zap" is no label that span_metrics or '
          "service_graph gives"],
     ),
+    "labels of edges that have no limit": (
+        "{metric_labels: {learn: [virtual_node], limits: {labels: {client: 7}}}}",
+        [f'metric_labels.{path} does nothing: "{name}" is a label of edges that has few values, or '
+         "by which they are counted" for path, name in (
+            ("learn[0]", "virtual_node"), ("limits.labels.client", "client"))],
+    ),
     "labels of edges where there are none": (
         "{metric_labels: {limits: {labels: {server: 7}}}, service_graph: {enabled: false}}",
         ['metric_labels.limits.labels.server does nothing: "server" is no label that span_metrics '
