@@ -48,7 +48,7 @@ class Life:
             {
                 "app": self.app,
                 "output": {"metrics": self.metrics, "dead_letters": self.dead_letters},
-                "kafka": {"session_timeout": "6s"},
+                "kafka": {"session_timeout": "1m"},
                 **self.sections,
             }
         )
@@ -100,16 +100,18 @@ class Life:
         await until(has)
 
     async def letters(self) -> list[Any]:
-        """All dead letters."""
-        consumer = AIOKafkaConsumer(
-            self.dead_letters, auto_offset_reset="earliest", isolation_level="read_committed",
-            **self.kafka,
-        )  # fmt: skip
-        async with consumer:
-            found: list[Any] = []
-            while batches := await consumer.getmany(timeout_ms=1000):
-                found += (each for batch in batches.values() for each in batch)
-            return found
+        """All dead letters, those too of which it is not settled yet whether they stay."""
+        topic, found = TopicPartition(self.dead_letters, 0), list[Any]()
+        async with AIOKafkaConsumer(**self.kafka) as consumer:
+            end = (await consumer.end_offsets([topic]))[topic]
+        settled = AIOKafkaConsumer(isolation_level="read_committed", **self.kafka)
+        async with settled as consumer, asyncio.timeout(PATIENCE_S):
+            consumer.assign([topic])
+            consumer.seek(topic, 0)
+            while await consumer.position(topic) < end:
+                batches = await consumer.getmany(topic, timeout_ms=1000)
+                found += batches.get(topic, ())
+        return found
 
 
 async def until(holds: Callable[[], Any]) -> Any:

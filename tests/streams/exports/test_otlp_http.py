@@ -20,9 +20,13 @@ from tailrace.streams.broker import EmbeddedBroker
 from tests.agents.notifier.receivers import first, receiver
 from tests.agents.remote_write.messages import AT, Message
 from tests.conftest import FreshTopic
+from tests.patience import PATIENCE_S
 from tests.streams.exports.lives import Life, header
 
-QUICK = {"retry_on_failure": {"initial_interval": "1ms", "max_interval": "10ms"}}
+QUICK = {
+    "retry_on_failure": {"initial_interval": "1ms", "max_interval": "10ms"},
+    "timeout": f"{PATIENCE_S:.0f}s",
+}
 
 
 def to(endpoint: str, **keys: Any) -> list[dict[str, Any]]:

@@ -19,7 +19,10 @@ from tests.patience import PATIENCE_S
 from tests.streams.exports.lives import Life, header, samples, samples_of, until
 
 NewLife = Callable[..., Life]
-QUICK = {"queue_config": {"min_backoff": "1ms", "max_backoff": "20ms"}}
+QUICK = {
+    "queue_config": {"min_backoff": "1ms", "max_backoff": "20ms"},
+    "remote_timeout": f"{PATIENCE_S:.0f}s",
+}
 
 
 @pytest.fixture
@@ -56,7 +59,7 @@ async def test_what_a_receiver_does_not_take_is_not_committed_and_sent_until_it_
         await life.write(*flushes(3))
         async with life.exporting() as exports:
             await until(lambda: len(there.received) > 5)
-            assert await life.committed("one") == 0
+            await life.reaches("one", 0)
             assert {sample.value for sample in samples(there)} == {0}
             is_up.set()
             await life.reaches("one", 3)
@@ -164,7 +167,7 @@ async def test_a_receiver_that_is_down_holds_up_no_other(new_life: NewLife) -> N
             await until(lambda: by_name["down"].counts["retried"] > 3)
             assert by_name["down"].lag_s > 0
             assert "500" in by_name["down"].error
-        assert await life.committed("down") == 0
+        await life.reaches("down", 0)
 
 
 @pytest.mark.parametrize(
