@@ -19,8 +19,6 @@ from tailrace.streams.transport import ConsumerSettings, Transport
 
 log = structlog.get_logger()
 
-_STOP_S = 20.0
-
 AgentBuilder = Callable[[faust.App, Any, Callable[..., Any]], Any]
 
 
@@ -117,9 +115,10 @@ async def run(app: faust.App, engine: Engine, stop: asyncio.Event) -> None:
             await asyncio.wait(endings, return_when=asyncio.FIRST_COMPLETED)
     finally:
         starting.cancel()
+        stop_s = 2 * engine.settings.revoke_timeout_s
         for step in (engine.stop(), app.stop()):
             try:
-                await asyncio.wait_for(step, _STOP_S)
+                await asyncio.wait_for(step, stop_s)
             except TimeoutError:
                 log.warning("stopping takes too long; what is not committed is done again later")
     if engine.ended.done():

@@ -21,6 +21,7 @@ from tailrace.streams.app import BatchSchema, GroupSettings, build_app, connect,
 from tailrace.streams.engine import Engine, EngineSettings, Stage
 from tailrace.streams.task import Task, TaskId
 from tailrace.tables.store import PartitionStore
+from tests.patience import PATIENCE_S
 
 KEYS = Sequence[bytes]
 
@@ -115,7 +116,7 @@ def build_task(
 
 @dataclass(frozen=True)
 class JobSettings:
-    """One worker. Times in seconds."""
+    """One worker. Times in seconds; none is over where a machine is only slow."""
 
     bootstrap: str
     app: str
@@ -125,10 +126,11 @@ class JobSettings:
     data: str
     instance: str | None = None
     fuse: str | None = None
-    session_timeout_s: float = 6.0
+    session_timeout_s: float = 60.0
     checkpoint_interval_s: float = 0.3
     grace_s: float = 0.3
-    stall_timeout_s: float = 60.0
+    stall_timeout_s: float = PATIENCE_S
+    revoke_timeout_s: float = 10.0
 
 
 def say(word: str, **facts: object) -> None:
@@ -145,6 +147,7 @@ async def work(job: JobSettings) -> None:
         checkpoint_interval_s=job.checkpoint_interval_s,
         grace_s=job.grace_s,
         stall_timeout_s=job.stall_timeout_s,
+        revoke_timeout_s=job.revoke_timeout_s,
     )
     fuse = Path(job.fuse) if job.fuse else None
     stage = Stage(

@@ -37,13 +37,14 @@ class Worker:
     log: Path
     started_at: float = 0.0
     _heeded: int = 0
+    _readied: int = 0
     _process: subprocess.Popen[bytes] | None = None
 
     def start(self, **changes: Any) -> None:
         """Start it, again if it ended; *changes* of its settings stay."""
         self.settings = JobSettings(**(asdict(self.settings) | changes))
         self.started_at = time.monotonic()
-        self._heeded = len(self.said("heeds"))
+        self._heeded, self._readied = len(self.said("heeds")), len(self.said("ready"))
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", counting_job.__name__, orjson.dumps(self.settings)],
@@ -92,11 +93,11 @@ class Worker:
         lines = (line.split(" ", 1) for line in self.text().splitlines())
         return [orjson.loads(line[1]) for line in lines if line[0] == word]
 
-    async def ready(self, times: int) -> float:
-        """Wait until it has been ready *times* times; return the seconds since its last start."""
+    async def ready(self) -> float:
+        """Wait until it has been ready since its last start; return the seconds since then."""
         await until(
-            lambda: len(self.said("ready")) >= times or not self.is_running,
-            f"{self.log.stem} to be ready for the {times}th time",
+            lambda: len(self.said("ready")) > self._readied or not self.is_running,
+            f"{self.log.stem} to be ready",
         )
         assert self.is_running, self.text()
         return time.monotonic() - self.started_at

@@ -14,9 +14,13 @@ from aiokafka import AIOKafkaProducer
 
 from tailrace.schemas import topics
 from tailrace.streams.broker import EmbeddedBroker
+from tests.patience import PATIENCE_S
 from tests.streams.counting_outputs import REST_MS, Sent, problems
 from tests.streams.counting_worker import until
 from tests.streams.kafka_job import ALL_TASKS, CountingJob, NewJob
+
+SHORT_SESSION_S = 6.0
+"""For workers that have to be missed soon."""
 
 
 @pytest.mark.slow
@@ -28,17 +32,16 @@ async def test_counts_are_exact_while_workers_are_killed_at_random(
     rng = random.Random()
     workers = [job.worker(), job.worker()]
     for worker in workers:
-        await worker.ready(times=1)
+        await worker.ready()
     load = asyncio.create_task(job.send(20_000, seconds=12))
     for _ in range(5):
         await asyncio.sleep(rng.uniform(0, 1))
         victim = rng.choice(workers)
-        lives = len(victim.said("ready"))
         victim.kill()
         await asyncio.sleep(rng.uniform(0, 0.5))
         victim.start()
         if rng.random() < 0.7:  # the others are killed while they start
-            await victim.ready(times=lives + 1)
+            await victim.ready()
     await load
     await job.check()
 
@@ -49,16 +52,20 @@ async def test_a_worker_that_was_frozen_while_its_partitions_moved_serves_again(
 ) -> None:
     job = new_job(broker)
     await job.create_topics()
-    frozen, other = job.worker(), job.worker()
+    # It checkpoints seldom, so that it has something to commit when it goes on.
+    frozen = job.worker(session_timeout_s=SHORT_SESSION_S, checkpoint_interval_s=3.0)
+    other = job.worker(session_timeout_s=SHORT_SESSION_S)
     await until(lambda: len(frozen.owned) == len(other.owned) == 2, "both to have two tasks")
     load = asyncio.create_task(job.send(15_000, seconds=10))
     await asyncio.sleep(1.0)
+    batches = len(frozen.said("seen"))
+    await until(lambda: len(frozen.said("seen")) > batches, "the next batch")
     frozen.signal(signal.SIGSTOP)
     await until(lambda: other.owned == ALL_TASKS, "the other worker to take everything over")
     await asyncio.sleep(1.0)
     lives = len(frozen.said("ready"))
     frozen.signal(signal.SIGCONT)
-    await frozen.ready(times=lives + 1)
+    await until(lambda: len(frozen.said("ready")) > lives, "the one that was frozen to serve")
     await load
     await job.check()
     assert frozen.is_running
@@ -73,14 +80,18 @@ async def test_a_task_that_is_fenced_from_outside_starts_again_from_what_was_com
     job = new_job(broker)
     await job.create_topics()
     worker = job.worker()
-    await worker.ready(times=1)
-    load = asyncio.create_task(job.send(10_000, seconds=4))
-    for partition in (0, 1, 0):
-        await asyncio.sleep(1.0)
+    await worker.ready()
+    for seed, partition in enumerate((0, 1, 0)):
+        load = asyncio.create_task(job.send(3_000, seconds=1, seed=seed))
+        failures = worker.text().count("task failed")
         await intrude(job, partition, changes=None)
-    await load
+        await load
+        await job.send(100, seed=seed)  # it notices when it has something to commit
+        await until(
+            lambda failures=failures: worker.text().count("task failed") > failures,
+            "the task to fail",
+        )
     await job.check()
-    assert worker.text().count("task failed") >= 3
     assert len(worker.said("ready")) == 1
 
 
@@ -98,7 +109,7 @@ async def test_what_aborted_transactions_wrote_is_not_state_when_it_is_restored(
     for partition in range(4):
         await intrude(job, partition, changes=b"999")
     worker.start()
-    record_property("start_to_ready_s", await worker.ready(times=2))
+    record_property("start_to_ready_s", await worker.ready())
     record_property("restore_s", worker.said("ready")[-1]["restore_s"])
     await job.send(2_000, seed=1)
     await job.check()
@@ -142,7 +153,7 @@ async def test_workers_outlive_a_broker_that_is_away_for_20_s(
     await job.create_topics()
     workers = [job.worker(), job.worker()]
     for worker in workers:
-        await worker.ready(times=1)
+        await worker.ready()
     load = asyncio.create_task(job.send(10_000, seconds=4))
     await asyncio.sleep(2.0)
     await asyncio.to_thread(disposable_broker.kill)
@@ -158,13 +169,13 @@ async def test_a_killed_static_member_gets_its_partitions_back_without_a_rebalan
 ) -> None:
     job = new_job(broker)
     await job.create_topics()
-    killed, other = job.worker(), job.worker()
+    killed, other = (job.worker(session_timeout_s=PATIENCE_S) for _ in range(2))
     await until(lambda: len(killed.owned) == len(other.owned) == 2, "both to have two tasks")
     await job.send(5_000)
-    before, lives, others = killed.owned, len(killed.said("ready")), len(other.said("ready"))
+    before, others = killed.owned, len(other.said("ready"))
     killed.kill()
     killed.start()
-    record_property("kill_to_ready_s", await killed.ready(times=lives + 1))
+    record_property("kill_to_ready_s", await killed.ready())
     await job.check()
     assert killed.owned == before
     assert len(other.said("ready")) == others
@@ -175,7 +186,7 @@ async def test_the_partitions_of_a_worker_that_never_comes_back_are_processed_el
 ) -> None:
     job = new_job(broker)
     await job.create_topics()
-    dead, other = job.worker(), job.worker()
+    dead, other = (job.worker(session_timeout_s=SHORT_SESSION_S) for _ in range(2))
     await until(lambda: len(dead.owned) == len(other.owned) == 2, "both to have two tasks")
     await job.send(5_000)
     dead.kill()
