@@ -38,7 +38,7 @@ NEW_INPUT_PARTITIONS = 8
 ADMIN_TIMEOUT_MS = 30_000
 """A broker that stands still for a moment, or is busy, is there all the same."""
 _MAX_REPLICATION = 3
-_DESCRIBE_TRIES = 50
+_DESCRIBE_TRIES = 150
 _DESCRIBE_RETRY_S = 0.2
 _RECORD_OVERHEAD_BYTES = 4096
 _LEAST_MESSAGE_BYTES = 16 << 10

@@ -54,10 +54,10 @@ def run(directory: Path, *command: str, **environment: str) -> str:
     done = subprocess.run(
         command,
         cwd=directory,
-        env={**clean, **environment},
+        env={"UV_HTTP_RETRIES": "9", **clean, **environment},
         capture_output=True,
         text=True,
-        timeout=PATIENCE_S,
+        timeout=3 * PATIENCE_S,  # it may fetch all that is installed
     )
     assert done.returncode == 0, f"{command}:\n{done.stdout}\n{done.stderr}"
     return done.stdout

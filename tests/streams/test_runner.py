@@ -137,7 +137,7 @@ async def test_a_takeover_that_is_given_up_leaves_nothing_open(is_deaf: bool) ->
     bench.ledger.answers.clear()
     start = asyncio.create_task(bench.runner.start())
     await settled(lambda: bench.disk.is_open)
-    await bench.runner.stop(1.0)
+    await bench.runner.stop(PATIENCE_S)
     bench.ledger.answers.set()
     await start
     assert bench.locations == 0
@@ -190,7 +190,7 @@ async def test_the_last_checkpoint_has_what_the_world_has_answered_by_then() -> 
 
     bench = Bench(build=build)
     await bench.runner.start()
-    await bench.runner.stop(1.0)
+    await bench.runner.stop(PATIENCE_S)
     assert answered == ["settled"]
     assert bench.runner.checkpoints == 1
     assert bench.disk.open().get(b"answer") == b"yes"
@@ -201,7 +201,7 @@ async def test_a_last_checkpoint_that_fails_is_not_tried_again() -> None:
     await bench.runner.start()
     bench.take(0)
     bench.ledger.error = OSError("the broker is away")
-    await bench.runner.stop(1.0)
+    await bench.runner.stop(PATIENCE_S)
     bench.ledger.error = None
     await asyncio.sleep(0.1)
     assert not bench.disk.is_open
@@ -280,7 +280,7 @@ async def test_a_full_disk_ends_the_process_with_the_reason() -> None:
     [error] = worker.failures
     assert "cannot be written: No space left on device" in str(error)
     assert "Free some space" in str(error)
-    await worker.runner.stop(timeout_s=1)
+    await worker.runner.stop(PATIENCE_S)
 
 
 async def test_a_task_that_fails_before_its_checkpoint_begins_checkpoints_again() -> None:
