@@ -23,6 +23,7 @@ from tailrace.schemas.config import WorkerConfig, load
 from tailrace.schemas.config.source import read_text
 from tailrace.schemas.definitions import Definitions
 from tailrace.schemas.definitions.definition import DEFAULT_TENANT
+from tailrace.schemas.errors import ConfigError, Problem
 from tailrace.schemas.otlp.decoder import Decoder
 from tailrace.schemas.spans import STATUS_ERROR
 from tailrace.streams.recordings import RecordedMessage, recorded
@@ -34,6 +35,7 @@ _EXAMPLES: Final = 10
 _SERVICES_SHOWN: Final = 20
 _BATCH_RECORDS: Final = 4000
 _MEASURES: Final = ("traces", "spans", "bytes")
+_SAID: Final = ("decision", "policy", "spans", "services", "duration_ms")
 _DOCUMENT: Final = re.compile(r'^[{\s]*"?apiVersion"?\s*:', re.MULTILINE)
 """What no config has, and every definition."""
 
@@ -73,13 +75,7 @@ class Kept:
             known = self.traces.get(each["trace_id"])
             is_kept = each["decision"] == "sampled"
             if known is None or (is_kept and not known.is_kept):
-                self.traces[each["trace_id"]] = Decided(
-                    each["decision"],
-                    each["policy"],
-                    each["spans"],
-                    each["services"],
-                    each["duration_ms"],
-                )
+                self.traces[each["trace_id"]] = Decided(*(each[key] for key in _SAID))
             elif is_kept or not known.is_kept:
                 known.spans += each["spans"]
         for trace_id, count in written.items():
@@ -100,8 +96,19 @@ def side(path: Path, config: WorkerConfig, definitions: Sequence[Path]) -> Side:
     """
     if _DOCUMENT.search(read_text(path)):
         return Side(path.name, config, defined(config, [*definitions, path]))
-    other = load(path)
+    other = _named(path)
     return Side(path.name, other, defined(other, definitions))
+
+
+def _named(path: Path) -> WorkerConfig:
+    """Return the config in *path*; what is wrong with it is told with its name: there are two."""
+    try:
+        return load(path)
+    except ConfigError as error:
+        if error.problems[0].path.startswith(str(path)):
+            raise
+        named = (Problem(f"{path}: {each.path}", each.message) for each in error.problems)
+        raise ConfigError(named) from None
 
 
 def compare(

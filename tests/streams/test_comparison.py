@@ -6,13 +6,15 @@ import struct
 from pathlib import Path
 
 import orjson
+import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
 from tailrace.schemas.config import parse
 from tailrace.schemas.definitions import Definitions
+from tailrace.schemas.errors import ConfigError
 from tailrace.streams.cli import app
-from tailrace.streams.comparison import Side, compare
+from tailrace.streams.comparison import Side, compare, side
 from tests.otlp import ERROR, MS, Span, message
 
 MINUTE = 60_000 * MS
@@ -100,6 +102,18 @@ def test_a_person_can_read_it(tmp_path: Path) -> None:
     assert C.hex() in result.output
     as_json = CliRunner().invoke(app, [*arguments, "--json"])
     assert orjson.loads(as_json.output)["kept_by_one_only"] == [0, 1]
+
+
+def test_of_two_configs_the_one_that_is_wrong_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "other.yaml"
+    for text, wrong in (
+        (ERRORS.replace("ERROR", "BAD"), ": tail_sampling.policies[0].status_code"),
+        ("app: [", ", line 1, column 7, is not valid YAML"),
+    ):
+        path.write_text(text)
+        with pytest.raises(ConfigError) as error:
+            side(path, parse(ERRORS), [])
+        assert str(error.value).startswith(f"{path}{wrong}")
 
 
 APPLIED = """
