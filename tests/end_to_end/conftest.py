@@ -89,7 +89,13 @@ def new_pipeline(
         spans = fresh_topic("spans", 1, topic)
         app = spans.removesuffix(".spans")
         outputs = {name: f"{app}.{name}" for name in ("sampled", "decisions", "dead_letters")}
-        content = {"app": app, "input": {"topics": [spans]}, "output": outputs, **sections}
+        content = {
+            "app": app,
+            "input": {"topics": [spans]},
+            "output": outputs,
+            "kafka": {"session_timeout": "5m"},  # it is alone: nothing moves while it stands still
+            **sections,
+        }
         config = tmp_path / f"{app}.json"
         config.write_bytes(orjson.dumps(content))
         worker = Worker(app, tmp_path, broker.bootstrap, config)

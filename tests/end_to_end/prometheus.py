@@ -129,7 +129,7 @@ def running(
             yield found
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(PATIENCE_S)
 
 
 def _await_ready(prometheus: Prometheus, process: subprocess.Popen[bytes]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import subprocess
 import time
 import warnings
@@ -17,6 +16,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from tailrace.schemas.notifications import Delivered
+from tailrace_loadtest.processes import free_port
 from tests.agents.notifier.receivers import (
     Receiver,
     alert,
@@ -31,6 +31,8 @@ from tests.end_to_end.servers import ALERTMANAGER
 from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.slow
+
+TIMEOUT = f"{PATIENCE_S:g}s"
 
 CONFIG = """
 route:
@@ -71,7 +73,7 @@ class Running:
         return await self._get("/api/v2/alerts/groups")
 
     async def _get(self, path: str) -> list[dict[str, Any]]:
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE_S) as client:
             found: list[dict[str, Any]] = (await client.get(f"{self.url}{path}")).json()
             return found
 
@@ -125,9 +127,7 @@ class started:  # noqa: N801  # reads as what is done
     """The process, at a free port, until the end."""
 
     def __init__(self, server: Path, config: Path, directory: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            address = f"127.0.0.1:{free.getsockname()[1]}"
+        address = f"127.0.0.1:{free_port()}"
         self._url = f"http://{address}"
         self._log = (directory / "alertmanager.log").open("wb")
         self._process = subprocess.Popen(
@@ -147,13 +147,13 @@ class started:  # noqa: N801  # reads as what is done
 
     def __exit__(self, *error: object) -> None:
         self._process.terminate()
-        self._process.wait(30)
+        self._process.wait(PATIENCE_S)
         self._log.close()
 
 
 async def test_an_alert_shows_in_its_group_and_ends(alertmanager: Running) -> None:
     now_ms = time.time_ns() // 1_000_000
-    target = point(alertmanager={"url": alertmanager.url})
+    target = point(alertmanager={"url": alertmanager.url}, timeout=TIMEOUT)
     firing = alert(began=now_ms - 120_000)
     other = alert("Slow", severity="warning", began=now_ms - 120_000, service="cart")
     both = notification(firing, other)
@@ -186,7 +186,7 @@ async def test_an_alert_shows_in_its_group_and_ends(alertmanager: Running) -> No
 
 async def test_telling_again_holds_an_alert_and_makes_no_second_one(alertmanager: Running) -> None:
     now_ms = time.time_ns() // 1_000_000
-    target = point(alertmanager={"url": alertmanager.url, "expires": "1m"})
+    target = point(alertmanager={"url": alertmanager.url, "expires": "1h"}, timeout=TIMEOUT)
     firing = notification(alert(began=now_ms - 120_000))
     assert await delivered(target, firing, wall_ms=lambda: now_ms) == Delivered()
     [once] = await alertmanager.shows(lambda alerts: len(alerts) == 1)

@@ -46,7 +46,11 @@ def test_a_consumer_that_links_to_its_producer_is_called_by_it_though_a_worker_d
         "only": ["service_graph"],
         "input": {"topics": [spans]},
         "output": {name: f"{app}.{name}" for name in names},
-        "service_graph": {"metrics_flush_interval": "1s", "store": {"ttl": "1s"}},
+        "service_graph": {
+            "metrics_flush_interval": "1s",
+            "store": {"ttl": "1s"},
+            "links": {"wait": "1h"},  # however long the worker is away
+        },
     }
     config.write_bytes(orjson.dumps(content))
     worker = Worker(app, tmp_path, broker.bootstrap, config)

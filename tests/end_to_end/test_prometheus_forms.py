@@ -21,6 +21,8 @@ __all__ = ["prometheus_binary"]
 pytestmark = pytest.mark.slow
 
 POD = {"service.name": "cart", "service.instance.id": "pod-1", "cloud.region": "eu"}
+AGAIN = {"service.name": "again"}
+"""Series of its own: those of another test may be newer than what is sent."""
 TRACE, SPAN = bytes(range(1, 17)), bytes(range(1, 9))
 
 
@@ -148,7 +150,7 @@ async def test_what_is_sent_again_is_no_error(life: Life, prometheus: Prometheus
         for number in range(50):
             message.counter(number, at=at, name="again", number=str(number))
             message.histogram([1, 2, 3, 4], 99.5, at=at, number=str(number))
-            message.exponential(3, 0, [1, 2], at=at)
+            message.exponential(3, 0, [1, 2], at=at, resource=AGAIN)
     await sent(life, first)
     before = prometheus.log.read_text().count("level=ERROR")
     await sent(life, again)

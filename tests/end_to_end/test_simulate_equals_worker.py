@@ -27,6 +27,7 @@ from tests.conftest import FreshTopic
 from tests.end_to_end.conftest import NewPipeline, Row
 from tests.end_to_end.exposition import expected, samples
 from tests.otlp import counted
+from tests.patience import PATIENCE_S
 
 HOURS_AGO_MS = 2 * 3600 * 1000
 NO_OTLP = b"\xff\xffno message"
@@ -54,7 +55,7 @@ def test_simulate_decides_as_the_worker_does(
     out = tmp_path / "out"
     arguments = ["-c", str(pipeline.config), "--out", str(out), "--arrivals", how, str(path)]
     simulation = Process(["simulate", *arguments], tmp_path / "simulate.log")
-    assert simulation.wait(60) == 0, simulation.output
+    assert simulation.wait(PATIENCE_S) == 0, simulation.output
 
     decisions = [orjson.loads(record.value or b"") for record in worker[pipeline.decisions]]
     assert decisions == _lines(out / "decisions.jsonl")
@@ -94,7 +95,7 @@ def test_simulate_counts_as_two_workers_do(
     arrivals = path.with_name("arrivals.json")
     arguments = ["-c", str(config), "--out", str(out), "--arrivals", str(arrivals), str(path)]
     simulation = Process(["simulate", *arguments], tmp_path / "simulate.log")
-    assert simulation.wait(60) == 0, simulation.output
+    assert simulation.wait(PATIENCE_S) == 0, simulation.output
     assert samples((out / "metrics.prom").read_text()) == expected(truth)
     edges, simulated = EdgeRecords(), Report()
     edges.read(map(_edge_record, _lines(out / "edges.jsonl")), simulated)
@@ -112,8 +113,9 @@ def _through_two_workers(
     try:
         for worker in workers:
             worker.start()
-        wait_until([worker.port for worker in workers], lambda found: is_settled(found, truth), 60)
-        asyncio.run(wait_for_sums(bootstrap, truth, 60, topics))
+        ports = [worker.port for worker in workers]
+        wait_until(ports, lambda found: is_settled(found, truth), PATIENCE_S)
+        asyncio.run(wait_for_sums(bootstrap, truth, PATIENCE_S, topics))
         return asyncio.run(check_outputs(bootstrap, truth, topics))
     finally:
         for worker in workers:
