@@ -290,7 +290,7 @@ def _measuring() -> Iterator[None]:
         yield
     except (benchmark.Wrong, restart.Lost) as error:
         _fail(str(error), 1)
-    except (KafkaError, OSError, RuntimeError, chaos.Interrupted) as error:
+    except (KafkaError, OSError, RuntimeError) as error:
         _fail(f"the measurement failed: {error}", 3)
 
 

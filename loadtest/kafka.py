@@ -20,6 +20,8 @@ _BATCH_BYTES = 512 << 10
 _IN_FLIGHT = 64
 _PACE_S = 0.02
 _FETCH_MS = 200
+_REQUEST_MS = 240_000
+"""A broker that is killed may take its time to come back; what was sent to it is not given up."""
 
 
 @dataclass(slots=True)
@@ -54,6 +56,7 @@ async def produce(
         enable_idempotence=True,
         compression_type=compression,
         max_batch_size=_BATCH_BYTES,
+        request_timeout_ms=_REQUEST_MS,
         max_request_size=8 << 20,
     )
     try:
@@ -75,11 +78,12 @@ async def produce(
 
 
 async def read(
-    bootstrap: str, topics: Sequence[str], *, timeout_s: float = 60.0
+    bootstrap: str, topics: Sequence[str], *, timeout_s: float = 240.0
 ) -> dict[str, list[Written]]:
     """All committed records of *topics* up to their ends of now; TimeoutError if it takes longer.
 
-    An open transaction is in the way of the end until it is committed or aborted.
+    An open transaction is in the way of the end until it is committed or aborted: that of a worker
+    that was killed for more than a minute, if nobody takes its place.
     """
     found: dict[str, list[Written]] = {topic: [] for topic in topics}
     async with _reader(bootstrap, topics) as (consumer, partitions), asyncio.timeout(timeout_s):

@@ -40,7 +40,7 @@ async def check_outputs(
     topics: Topics = _TOPICS,
     *,
     slack_ms: int | None = None,
-    timeout_s: float = 60.0,
+    timeout_s: float = 240.0,
     dimensions: Sequence[str] = (),
 ) -> Report:
     """Compare all that is in the output topics by now with *truth*."""

@@ -10,6 +10,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from http.client import HTTPException
 from pathlib import Path
 
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
@@ -162,7 +163,7 @@ def together(ports: Sequence[int]) -> Samples:
     """The samples of all workers that answer, added up."""
     samples: Samples = {}
     for port in ports:
-        with suppress(OSError):
+        with suppress(OSError, HTTPException):
             for key, value in scrape(port).items():
                 samples[key] = samples.get(key, 0.0) + value
     return samples

@@ -119,7 +119,7 @@ class Worker:
         self.data = directory / name
         self.port = free_port()
         self._process: Process | None = None
-        self._log = directory / f"{name}.log"
+        self.log = directory / f"{name}.log"
         self._arguments = ["worker", "--bootstrap", bootstrap, "--data", str(self.data)]
         self._arguments += ["--web-port", str(self.port)]
         if config is not None:
@@ -127,7 +127,7 @@ class Worker:
 
     def start(self) -> Process:
         """Start it, whether it ran before or not."""
-        self._process = Process(self._arguments, self._log)
+        self._process = Process(self._arguments, self.log)
         return self._process
 
     @property
@@ -190,15 +190,12 @@ class Input:
         }
 
 
-def sums_sections(
-    load: Load, *, behind_s: float = 0.0, dimensions: Sequence[str] = ()
-) -> dict[str, object]:
+def sums_sections(load: Load, *, dimensions: Sequence[str] = ()) -> dict[str, object]:
     """Sections of a config under which the edges of *load* are those of its truth, flushed often.
 
-    *behind_s*: so much may one of several input partitions be behind when spans are re-keyed.
     *dimensions*: of RED.
     """
-    store = {"ttl": f"{load.pairing_s + behind_s:g}s"}
+    store = {"ttl": f"{load.pairing_s:g}s"}
     named = [{"name": name} for name in dimensions]
     return {
         "span_metrics": {"metrics_flush_interval": "1s", "dimensions": named},
