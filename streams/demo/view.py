@@ -36,9 +36,14 @@ class Worker:
     spans_a_second: float = 0
 
     @property
+    def has_read(self) -> bool:
+        """True if it has read something, and there is nothing more."""
+        return self.is_up and self.spans > 0 and not (self.lag or self.rollup_lag)
+
+    @property
     def is_idle(self) -> bool:
-        """True if nothing waits to be read or decided."""
-        return self.is_up and not (self.pending or self.lag or self.rollup_lag)
+        """True if that is decided, too."""
+        return self.has_read and not self.pending
 
 
 def page(
@@ -147,10 +152,12 @@ class Screen:
 
     def __init__(self) -> None:
         self.console = Console()
-        self._is_live = self.console.is_terminal and not self.console.is_dumb_terminal
-        if not self._is_live:
+        self.is_live = self.console.is_terminal and not self.console.is_dumb_terminal
+        if not self.is_live:
             self.console.width = max(self.console.width, _PLAIN_WIDTH)
         self._live: Live | None = None
+        self.blocks = 0
+        """So many were shown."""
         self._next_block_s = float(_BLOCK_EVERY_S)
         self._noted = ""
 
@@ -166,7 +173,7 @@ class Screen:
                 self.console.out(line.rstrip(), highlight=False)
 
     def __enter__(self) -> Screen:
-        if self._is_live:
+        if self.is_live:
             self._live = Live(console=self.console, auto_refresh=False, screen=True)
             self._live.start()
         return self
@@ -189,3 +196,4 @@ class Screen:
         if elapsed_s >= self._next_block_s:
             self._next_block_s += _BLOCK_EVERY_S
             self.say(*block(flow, worker, elapsed_s))
+            self.blocks += 1
