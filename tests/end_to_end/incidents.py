@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import sys
 import time
 import zlib
@@ -12,6 +13,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,10 @@ PARTITIONS = 4
 ROLLUP_PARTITIONS = 8
 TENANT = "default"
 LINK = "https://traces.example/"
+TAKEOVER = re.compile(
+    r"^(?P<at>\S+) \[info *\] taking over +partitions='?(?P<partitions>[^'\n]*)", re.M
+)
+"""What a worker logs before it does anything with partitions that it was given."""
 
 
 def alert(name: str, services: Sequence[str]) -> dict[str, Any]:
@@ -44,9 +50,11 @@ def alert(name: str, services: Sequence[str]) -> dict[str, Any]:
         "where": {"service": list(services), "status": "error"},
         "group_by": ["service"],
         "when": f">= {ERRORS}",
-        "within": "6s",
+        # Whoever stands still between two errors, or is away when it fires, comes back before the
+        # window has passed them. Who comes back to an end pages not.
+        "within": "45s",
         "for": "3s",
-        "keep_firing_for": "10s",  # longer than anybody is away: who comes back to an end pages not
+        "keep_firing_for": "10s",
         "trace_url": LINK + "{trace_id}",
     }
 
@@ -88,8 +96,8 @@ class Shop:
     """Trace IDs of the failed spans of each service."""
     events: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
     """What is committed of each service, in order."""
-    settled: list[int] = field(default_factory=list)
-    """Numbers of calls that workers knew for good to be answered, when one of them died."""
+    settled: list[tuple[float, int]] = field(default_factory=list)
+    """When a worker died: how many calls were known for good to be answered."""
     is_over: bool = False
 
     async def send(self, service: str, status: int = 0) -> None:
@@ -128,7 +136,11 @@ class Shop:
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         """Sell and watch."""
-        async with AIOKafkaProducer(bootstrap_servers=self.bootstrap, linger_ms=0) as producer:
+        async with AIOKafkaProducer(
+            bootstrap_servers=self.bootstrap,
+            enable_idempotence=True,
+            request_timeout_ms=round(PATIENCE_S * 1000),
+        ) as producer:
             self.producer = producer
             doing = [asyncio.create_task(each) for each in (self.sell(), self.watch())]
             try:
@@ -154,8 +166,6 @@ class Workers:
     bootstrap: str
     config: Path
     running: list[Worker] = field(default_factory=list)
-    deaths: list[tuple[float, str]] = field(default_factory=list)
-    """When, and of what."""
     _began: float = field(default_factory=time.time)
 
     async def join(self) -> Worker:
@@ -186,9 +196,18 @@ class Workers:
         await asyncio.to_thread(worker.start)
 
     def note(self, what: str) -> None:
-        """Remember that partitions change hands now, and say so."""
-        self.deaths.append((time.time(), what))
+        """Say what happens now."""
         sys.stdout.write(f"{time.time() - self._began:6.1f} s: {what}\n")
+
+    def takeovers(self, stage: str, partition: int) -> list[float]:
+        """When that partition changed hands: of a death, or of a session that was over."""
+        wanted = f"{stage}-{partition}"
+        return sorted(
+            datetime.fromisoformat(found["at"]).timestamp()
+            for worker in self.running
+            for found in TAKEOVER.finditer(worker.log.read_text())
+            if wanted in found["partitions"].split()
+        )
 
     def are_awake(self) -> bool:
         """True once it is committed that every partition of spans has some.
@@ -220,7 +239,8 @@ def has(worker: Worker, stage: str, partition: int) -> bool:
     """True if *worker* has a task of that partition."""
     wanted = {"stage": stage, "partition": str(partition)}.items()
     return any(
-        name == "tailrace_records_total" and wanted <= labels for name, labels in worker.scrape()
+        name == "tailrace_records_total" and wanted <= labels
+        for name, labels in together([worker.port])
     )
 
 
