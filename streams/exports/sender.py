@@ -109,9 +109,11 @@ class Sender:
         counts = self._figures.counts
         verdict = await self._persist(request)
         if isinstance(verdict, Taken):
-            counts["sent"] += request.samples - verdict.rejected
-            if verdict.rejected:
-                counts["rejected"] += verdict.rejected
+            # Some count samples where we count points: no counter of ours may fall for that.
+            rejected = min(max(0, verdict.rejected), request.samples)
+            counts["sent"] += request.samples - rejected
+            if rejected:
+                counts["rejected"] += rejected
                 self._tell(verdict.words)
             return []
         parts = request.halves() if verdict.may_split else None

@@ -76,3 +76,22 @@ async def test_what_is_bad_all_through_is_refused_as_it_was_sent() -> None:
     found = await refused(Receiver(range(64)), Figures("remote_write", "one"), 256)
     assert [len(each.request.numbers) for each in found] == [64]
     assert {each.words for each in found} == {"out of order"}
+
+
+class Partial(Receiver):
+    """Takes everything, and says that it has left out *rejected* of each request."""
+
+    def __init__(self, rejected: int) -> None:
+        super().__init__(())
+        self.rejected = rejected
+
+    def judged(self, reply: Reply, request: Request) -> Verdict:
+        return Taken(self.rejected, "left out")
+
+
+@pytest.mark.parametrize(("said", "rejected"), [(2, 2), (90, 10), (-3, 0)])
+async def test_no_receiver_leaves_out_more_than_it_was_sent(said: int, rejected: int) -> None:
+    """A histogram is one point, and seventeen samples to some: what was sent falls for no one."""
+    figures = Figures("otlp_http", "one")
+    assert await refused(Partial(said), figures, 10) == []
+    assert (figures.counts["rejected"], figures.counts["sent"]) == (rejected, 10 - rejected)
