@@ -37,6 +37,8 @@ MS = 1_000_000
 SCRAPE = {
     "metrics_path": "/metrics/series",
     "honor_labels": True,
+    "scrape_interval": "5s",
+    "scrape_timeout": "5s",
     # Which worker tells of a series says nothing about it.
     "relabel_configs": [
         {"target_label": "instance", "replacement": "tailrace"},
@@ -76,9 +78,9 @@ def test_promql_tells_the_truth_of_the_load_through_kills_and_rebalances(
 
     def look(bootstrap: str, truth: Truth, ports: list[int]) -> None:
         for via in VERSIONS:
-            arrives(prometheus, via, truth)
-            resets_are_none(prometheus, via)
-            quantiles_are_within_their_buckets(prometheus, via, truth)
+            at_s = arrives(prometheus, via, truth)
+            resets_are_none(prometheus, via, at_s)
+            quantiles_are_within_their_buckets(prometheus, via, truth, at_s)
         found = asyncio.run(read(bootstrap, [DEAD_LETTERS, SAMPLED]))
         assert found[DEAD_LETTERS] == []
         kept = {record.key.decode() for record in found[SAMPLED] if record.key}
@@ -93,8 +95,8 @@ def test_promql_tells_the_truth_of_the_load_through_kills_and_rebalances(
             SCRAPE,
         )
         with scraping as other:
-            arrives(other, "scrape", truth)
-            quantiles_are_within_their_buckets(other, "scrape", truth)
+            at_s = arrives(other, "scrape", truth)
+            quantiles_are_within_their_buckets(other, "scrape", truth, at_s)
             assert exemplary_traces(other, "scrape") <= kept
 
     outcome = kill(SPANS, SECONDS, seed, tmp_path, sections=sections(prometheus), look=look)
@@ -106,22 +108,25 @@ def test_promql_tells_the_truth_of_the_load_through_kills_and_rebalances(
     assert not [line for line in errors if "exemplar" not in line]
 
 
-def arrives(prometheus: Prometheus, via: str, truth: Truth) -> None:
-    """Totals, buckets, sums and edges are those of the load, soon."""
+def arrives(prometheus: Prometheus, via: str, truth: Truth) -> float:
+    """Totals, buckets, sums and edges are those of the load, soon; return when they were (s)."""
     wanted = expected(truth)
     deadline = time.monotonic() + PATIENCE_S
-    while (differences := [*compared(vector(prometheus, via), wanted)]) and (
+    at_s = time.time()
+    while (differences := [*compared(vector(prometheus, via, at_s), wanted)]) and (
         time.monotonic() < deadline
     ):
         time.sleep(0.5)
+        at_s = time.time()
     assert not differences, differences[:5]
+    return at_s
 
 
-def vector(prometheus: Prometheus, via: str) -> Samples:
-    """All series of ours, by what a load tells apart."""
+def vector(prometheus: Prometheus, via: str, at_s: float) -> Samples:
+    """All series of ours, by what a load tells apart, as they were then."""
     names = f"({RED}|{GRAPH})_.*"
     found: Samples = {}
-    for labels, value in prometheus.query(f'{{__name__=~"{names}",via="{via}"}}').items():
+    for labels, value in prometheus.query(f'{{__name__=~"{names}",via="{via}"}}', at_s).items():
         told = dict(labels)
         if "le" in told:
             told["le"] = repr(float(told["le"]))
@@ -139,11 +144,11 @@ def compared(found: Samples, wanted: Samples) -> Iterable[str]:
             yield f"{key}: {one}, not {other}"
 
 
-def resets_are_none(prometheus: Prometheus, via: str) -> None:
-    names = {name for name, _ in vector(prometheus, via)}
+def resets_are_none(prometheus: Prometheus, via: str, at_s: float) -> None:
+    names = {name for name, _ in vector(prometheus, via, at_s)}
     assert len(names) > 8
     for name in names:
-        assert prometheus.number(f'sum(resets({name}{{via="{via}"}}[10m]))') == 0, name
+        assert prometheus.number(f'sum(resets({name}{{via="{via}"}}[1h]))', at_s) == 0, name
 
 
 def exemplary_traces(prometheus: Prometheus, via: str) -> set[str]:
@@ -151,15 +156,17 @@ def exemplary_traces(prometheus: Prometheus, via: str) -> set[str]:
     now_s = time.time()
     found = prometheus.ask(
         "query_exemplars", query=f'{RED}_duration_milliseconds_bucket{{via="{via}"}}',
-        start=now_s - 600, end=now_s + 60,
+        start=now_s - 3600, end=now_s + 60,
     )  # fmt: skip
     return {each["labels"]["trace_id"] for series in found for each in series["exemplars"]}
 
 
-def quantiles_are_within_their_buckets(prometheus: Prometheus, via: str, truth: Truth) -> None:
+def quantiles_are_within_their_buckets(
+    prometheus: Prometheus, via: str, truth: Truth, at_s: float
+) -> None:
     name = f"{RED}_duration_milliseconds_bucket"
     found = prometheus.query(
-        f'histogram_quantile(0.95, sum by (le, service_name) ({name}{{via="{via}"}}))'
+        f'histogram_quantile(0.95, sum by (le, service_name) ({name}{{via="{via}"}}))', at_s
     )
     told = {dict(labels)["service_name"]: value for labels, value in found.items()}
     for service, (low, high) in buckets_of_the_95th(truth).items():

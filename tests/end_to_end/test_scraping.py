@@ -30,7 +30,8 @@ pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
 PARTITIONS, ROLLUP_PARTITIONS, SERVICES = 4, 8, 20
 KILLS = 4
-CALLS = "sum(traces_span_metrics_calls_total)"
+CALLS = "sum(last_over_time(traces_span_metrics_calls_total[1h]))"
+"""Whether or not a worker was in time for the last scrape."""
 SCRAPE = {
     "metrics_path": "/metrics/series",
     "honor_labels": True,
@@ -69,7 +70,11 @@ class Calls:
         await sending
 
     async def _send(self) -> None:
-        async with AIOKafkaProducer(bootstrap_servers=self._bootstrap) as producer:
+        async with AIOKafkaProducer(
+            bootstrap_servers=self._bootstrap,
+            enable_idempotence=True,
+            request_timeout_ms=round(PATIENCE_S * 1000),
+        ) as producer:
             while not self._is_over:
                 for place in range(PARTITIONS):
                     now = time.time_ns()
@@ -122,14 +127,14 @@ async def test_no_scraped_series_falls_and_none_is_counted_twice_whoever_dies(
             async with calls.going_on():
                 await live(workers, prometheus)
             await asyncio.to_thread(prometheus.holds, CALLS, calls.sent)
-            found = prometheus.query('{__name__=~"traces_span_metrics_.+"}')
+            found = prometheus.query('last_over_time({__name__=~"traces_span_metrics_.+"}[1h])')
             names = {dict(each)["__name__"] for each in found}
             assert {"job", "service_name"} <= {name for each in found for name, _ in each}
             assert not any("instance" in dict(each) for each in found)
             fell = {
                 name: fallen
                 for name in names
-                if (fallen := prometheus.query(f"resets({name}[10m]) > 0"))
+                if (fallen := prometheus.query(f"resets({name}[1h]) > 0"))
             }
             assert not fell, fell
     finally:
