@@ -6,8 +6,8 @@ breached. Source: Site Reliability Workbook, chapter 5, "Alerting on SLOs", 6th 
 
 A total outage with fewer events than `minimum_events` breaches nothing: what is said of that is
 "too few events", and without any event "no traffic". Who must hear of a silent service alerts on
-freshness, or on no data. What fires goes on without data while the short window has no events: a
-service that sends nothing any more has not recovered.
+freshness, or on no data. What fires goes on while it burns, of however few events; and without data
+while the short window has none: a service that sends nothing any more has not recovered.
 """
 
 from __future__ import annotations
@@ -81,13 +81,15 @@ class BurnTier:
 class Burning(NamedTuple):
     """What a tier says. `burn`: of its long window, None without events; `quiet`: why no breach.
 
-    `is_silent`: the short window has no events, so nothing is known of now.
+    `is_silent`: the short window has no events, so nothing is known of now. `burns`: both windows
+    burn too fast, be it of ever so few events.
     """
 
     tier: BurnTier
     burn: float | None
     quiet: Quiet | None
     is_silent: bool = False
+    burns: bool = False
 
     @property
     def is_breached(self) -> bool:
@@ -138,7 +140,8 @@ class BurnRate:
 
     def _judge(self, tier: BurnTier, long: Counts, short: Counts) -> Burning:
         quiet = self._quiet(tier, long, short)
-        return Burning(tier, burn(long, self.budget), quiet, not short.all)
+        burns = long.exceeds(tier.limit) and short.exceeds(tier.limit)
+        return Burning(tier, burn(long, self.budget), quiet, not short.all, burns)
 
     def _quiet(self, tier: BurnTier, long: Counts, short: Counts) -> Quiet | None:
         if not long.all:
@@ -159,8 +162,8 @@ class BurnRate:
 def by_severity(all_tiers: Iterable[Burning]) -> dict[str, Burning]:
     """Return of each severity the tier that speaks for it.
 
-    One that is breached before one that is not; of several the one that burns fastest in multiples
-    of its factor; of equals the first.
+    One that is breached before one that is not, and one that burns before one that does not; of
+    several the one that burns fastest in multiples of its factor; of equals the first.
     """
     loudest: dict[str, Burning] = {}
     for each in all_tiers:
@@ -170,8 +173,8 @@ def by_severity(all_tiers: Iterable[Burning]) -> dict[str, Burning]:
     return loudest
 
 
-def _loudness(burning: Burning) -> tuple[bool, float]:
-    return burning.is_breached, (burning.burn or 0.0) / float(burning.tier.factor)
+def _loudness(burning: Burning) -> tuple[bool, bool, float]:
+    return burning.is_breached, burning.burns, (burning.burn or 0.0) / float(burning.tier.factor)
 
 
 def budget_of(spec: SloSpec) -> Fraction:

@@ -16,6 +16,7 @@ from tailrace.tables.alert_groups import AlertGroup, AlertGroups
 from tailrace.tables.alert_states import NOTHING, AlertState, Phase
 
 _QUIET: Final = frozenset({Phase.INACTIVE, Phase.RESOLVED, Phase.PENDING, Phase.PENDING_UNKNOWN})
+_FIRES: Final = frozenset({Phase.FIRING, Phase.FIRING_NO_DATA, Phase.FIRING_UNKNOWN})
 THE_ONLY: Final = encode_group(())
 """The group of a definition without `group_by`."""
 
@@ -36,6 +37,8 @@ def remember(group: AlertGroup, severity: str, state: AlertState) -> None:
 
 def reading_of(finding: Finding, rule: Rule, state: AlertState) -> Reading:
     """Return the reading: that there are no data is news only where it was asked for, or fires."""
+    if finding.if_firing is not None and state.phase in _FIRES:
+        return finding.if_firing
     if finding.reading is Reading.NO_DATA and not rule.tells_no_data and state.phase in _QUIET:
         return Reading.OK
     return finding.reading

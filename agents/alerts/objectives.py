@@ -251,4 +251,5 @@ def _finding(burning: Burning, minimum_events: int) -> Finding:
     if burning.is_silent:
         reading = Reading.NO_DATA
     text = burn_sentences.of_tier(burning, minimum_events)
-    return Finding(reading, burning.burn, float(tier.factor), tier.long_ms, text)
+    if_firing = Reading.BREACH if burning.burns else None
+    return Finding(reading, burning.burn, float(tier.factor), tier.long_ms, text, if_firing)

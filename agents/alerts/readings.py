@@ -41,13 +41,18 @@ _MIRRORED: Final = {">": ">", ">=": ">", "<": "<=", "<=": "<="}
 class Verdict(NamedTuple):
     """What one severity's comparison says. `value` None: there is no such number.
 
-    `is_too_few`: it says OK only because there are fewer events than `minimum_events`.
+    `if_firing`: of fewer events than `minimum_events` it says OK; this it says of what fires.
     """
 
     reading: Reading
     value: float | None
     threshold: float
-    is_too_few: bool = False
+    if_firing: Reading | None = None
+
+    @property
+    def is_too_few(self) -> bool:
+        """True if there are fewer events than `minimum_events`."""
+        return self.if_firing is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +86,15 @@ class Readings:
 
     def _of_counts(self, level: _Level, counts: Counts) -> Verdict:
         threshold = level.comparison.value
-        if self._aggregate in _SHARES:
-            if not counts.all:
-                return Verdict(Reading.NO_DATA, None, threshold)
-            if counts.all < self._spec.minimum_events:
-                return Verdict(Reading.OK, counts.share, threshold, is_too_few=True)
+        if self._aggregate in _SHARES and not counts.all:
+            return Verdict(Reading.NO_DATA, None, threshold)
         measure, per = self._measured(counts)
         excess = measure * level.bound.denominator - level.bound.numerator * per
         holds = Comparison(level.comparison.operator, 0).holds(excess)
+        if self._aggregate in _SHARES and counts.all < self._spec.minimum_events:
+            # So few come of a service that dies: what they say well of it is luck.
+            unless_over = Reading.BREACH if holds else Reading.NO_DATA
+            return Verdict(Reading.OK, measure / per, threshold, unless_over)
         return Verdict(_reading(holds), measure / per, threshold)
 
     def _measured(self, counts: Counts) -> tuple[int, int]:

@@ -19,13 +19,18 @@ from tailrace.tables.alert_groups import AlertGroup
 
 
 class Finding(NamedTuple):
-    """What one severity's evaluation found. `summary`: in a sentence, for people."""
+    """What one severity's evaluation found. `summary`: in a sentence, for people.
+
+    `if_firing`: what it is while the alert fires, if that is something else: of too few events
+    nothing begins to fire, and nothing ends.
+    """
 
     reading: Reading
     value: float | None
     threshold: float | None
     window_ms: int
     summary: str
+    if_firing: Reading | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +128,7 @@ class AlertRule:
                 verdict.threshold,
                 self._window_ms,
                 summary(self._spec, severity, verdict),
+                None if is_silent else verdict.if_firing,
             )
             for severity, verdict in self._readings.of(self._sums(group)).items()
         }

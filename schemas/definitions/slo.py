@@ -106,8 +106,8 @@ class SloSpec(Section):
     """An objective in percent over a period that rolls, or is of the calendar (in UTC).
 
     `tiers` unset: the four of the SRE workbook, rescaled to the period. `minimum_events`: with
-    fewer in the long window a tier says nothing. `confidence`: how sure a tier must be that the
-    true burn rate is above its factor; 0 turns the guard off.
+    fewer in the long window a tier does not begin to fire. `confidence`: how sure a tier must be
+    that the true burn rate is above its factor; 0 turns the guard off.
     """
 
     sli: Sli

@@ -95,13 +95,14 @@ def test_reading(
 def test_with_fewer_than_the_minimum_nothing_is_said_but_the_value(aggregate: str) -> None:
     said = {"of": {}, "when": "> 5%"} if aggregate == "share" else {"when": "> 1s"}
     spec = alert(aggregate=aggregate, minimum_events=20, **said)
-    assert verdict(spec, Counts(19, 19)) == (OK, 1.0, 0.05, True)
-    assert verdict(spec, Counts(20, 20)) == (BREACH, 1.0, 0.05, False)
+    assert verdict(spec, Counts(19, 19)) == (OK, 1.0, 0.05, BREACH)
+    assert verdict(spec, Counts(19, 0)) == (OK, 0.0, 0.05, Reading.NO_DATA)
+    assert verdict(spec, Counts(20, 20)) == (BREACH, 1.0, 0.05, None)
 
 
 def test_the_threshold_of_a_quantile_is_the_share_that_may_be_slower() -> None:
     spec = alert(aggregate="quantile", quantile=0.99, when="> 500ms")
-    assert verdict(spec, Counts(100, 3)) == (BREACH, 0.03, 0.01, False)
+    assert verdict(spec, Counts(100, 3)) == (BREACH, 0.03, 0.01, None)
 
 
 def test_each_severity_has_its_verdict_in_the_order_given() -> None:
