@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tailrace.agents.metrics.learned import ANY, LEARNT_AT
 from tailrace.schemas.config import parse
 from tailrace.streams.simulate import simulate
 from tests.otlp import MS, Span, message
@@ -85,3 +86,17 @@ def test_limits_hold_for_edges_by_their_labels_and_by_the_attributes_of_both_sid
     assert len({shops for _, shops in shown if "(other)" not in shops}) == 2
     assert sum(int(str(each["calls"])) for each in edges) == 4
     assert {each["connection_type"] for each in edges} == {"virtual_node"}
+
+
+def test_paths_are_learned_of_edges_too(tmp_path: Path) -> None:
+    spans = [
+        Span(bytes([number]) * 16, b"c" * 8, "web", "call", BEGIN, BEGIN + MS, kind=CLIENT,
+             attributes={"url.path": f"/users/{number}/cart"})
+        for number in range(1, LEARNT_AT + 4)
+    ]  # fmt: skip
+    config = "{service_graph: {dimensions: [url.path]}, metric_labels: {learn: [url.path]}}"
+    file = as_frames(tmp_path / "spans.pb", [message(span) for span in spans])
+    simulate(parse(config), [file], "at-once", tmp_path / "out")
+    edges = lines(tmp_path / "out" / "edges.jsonl")
+    assert len(edges) == LEARNT_AT + 1
+    assert [each["calls"] for each in edges if f"/users/{ANY}/cart" in str(each)] == [3]
