@@ -16,6 +16,7 @@ from typing import Annotated
 import typer
 
 from tailrace_loadtest.compare import collector, ours
+from tailrace_loadtest.compare.kept import Kept, settled
 from tailrace_loadtest.compare.messages import as_written
 from tailrace_loadtest.compare.policies import TYPES, PolicySet, policy_sets
 from tailrace_loadtest.compare.recording import Recording
@@ -83,20 +84,30 @@ def _compare(
         return
     load, is_limited = recording.load_of(sets[0]), sets[0].is_limited
     began = time.monotonic()
-    theirs = collector.kept(program, sets, load.messages, one_a_tick=is_limited, is_named=is_named)
+
+    def asked(rows: Sequence[int]) -> list[Kept]:
+        some = [sets[row] for row in rows]
+        return collector.kept(
+            program, some, load.messages, one_a_tick=is_limited, is_named=is_named
+        )
+
+    theirs = asked(range(len(sets)))
     between = time.monotonic()
     here = ours.kept(sets, load.messages, os.cpu_count() or 1)
+    if not is_named:
+        here = [each.without_names() if isinstance(each, Kept) else each for each in here]
     typer.echo(
         f"{len(sets)} sets of policies, {len(load.spans)} traces: the collector took "
         f"{between - began:.0f} s, tailrace {time.monotonic() - between:.0f} s",
         err=True,
     )
+    theirs = settled(theirs, here, asked) if is_limited else theirs
     for each, one, other in zip(sets, theirs, here, strict=True):
         recording.add(each, one)
         if isinstance(other, ours.Refused):
             report.refused(each, str(other))
         else:
-            report.add(each, load, one, other if is_named else other.without_names())
+            report.add(each, load, one, other)
 
 
 if __name__ == "__main__":

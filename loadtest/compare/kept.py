@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 
@@ -28,3 +29,16 @@ class Kept:
         policy = self.policy.get(trace_id)
         by = f" by {policy}" if policy else ""
         return f"{spans} spans kept{by}" if spans else "not kept"
+
+
+def settled(
+    theirs: Sequence[Kept], here: Sequence[object], again: Callable[[Sequence[int]], list[Kept]]
+) -> list[Kept]:
+    """Return *theirs*; of the rows that are not as *here*, what they are when asked *again*.
+
+    For budgets: they fill while a collector decides, so that one which a busy machine lets wait
+    then keeps more. Whatever really differs does so again.
+    """
+    rows = [row for row, one in enumerate(theirs) if one != here[row]]
+    anew = dict(zip(rows, again(rows), strict=True)) if rows else {}
+    return [anew.get(row, one) for row, one in enumerate(theirs)]

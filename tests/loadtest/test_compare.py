@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
@@ -11,7 +12,7 @@ import pytest
 from tailrace.schemas.config import load
 from tailrace_loadtest.compare import collector, ours
 from tailrace_loadtest.compare.differences import KNOWN, Difference, cause_of
-from tailrace_loadtest.compare.kept import Kept
+from tailrace_loadtest.compare.kept import Kept, settled
 from tailrace_loadtest.compare.messages import Traces
 from tailrace_loadtest.compare.policies import TYPES, PolicySet, flattened, policy_sets
 from tailrace_loadtest.compare.report import Report
@@ -89,6 +90,23 @@ def test_a_set_that_only_the_collector_takes_is_no_success() -> None:
     report.refused(PolicySet("x", {"policies": []}), "tail_sampling.policies is wrong")
     assert not report.is_right
     assert "tail_sampling.policies is wrong" in report.text()
+
+
+def test_what_only_differs_while_a_machine_is_busy_is_asked_again_and_nothing_else() -> None:
+    few, more, other = Kept({b"a": 1}), Kept({b"a": 1, b"b": 2}), Kept({b"c": 1})
+    asked: list[list[int]] = []
+
+    def again(rows: Sequence[int]) -> list[Kept]:
+        asked.append([*rows])
+        return [few, other]
+
+    refused = ours.Refused("no")
+    assert settled([more, more, few, other], [few, more, few, few], again) == [
+        few, more, few, other,
+    ]  # fmt: skip
+    assert settled([few, more], [few, more], again) == [few, more]
+    assert asked == [[0, 3]]
+    assert settled([more, other], [refused, few], again) == [few, other]
 
 
 def test_a_bad_span_is_a_known_cause() -> None:
