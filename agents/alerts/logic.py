@@ -25,7 +25,7 @@ from tailrace.agents.alerts.events import ending, event, news_of
 from tailrace.agents.alerts.instances import THE_ONLY
 from tailrace.agents.alerts.places import Places, cadence_of
 from tailrace.agents.alerts.rulebook import Marks, has_other_groups, mark_of, rules_of
-from tailrace.agents.alerts.rules import Finding, Moment, Rule
+from tailrace.agents.alerts.rules import ANEW, Finding, Moment, Rule
 from tailrace.agents.alerts.samples import MetricSamples
 from tailrace.agents.alerts.transitions import Effect, Reading, Timing
 from tailrace.schemas.alert_events import AlertEvent, decode, encode, partition_of
@@ -338,7 +338,10 @@ class AlertsLogic:
             for counted, lengths in (rule.lengths if rule else {}).items()
             for length in lengths
         }
-        group.windows = {key: window for key, window in group.windows.items() if key in wanted}
+        windows = {key: window for key, window in group.windows.items() if key in wanted}
+        if group.alerts and len(windows) < len(group.windows):
+            group.notes[ANEW] = self._now
+        group.windows = windows
         self.groups.keep_metrics(group, wanted)
         severities = () if rule is None else rule.severities
         for severity in sorted(set(group.alerts) - set(severities)):

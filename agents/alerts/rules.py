@@ -73,6 +73,8 @@ class Rule(Protocol):
         ...
 
 
+ANEW: Final = "anew"
+"""In the notes of a group with alerts: since when it counts anew, by a definition that changed."""
 _FILLING: Final = "filling"
 _FEW: Final = ("<", "<=", "==")
 
@@ -114,6 +116,7 @@ class AlertRule:
         self.metrics: Mapping[bytes, frozenset[str]] = {
             counted: frozenset(values) for counted, values in asked.items()
         }
+        self._is_filled = _fills(spec)
         self._windows_id = [*sorted(each.hex() for each in self.lengths), self._window_ms]
 
     def evaluate(self, group: AlertGroup, moment: Moment) -> dict[str, Finding]:
@@ -121,17 +124,30 @@ class AlertRule:
         if self._whole_only and group.notes.get(_FILLING, ())[:1] != [self._windows_id]:
             group.notes[_FILLING] = [self._windows_id, moment.now]
         is_whole = self._whole_at(group) <= moment.now
-        return {
-            severity: Finding(
-                Reading.NO_DATA if is_silent else self._reading(severity, verdict, is_whole),
-                verdict.value,
-                verdict.threshold,
-                self._window_ms,
-                summary(self._spec, severity, verdict),
-                None if is_silent else verdict.if_firing,
-            )
-            for severity, verdict in self._readings.of(self._sums(group)).items()
-        }
+        is_anew = moment.now < self._anew_until(group)
+        found = {}
+        for severity, verdict in self._readings.of(self._sums(group)).items():
+            reading, if_firing = Reading.NO_DATA, None
+            if not is_silent:
+                reading = self._reading(severity, verdict, is_whole)
+                if_firing = verdict.if_firing or (
+                    self._if_firing(severity, verdict, reading) if is_anew else None
+                )
+            text = summary(self._spec, severity, verdict)
+            said = verdict.value, verdict.threshold, self._window_ms, text
+            found[severity] = Finding(reading, *said, if_firing)
+        return found
+
+    def _if_firing(self, severity: str, verdict: Verdict, reading: Reading) -> Reading | None:
+        """Return what it is while the alert fires, and its window fills anew: not the end of it."""
+        is_too_little = severity in self._whole_only and verdict.reading is Reading.BREACH
+        is_less = self._is_filled and severity not in self._whole_only
+        is_end = reading is Reading.OK and (is_too_little or is_less)
+        return Reading.NO_DATA if is_end else None
+
+    def _anew_until(self, group: AlertGroup) -> int:
+        since: int = group.notes.get(ANEW, -self._window_ms)
+        return since + self._window_ms
 
     def _reading(self, severity: str, verdict: Verdict, is_whole: bool) -> Reading:
         if is_whole or severity not in self._whole_only or verdict.reading is not Reading.BREACH:
@@ -164,7 +180,7 @@ class AlertRule:
         return self._silence_ms is not None and now - _last_event(group) >= self._silence_ms
 
     def next_due(self, group: AlertGroup, now: int) -> int | None:
-        dues = [self._whole_at(group)]
+        dues = [self._whole_at(group), self._anew_until(group)]
         if self._silence_ms is not None:
             dues.append(_last_event(group) + self._silence_ms)
         return min((due for due in dues if due > now), default=None)

@@ -108,10 +108,11 @@ def test_a_filter_that_changed_counts_anew_under_the_same_id(is_restart: bool) -
     partition.advance(30)
     assert [event.status for event in partition.events] == [
         "firing",
-        "resolved",
+        "no_data",
         "firing",
         "resolved",
     ]
+    assert len({event.id for event in partition.events}) == 1
 
 
 @HOW

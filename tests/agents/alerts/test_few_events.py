@@ -65,3 +65,46 @@ def test_a_budget_that_little_traffic_still_burns_fires_on() -> None:
     assert [status for status, _ in partition.told()] == ["firing"]
     partition.count(definition, *(Row(4 * HOUR + at, 1, 0) for at in range(0, 600, 60)))
     assert [status for status, _ in partition.told()] == ["firing", "resolved"]
+
+
+COUNT: dict[str, Any] = {"within": "5m", "when": ">= 100"}
+CHANGES: dict[str, dict[str, Any]] = {
+    "another window": {"within": "10m"},
+    "another filter": {"where": {"status": "error", "service": "checkout"}},
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_a_count_that_begins_anew_ends_nothing_before_its_window_is_full(
+    change: dict[str, Any], goes_on: bool
+) -> None:
+    before, after = alert(**COUNT), alert(**{**COUNT, **change})
+    partition = AlertPartition(before)
+    partition.count(before, *(Row(at, 1, 1) for at in range(300)))
+    partition.inform(after)
+    partition.restart()
+    for at in range(300, 2000, 10):
+        if goes_on:
+            partition.count(after, Row(at, 5, 5))
+        else:
+            partition.advance(at + 1)
+    full = 300 + (600 if "within" in change else 300)
+    if goes_on:
+        assert [status for status, _ in partition.told()] == ["firing", "no_data", "firing"]
+        return
+    assert [status for status, _ in partition.told()] == ["firing", "no_data", "resolved"]
+    assert full <= partition.told()[-1][1] <= full + 10
+
+
+def test_what_has_too_little_still_does_not_end_because_its_filter_was_changed() -> None:
+    before = alert(when="< 10", within="1m", no_data_after="10m")
+    after = alert(when="< 10", within="2m", no_data_after="10m")
+    partition = AlertPartition(before)
+    partition.count(before, *(Row(at, 1, 1) for at in range(0, 100, 30)))
+    assert [status for status, _ in partition.told()] == ["firing"]
+    partition.inform(after)
+    partition.count(after, *(Row(at, 1, 1) for at in range(100, 400, 30)))
+    assert {status for status, _ in partition.told()} == {"firing", "no_data"}
+    partition.count(after, *(Row(at, 1, 1) for at in range(400, 500)))
+    assert partition.told()[-1][0] == "resolved"
