@@ -257,10 +257,12 @@ class Judge:
         if self._keeps:
             self._keeps.decided(trace_id, at, is_sampled=outcome.is_sampled)
 
-    def not_sampled(self, trace: Trace, at: int, reason: str, by_ms: int) -> Outcome:
-        """Return what becomes of *trace* when the policies are not asked."""
+    def not_sampled(
+        self, trace: Trace, at: int, reason: str, by_ms: int, *, is_asked: bool = False
+    ) -> Outcome:
+        """Return what becomes of *trace* when the policies are not asked; *is_asked*: any more."""
         outcome = self._outcome(NOT_KEPT, reason, trace.tenant)
-        return self._ended(trace, outcome, at, by_ms, is_asked=False)
+        return self._ended(trace, outcome, at, by_ms, is_asked=is_asked)
 
     def _outcome(self, verdict: Verdict, reason: str, tenant: str) -> Outcome:
         decision, policy, probability, inclusion = verdict

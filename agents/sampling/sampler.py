@@ -277,7 +277,8 @@ class Sampler:
             self._merge(alone, part)
             alone.spans, alone.size = spans, size = spans + part[4], size + len(part[8])
             if most and size > most:
-                return self._judge.not_sampled(trace, now, "bytes", by_ms=1)
+                is_asked = spans > part[4]
+                return self._judge.not_sampled(trace, now, "bytes", by_ms=1, is_asked=is_asked)
             outcome = self._judge.alone(alone, trace, now)
             if outcome is not None:
                 return outcome
@@ -324,7 +325,7 @@ class Sampler:
         self._see_anew(traces)
         if self._settings.judges_messages:
             outcomes = [
-                self._judge.not_sampled(trace, at, reason, by_ms)
+                self._judge.not_sampled(trace, at, reason, by_ms, is_asked=True)
                 for trace, at, reason in zip(traces, times, reasons, strict=True)
             ]
         else:

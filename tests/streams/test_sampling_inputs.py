@@ -124,6 +124,32 @@ def test_of_a_trace_that_is_decided_so_the_policies_that_stand_say_whether_it_is
     ]
 
 
+HALF_IS_DROPPED = {
+    "name": "no-probes",
+    "type": "drop",
+    "drop": {"drop_sub_policy": [{**HALF, "name": "probes"}]},
+}
+
+
+@pytest.mark.parametrize("strategy", ["trace-complete", "span-ingest"])
+def test_forced_traces_that_may_be_dropped_by_chance_say_so_however_they_are_judged(
+    strategy: str,
+) -> None:
+    section = {
+        "policies": [HALF_IS_DROPPED, ERRORS],
+        "force_keep": ["debug"],
+        "sampling_strategy": strategy,
+        **WAIT,
+    }
+    records = rows(*(came(0, number, attributes={"debug": "yes"}) for number in range(40)))
+    story = Story(section, records, rests={40: 2000})
+    outputs = once(story)
+    assert {each for (each,) in said(outputs, "policy")} == {"forced", "no-probes"}
+    kept = outputs["otlp_sampled"]
+    assert 0 < len(kept) < 40
+    assert all(b"th:8" in each.value for each in kept)
+
+
 def test_a_trace_of_which_no_message_is_sampled_ends_with_as_many_spans_as_it_may_have() -> None:
     section = {"policies": [ERRORS], **WAIT, **ALONE, "maximum_trace_spans": 3}
     records = rows(
