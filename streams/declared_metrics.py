@@ -178,9 +178,8 @@ TASK_METRICS = (
                _OF_METRICS),
     TaskMetric("exemplars_shown", "Those of them that stand at points; the others were not among "
                "the newest.", total("shown_exemplars"), True, _OF_METRICS),
-    TaskMetric("exemplars_without_series", "Those of them whose series was not there: it was "
-               "counted in another by a limit, had expired, or has no news to tell "
-               "as a delta.",
+    TaskMetric("exemplars_without_series", "Those of them whose series was not there: it "
+               "had expired, or has no news to tell as a delta.",
                total("exemplars_without_series"), True, _OF_METRICS),
     TaskMetric("exemplars_ignored", "Exemplars that came where none are shown by this config.",
                total("ignored_exemplars"), True, _OF_METRICS),

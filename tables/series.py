@@ -178,6 +178,10 @@ class SeriesTable:
         is_foreign = self._is_ours is not None and not self._is_ours(key)
         return _FOREIGN if is_foreign else self._door.slot_of(key)
 
+    def counted_as(self, key: bytes) -> bytes:
+        """Return the key under which *key* is counted; a series need not be there."""
+        return key if self.keys.find(key) is not None else self._door.counted_as(key)
+
     def _hand_out(self, stray: Rollup, counts: Ints) -> None:
         """Take note that *stray*, which has *counts*, is of other partitions."""
         count = int(counts.sum())

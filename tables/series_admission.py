@@ -86,6 +86,11 @@ class Doorkeeper:
             self._remember(key, slot)
         return slot
 
+    def counted_as(self, key: bytes) -> bytes:
+        """Return the key under which *key*, which has no slot, would be counted now."""
+        slot = self._elsewhere.get(key)
+        return self._admission.admit(key) if slot is None else self._keys[slot]
+
     def _remember(self, key: bytes, slot: int) -> None:
         cost = len(key) + _ENTRY_BYTES
         if self._bytes + cost > _KEPT_BYTES:

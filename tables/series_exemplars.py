@@ -17,7 +17,7 @@ from __future__ import annotations
 import struct
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from tailrace.schemas.exemplars import (
@@ -32,6 +32,10 @@ _KEY: Final = struct.Struct(">QI")  # the period's end, and a number
 
 _Newest = dict[bytes, dict[int, Exemplar]]
 """By the key of the series, and the bits of the duration."""
+
+
+def _as_it_is(key: bytes) -> bytes:
+    return key
 
 
 class SeriesExemplars:
@@ -59,18 +63,23 @@ class SeriesExemplars:
         self._unstored.append((end, batch))
 
     def flush(
-        self, at: int, bounds: Sequence[int], most: int
+        self,
+        at: int,
+        bounds: Sequence[int],
+        most: int,
+        counted_as: Callable[[bytes], bytes] = _as_it_is,
     ) -> Mapping[bytes, Sequence[Exemplar]]:
         """Return the exemplars of periods that end by *at* (ms), by series and how long they took.
 
         The newest of each bucket with *bounds* (ns), and of those the newest, *most* at most. Then
-        these periods have none.
+        these periods have none. *counted_as*: the key under which another is counted.
         """
         newest: _Newest = {}
         for end in sorted(each for each in self._open if each <= at):
             for key, found in self._open.pop(end).items():
+                of_series = newest.setdefault(counted_as(key), {})
                 for exemplar in found.values():
-                    _meet(newest.setdefault(key, {}), exemplar)
+                    _meet(of_series, exemplar)
             for number in range(self._stored.pop(end, 0)):
                 self._store.delete(self._prefix + _KEY.pack(end, number))
         self._unstored = [each for each in self._unstored if each[0] > at]

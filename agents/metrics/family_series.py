@@ -144,7 +144,8 @@ class FamilySeries:
         told = set(closed.slots.tolist()) if self._is_delta else None
         found: dict[int, Sequence[Exemplar]] = {}
         bounds = self.table.layout.bounds
-        for key, exemplars in self._exemplars.flush(at, bounds, self._most_exemplars).items():
+        most, counted_as = self._most_exemplars, self.table.counted_as
+        for key, exemplars in self._exemplars.flush(at, bounds, most, counted_as).items():
             slot = self.table.keys.find(key)
             if slot is None or (told is not None and slot not in told):
                 totals.add("exemplars_without_series", len(exemplars))

@@ -7,6 +7,7 @@ from dataclasses import replace
 import orjson
 import pytest
 
+from tailrace.agents.metrics.admission import Limits
 from tailrace.schemas.exemplars import Exemplar, ExemplarBatch
 from tailrace.schemas.records import Totals
 from tailrace.schemas.series import calls_layout, events_layout, red_layout, service_place
@@ -220,6 +221,26 @@ def test_exemplars_stand_at_the_next_flush_and_outlive_a_restart() -> None:
     worker.feed(Row(BEGIN_MS + 6000, None))
     assert shown(worker) == []
     assert worker.totals.counts["exemplars"] == worker.totals.counts["shown_exemplars"] == 2
+
+
+def test_exemplars_stand_where_limits_have_their_spans_counted() -> None:
+    assert SETTINGS.red is not None
+    red = replace(SETTINGS.red, exemplars=2, limits=Limits(values=1))
+    worker = Worker(replace(RED_ONLY, red=red))
+    for number, name in enumerate(("GET /", "GET /1", "GET /2")):
+        key = red_key(name=name)
+        row = rollup(RED_LAYOUT, BEGIN_MS, {key: {"duration": [(1 + number) * MS]}})
+        worker.feed(Row(BEGIN_MS + 100 + number, row), example(key, 10**number * MS))
+        worker.checkpoint()
+        worker.begin()
+    worker.feed(Row(BEGIN_MS + 3000, None))
+    worker.checkpoint()
+    found = [
+        (dict(point.series.attributes)["span.name"], sorted(value for value, *_ in point.exemplars))
+        for point in metrics_of(worker.sent[METRICS])
+        if point.series.metric.endswith("duration") and point.exemplars
+    ]
+    assert sorted(found) == [("(other)", [10.0, 100.0]), ("GET /", [1.0])]
 
 
 def test_exemplars_that_nobody_can_show_are_counted() -> None:
