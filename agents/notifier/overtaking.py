@@ -40,9 +40,12 @@ def heir(old: Message, later: Iterable[Message], begun: Collection[str]) -> Mess
 
 
 def take_over(new: Message, old: Message) -> None:
-    """Let what is news in *old*, and listed in *new*, be news there too, for the same reason."""
+    """Let what is news in *old*, and listed in *new*, be news there too, for the same reason.
+
+    What is news in *new* already has a reason of its own, and a later one: its end, perhaps.
+    """
     news = {each: row for each, row in old.news.items() if each in new.listed}
-    new.news = {**new.news, **news}
+    new.news = {**news, **new.news}
 
 
 def _is_ended_by(old: Message, later: Iterable[Message]) -> bool:

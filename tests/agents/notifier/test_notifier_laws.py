@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from hypothesis import event as note
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tailrace.schemas.alert_events import AlertEvent, Status
@@ -214,6 +214,18 @@ def pages(made: Sequence[Notification]) -> dict[tuple[str, str], list[Page]]:
 
 
 @given(ACTS)
+@example(
+    [
+        Act("hear", 1),
+        Act("pass", wait=SECOND),
+        Act("deliver"),
+        Act("hear", 0, "pending", 10 * MINUTE),
+        Act("define", 1),
+        Act("hear", 0, "pending", 10 * MINUTE),
+        Act("deliver", 2),
+        Act("pass", wait=MINUTE),
+    ]
+)
 def test_nobody_is_paged_twice_for_one_id_but_by_a_row_that_says_so(acts: Sequence[Act]) -> None:
     for told in pages(played(acts).delivered).values():
         first = [page for page in told if page.row == "new" or page.row == "worse"]
