@@ -127,15 +127,19 @@ class Outbound:
     # What becomes of it
 
     def made(self, message: Message, at: int, totals: Totals) -> None:
-        """Count *message*, and drop what failed before and is told by it."""
+        """Count *message*, and drop what failed before and is told by it; what of that is news is
+        news in it."""
         totals.add("notifications", 1)
         totals.add(f"notifications.{message.status}", 1)
         for failed in list(self._failed.get(_address(message), ())):
             old = self._table.messages[failed]
             is_told = all(each in message.listed or self._is_over(each) for each in old.listed)
+            self._hand_on(old, message)
             if is_told and "resolved" not in old.listed.values():
-                self._hand_on(old, message)
                 self._drop(old, "superseded", totals)
+            elif old.news.keys() - message.listed.keys():
+                old.news = {k: row for k, row in old.news.items() if k not in message.listed}
+                self._table.put_message(old)
 
     def _firing(self, message: Message) -> list[str]:
         """Return what *message* lists that fires still, and is for its contact point to know."""

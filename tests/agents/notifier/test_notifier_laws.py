@@ -226,6 +226,16 @@ def pages(made: Sequence[Notification]) -> dict[tuple[str, str], list[Page]]:
         Act("pass", wait=MINUTE),
     ]
 )
+@example(
+    [
+        Act("hear", 0),
+        Act("hear", 1),
+        Act("lose", 1),
+        Act("hear", 1),
+        Act("hear", 0, "pending", 1),
+        Act("deliver", 2),
+    ]
+)
 def test_nobody_is_paged_twice_for_one_id_but_by_a_row_that_says_so(acts: Sequence[Act]) -> None:
     for told in pages(played(acts).delivered).values():
         first = [page for page in told if page.row == "new" or page.row == "worse"]
