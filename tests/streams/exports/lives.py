@@ -104,6 +104,8 @@ class Life:
         topic, found = TopicPartition(self.dead_letters, 0), list[Any]()
         async with AIOKafkaConsumer(**self.kafka) as consumer:
             end = (await consumer.end_offsets([topic]))[topic]
+        if not end:  # a consumer that is stopped before it ran ends in a CancelledError
+            return found
         settled = AIOKafkaConsumer(isolation_level="read_committed", **self.kafka)
         async with settled as consumer, asyncio.timeout(PATIENCE_S):
             consumer.assign([topic])
