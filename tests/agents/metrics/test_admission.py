@@ -251,11 +251,7 @@ def _check(alive: Alive, limits: Limits) -> None:
         assert all(count <= limits.resource_series for count in of_resource.values())
 
 
-@given(LIMITS, st.lists(KEYS, max_size=40), st.lists(KEYS, max_size=10), st.integers(0, 20))
-def test_a_restart_changes_nothing_of_what_is_admitted(
-    limits: Limits, before: list[bytes], after: list[bytes], removed: int
-) -> None:
-    alive = Alive(limits)
+def check_a_restart(alive: Alive, before: list[bytes], after: list[bytes], removed: int) -> None:
     for each in before:
         alive.add(each)
     for each in sorted(alive.keys)[:removed]:
@@ -264,6 +260,13 @@ def test_a_restart_changes_nothing_of_what_is_admitted(
     for wanted in after:
         if wanted not in alive.keys:
             assert anew.admit(wanted) == alive.admission.admit(wanted)
+
+
+@given(LIMITS, st.lists(KEYS, max_size=40), st.lists(KEYS, max_size=10), st.integers(0, 20))
+def test_a_restart_changes_nothing_of_what_is_admitted(
+    limits: Limits, before: list[bytes], after: list[bytes], removed: int
+) -> None:
+    check_a_restart(Alive(limits), before, after, removed)
 
 
 EDGES = st.builds(
@@ -313,12 +316,4 @@ def _check_edges(edges: list[EdgeSeries], limits: Limits) -> None:
 def test_a_restart_changes_nothing_of_which_edges_are_admitted(
     limits: Limits, before: list[bytes], after: list[bytes], removed: int
 ) -> None:
-    alive = Alive(limits, has_edges=True)
-    for each in before:
-        alive.add(each)
-    for each in sorted(alive.keys)[:removed]:
-        alive.remove(each)
-    anew = alive.anew()
-    for wanted in after:
-        if wanted not in alive.keys:
-            assert anew.admit(wanted) == alive.admission.admit(wanted)
+    check_a_restart(Alive(limits, has_edges=True), before, after, removed)
